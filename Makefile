@@ -1,0 +1,213 @@
+# postrider: proves whether a mail server keeps its promise.
+#
+#   make setup demo     install what is missing, build, run the first two flows
+#   make setup check    install what is missing, build with gcc and clang, all tests
+#
+#   make                build postriderd and postrider into build/release/bin
+#   make demo           the three-step flow, then the same with the next hop down
+#   make check          lint, gcc and clang builds, unit + end-to-end tests, sanitizers, short fuzz
+#   make unit           unit tests only          make lint      rules of the tree only
+#   make e2e            end-to-end tests only    make format    clang-format in place
+#   make asan | tsan    unit + end-to-end tests under a sanitizer
+#   make fuzz           every fuzzer, SECONDS=60 each (clang)
+#   make install        DESTDIR= PREFIX=/usr/local
+#   make clean          rm -rf build
+#
+# Everything generated lives under build/<mode>/.  User flags go in
+# CFLAGS/CPPFLAGS/LDFLAGS, are appended last and so win; WERROR=0 for packagers.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+SHELL := /bin/sh
+export LC_ALL := C
+
+VERSION := $(shell cat VERSION)
+PREFIX ?= /usr/local
+PKG_CONFIG ?= pkg-config
+# `?=` does not override make's own defaults, and -R then removes them.
+ifeq ($(filter-out default undefined,$(origin CC)),)
+CC := gcc
+endif
+ifeq ($(filter-out default undefined,$(origin AR)),)
+AR := ar
+endif
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+MODE ?= release
+BUILD ?= build
+OUT := $(BUILD)/$(MODE)
+SECONDS ?= 60
+
+# ---- flags -----------------------------------------------------------------
+IS_CLANG := $(shell $(CC) --version 2>/dev/null | grep -qi clang && echo y)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
+	-Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+	-Wpointer-arith -Wwrite-strings -Wcast-qual -Wvla -Wundef -Wdate-time \
+	-Wswitch-enum -Wimplicit-fallthrough -Wnull-dereference -Wdouble-promotion \
+	-Wredundant-decls
+ifeq ($(IS_CLANG),y)
+WARN += -Wcomma -Wmissing-variable-declarations -Wconditional-uninitialized \
+	-Wunreachable-code -Wassign-enum -Wframe-larger-than=32768
+else
+WARN += -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wjump-misses-init \
+	-Wformat-overflow=2 -Wformat-truncation=1 -Wformat-signedness \
+	-Wcast-align=strict -Warith-conversion -Wtrampolines -Wstack-usage=32768
+endif
+ifneq ($(WERROR),0)
+WARN += -Werror
+endif
+
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
+	-fno-delete-null-pointer-checks -fno-strict-overflow -fPIE
+ifneq ($(IS_CLANG),y)
+HARDEN += -ftrivial-auto-var-init=zero
+endif
+HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed
+
+OPT_release := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 $(HARDEN)
+LD_release  := $(HARDEN_LD)
+OPT_clang   := $(OPT_release)
+LD_clang    := $(HARDEN_LD)
+OPT_debug   := -Og
+SAN_asan    := -fsanitize=address,undefined -fno-sanitize-recover=all
+SAN_tsan    := -fsanitize=thread
+SAN_fuzz    := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+SAN := $(SAN_$(MODE))
+ifneq ($(SAN),)
+OPT_$(MODE) := -O1 -fno-omit-frame-pointer $(SAN)
+LD_$(MODE)  := $(SAN)
+# The sanitizers' own instrumentation makes GCC see null dereferences and large frames that are not there.
+WARN += -Wno-null-dereference $(if $(IS_CLANG),-Wno-frame-larger-than,-Wno-stack-usage)
+endif
+
+BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -DPOSTRIDER_VERSION='"$(VERSION)"' -include base/poison.h -I. -g \
+	-fno-common -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. $(OPT_$(MODE)) $(WARN)
+
+# One list of libraries for each program; headers are taken as system headers.
+LIBS_BASE    := libevent libevent_pthreads openssl libfyaml
+LIBS_SERVER  := $(LIBS_BASE) libunbound libldns libgsasl
+LIBS_HARNESS := $(LIBS_BASE) libldns jansson zlib
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(LIBS_SERVER) $(LIBS_HARNESS) cmocka 2>/dev/null))
+SERVER_LIBS  = $(shell $(PKG_CONFIG) --libs $(LIBS_SERVER)) -llmdb -lpthread
+HARNESS_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS_HARNESS)) -lpthread -lm
+BASE_LIBS    = $(shell $(PKG_CONFIG) --libs $(LIBS_BASE)) -lpthread
+CMOCKA_LIBS  = $(shell $(PKG_CONFIG) --libs cmocka)
+
+ALL_CFLAGS  = $(BASE_CFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(LD_$(MODE)) $(LDFLAGS)
+
+# ---- what is built from what -----------------------------------------------
+src = $(sort $(wildcard $(addsuffix /*.c,$(1))))
+obj = $(patsubst %.c,$(OUT)/%.o,$(1))
+
+BASE_O    := $(call obj,$(call src,base))
+PURE_O    := $(call obj,$(call src,reference-server/core reference-server/policy harness/wire))
+SERVER_O  := $(call obj,$(filter-out %/main.c,$(call src,reference-server $(addprefix reference-server/,core policy store drive))))
+HARNESS_O := $(call obj,$(filter-out %/main.c,$(call src,$(addprefix harness/,wire scenario world peer load fault judge cli) reports)))
+PROGRAMS  := $(OUT)/bin/postriderd $(OUT)/bin/postrider
+
+TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
+FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
+
+.PHONY: all help setup demo check check-one unit e2e lint format asan tsan fuzz fuzz-short install clean FORCE
+all: $(PROGRAMS)
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+$(OUT)/libbase.a: $(BASE_O)
+$(OUT)/libserver.a: $(SERVER_O)
+$(OUT)/libharness.a: $(HARNESS_O)
+$(OUT)/lib%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
+
+$(OUT)/bin/postriderd: $(OUT)/reference-server/main.o $(OUT)/libserver.a $(OUT)/libbase.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS)
+$(OUT)/bin/postrider: $(OUT)/harness/main.o $(OUT)/libharness.a $(OUT)/libbase.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(HARNESS_LIBS)
+
+$(OUT)/tests/unit/base/%: $(OUT)/tests/unit/base/%.o $(OUT)/libbase.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BASE_LIBS) $(CMOCKA_LIBS)
+$(OUT)/tests/unit/server/%: $(OUT)/tests/unit/server/%.o $(OUT)/libserver.a $(OUT)/libbase.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(CMOCKA_LIBS)
+$(OUT)/tests/unit/harness/%: $(OUT)/tests/unit/harness/%.o $(OUT)/libharness.a $(OUT)/libbase.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(HARNESS_LIBS) $(CMOCKA_LIBS)
+
+$(OUT)/tests/fuzz/base/%: $(OUT)/tests/fuzz/base/%.o $(OUT)/libbase.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(BASE_LIBS)
+$(OUT)/tests/fuzz/server/%: $(OUT)/tests/fuzz/server/%.o $(OUT)/libserver.a $(OUT)/libbase.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(SERVER_LIBS)
+$(OUT)/tests/fuzz/harness/%: $(OUT)/tests/fuzz/harness/%.o $(OUT)/libharness.a $(OUT)/libbase.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(HARNESS_LIBS)
+
+# Objects depend on the flags: changing CFLAGS or CC rebuilds, nothing stale.
+$(OUT)/%.o: %.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS))' | cmp -s - $@ || \
+		echo '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS))' > $@
+
+# ---- set-up, demo, checks --------------------------------------------------
+setup:
+	@sh packaging/setup.sh
+
+demo: all
+	@sh packaging/demo.sh $(OUT)/bin
+
+check:
+	@sh tests/check.sh
+
+unit: $(TESTS)
+	@sh tests/unit.sh $(OUT) $(TESTS)
+
+e2e: all
+	@sh tests/e2e.sh $(OUT)
+
+lint: $(PURE_O)
+	@sh tests/lint/all.sh '$(CC)' $(PURE_O)
+
+format:
+	@clang-format -i $$(git ls-files '*.[ch]')
+
+asan tsan:
+	@$(MAKE) MODE=$@ unit
+	@$(MAKE) MODE=$@ e2e
+
+fuzz:
+	@$(MAKE) MODE=fuzz CC=clang fuzz-run
+.PHONY: fuzz-run fuzz-build
+fuzz-build: $(FUZZERS)
+fuzz-run: $(FUZZERS)
+	@for f in $(FUZZERS); do n=$$(basename $$f); mkdir -p build/corpus/$$n tests/corpus/$$n; \
+		$$f -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 build/corpus/$$n tests/corpus/$$n || exit 1; done
+
+# ---- installing ------------------------------------------------------------
+install: all
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/postrider' \
+		'$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/man/man5' '$(DESTDIR)$(PREFIX)/share/man/man8'
+	install -m 755 $(OUT)/bin/postriderd $(OUT)/bin/postrider '$(DESTDIR)$(PREFIX)/bin'
+	cp -R scenarios reports '$(DESTDIR)$(PREFIX)/share/postrider'
+	install -m 644 docs/man/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m 644 docs/man/*.5 '$(DESTDIR)$(PREFIX)/share/man/man5'
+	install -m 644 docs/man/*.8 '$(DESTDIR)$(PREFIX)/share/man/man8'
+
+clean:
+	rm -rf build compile_commands.json
+
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
