@@ -1,0 +1,115 @@
+/*
+ * conn: one stream connection, plain or TLS, on the loop.
+ *
+ * Bytes that arrived are seen with conn_input and dropped with conn_consume;
+ * what is not consumed stays and is shown again together with what arrives
+ * later.  Output is gathered and written once per loop round.  Both sides are
+ * bounded: reading pauses while input_bytes_max are unconsumed, and the
+ * writer is told through conn_output_bytes and CONN_DRAINED.
+ *
+ * Events come through one callback.  conn_free may be called inside it; no
+ * event follows.  After CONN_FAILED only conn_error and conn_free are useful.
+ * A conn owns its descriptor.  Spans from conn_input die at the next consume
+ * or when the callback returns.
+ */
+#ifndef BASE_CONN_H
+#define BASE_CONN_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/span.h"
+#include "base/tls.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+struct conn;
+
+enum conn_event {
+	CONN_CONNECTED, /* outgoing connection is up */
+	CONN_SECURED,   /* TLS handshake done */
+	CONN_INPUT,     /* there is more in conn_input than before */
+	CONN_DRAINED,   /* all output has been handed to the kernel */
+	CONN_EOF,       /* the peer ended its sending side; what came before has been shown */
+	CONN_TIMEOUT,   /* conn_set_timeout_ms ran out; the conn stays usable */
+	CONN_FAILED,    /* see conn_error: refused, reset, TLS failure, time-out of the kernel */
+};
+
+typedef void conn_fn(void *ctx, enum conn_event event);
+
+struct conn_options {
+	struct loop *loop;
+	conn_fn *on_event;
+	void *ctx;
+	uint32_t input_bytes_max; /* 0: 64 KiB */
+};
+
+/* An IPv4 or IPv6 address with port. */
+struct addr {
+	struct sockaddr_storage ss;
+	socklen_t n;
+};
+/* "127.0.0.1", "::1"; no names.  False when it is no address. */
+bool addr_parse(const char *ip, uint16_t port, struct addr *ret_addr);
+/* "127.0.0.1:25", "[::1]:25"; out needs 56 bytes.  Returns out. */
+const char *addr_format(const struct addr *a, char out[static 56]);
+/* "127.0.0.1", without port; out needs 56 bytes. */
+const char *addr_format_ip(const struct addr *a, char out[static 56]);
+uint16_t addr_port(const struct addr *a);
+bool addr_eq(const struct addr *a, const struct addr *b); /* address and port */
+
+/* Takes fd (accepted, any blocking mode). */
+struct conn *conn_take(const struct conn_options *o, int fd);
+
+/* Starts connecting; the outcome is CONN_CONNECTED or CONN_FAILED, never before this returns.  bind_to may be NULL. */
+struct conn *conn_connect(const struct conn_options *o, const struct addr *to, const struct addr *bind_to);
+
+struct span conn_input(const struct conn *c);
+void conn_consume(struct conn *c, size_t n);
+
+void conn_write(struct conn *c, struct span s);
+size_t conn_output_bytes(const struct conn *c); /* not yet handed to the kernel */
+
+/* Stops and restarts reading; unconsumed input is shown again by a CONN_INPUT after resuming. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+
+/*
+ * Starts TLS after pending output is written.  Input that was received before
+ * the handshake is dropped, for it came unprotected; returns how many bytes
+ * that were.  server_name: SNI and the name to verify; NULL on the server side.
+ */
+enum conn_tls_side { CONN_TLS_SERVER, CONN_TLS_CLIENT };
+size_t conn_start_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side side, const char *server_name);
+bool conn_is_tls(const struct conn *c);
+/* "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; only when conn_is_tls. */
+const char *conn_tls_version(const struct conn *c);
+const char *conn_tls_cipher(const struct conn *c);
+
+/* CONN_TIMEOUT when nothing is read or written for so long; 0 switches off. */
+void conn_set_timeout_ms(struct conn *c, int64_t timeout_ms);
+
+/* Writes what is left, then closes; no event follows.  Gives up after 10 s.  Takes the conn. */
+void conn_finish(struct conn *c);
+/* Closes now.  With reset, the peer sees RST.  Accepts NULL. */
+void conn_free(struct conn *c);
+void conn_reset(struct conn *c);
+
+const struct err *conn_error(const struct conn *c);
+const struct addr *conn_peer(const struct conn *c);
+const struct addr *conn_local(const struct conn *c);
+int conn_fd(const struct conn *c);
+
+/* ---- listening ---- */
+struct listener;
+/* The callback takes fd. */
+typedef void accept_fn(void *ctx, int fd, const struct addr *peer);
+/* Port 0 picks a free one; listener_addr tells.  Also takes an inherited descriptor with listener_take. */
+struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *fn, void *ctx, struct err *reterr);
+struct listener *listener_take(struct loop *l, int fd, accept_fn *fn, void *ctx);
+const struct addr *listener_addr(const struct listener *li);
+void listener_pause(struct listener *li); /* stop accepting; the backlog waits */
+void listener_resume(struct listener *li);
+void listener_free(struct listener *li); /* accepts NULL */
+
+#endif

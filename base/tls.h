@@ -1,0 +1,51 @@
+/*
+ * tls: OpenSSL contexts and certificates.
+ *
+ * A struct tls_ctx is one side's settings, shared by many connections and
+ * counted: connections made from it keep it alive, so a reload makes a new one
+ * and frees the old at once.  Certificates are P-256, made here for a run or a
+ * data directory; PEM files in and out.
+ */
+#ifndef BASE_TLS_H
+#define BASE_TLS_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+
+struct tls_ctx;
+
+/* Server side.  Certificate chain and key from PEM files.  NULL and *reterr on failure. */
+struct tls_ctx *tls_server_new(const char *chain_path, const char *key_path, struct err *reterr);
+
+/*
+ * Client side.  ca_path: PEM bundle that a peer's chain must lead to and whose
+ * name must match; NULL: accept any certificate (opportunistic TLS).
+ */
+struct tls_ctx *tls_client_new(const char *ca_path, struct err *reterr);
+
+void tls_free(struct tls_ctx *t);
+
+/* Borrowed; for base/conn. */
+struct ssl_ctx_st *tls_ssl_ctx(const struct tls_ctx *t);
+
+/*
+ * Makes a P-256 certificate for the given names (DNS names or IP addresses,
+ * NULL-terminated list), valid from a year back to ten years on, and writes
+ * chain and key (mode 0600).  With issuer paths NULL it is self-signed; with
+ * names NULL it is a CA.  Returns 0 or negative errno.
+ */
+struct cert_options {
+	const char *common_name;
+	const char *const *names;
+	const char *issuer_cert_path;
+	const char *issuer_key_path;
+	const char *ret_cert_path; /* where to write */
+	const char *ret_key_path;
+};
+int cert_make(const struct cert_options *o, struct err *reterr);
+
+#endif
