@@ -27,6 +27,10 @@ void loop_stop(struct loop *l);
 
 struct event_base *loop_event_base(struct loop *l);
 
+/* LOOP_SCRATCH_BYTES for use within one callback, shared by everything on the loop. */
+enum { LOOP_SCRATCH_BYTES = 65536 };
+char *loop_scratch(struct loop *l);
+
 /* CLOCK_MONOTONIC now, in nanoseconds and milliseconds.  The same clock everywhere in the project. */
 int64_t clock_mono_ns(void);
 int64_t clock_mono_ms(void);
