@@ -15,13 +15,11 @@
 #ifndef BASE_CONN_H
 #define BASE_CONN_H
 
+#include "base/addr.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/span.h"
 #include "base/tls.h"
-
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 struct conn;
 
@@ -43,20 +41,6 @@ struct conn_options {
 	void *ctx;
 	uint32_t input_bytes_max; /* 0: 64 KiB */
 };
-
-/* An IPv4 or IPv6 address with port. */
-struct addr {
-	struct sockaddr_storage ss;
-	socklen_t n;
-};
-/* "127.0.0.1", "::1"; no names.  False when it is no address. */
-bool addr_parse(const char *ip, uint16_t port, struct addr *ret_addr);
-/* "127.0.0.1:25", "[::1]:25"; out needs 56 bytes.  Returns out. */
-const char *addr_format(const struct addr *a, char out[static 56]);
-/* "127.0.0.1", without port; out needs 56 bytes. */
-const char *addr_format_ip(const struct addr *a, char out[static 56]);
-uint16_t addr_port(const struct addr *a);
-bool addr_eq(const struct addr *a, const struct addr *b); /* address and port */
 
 /* Takes fd (accepted, any blocking mode). */
 struct conn *conn_take(const struct conn_options *o, int fd);
@@ -99,17 +83,5 @@ const struct err *conn_error(const struct conn *c);
 const struct addr *conn_peer(const struct conn *c);
 const struct addr *conn_local(const struct conn *c);
 int conn_fd(const struct conn *c);
-
-/* ---- listening ---- */
-struct listener;
-/* The callback takes fd. */
-typedef void accept_fn(void *ctx, int fd, const struct addr *peer);
-/* Port 0 picks a free one; listener_addr tells.  Also takes an inherited descriptor with listener_take. */
-struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *fn, void *ctx, struct err *reterr);
-struct listener *listener_take(struct loop *l, int fd, accept_fn *fn, void *ctx);
-const struct addr *listener_addr(const struct listener *li);
-void listener_pause(struct listener *li); /* stop accepting; the backlog waits */
-void listener_resume(struct listener *li);
-void listener_free(struct listener *li); /* accepts NULL */
 
 #endif

@@ -1,0 +1,204 @@
+#include "base/tls.h"
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/random.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tls_ctx {
+	SSL_CTX *ssl_ctx;
+};
+
+static int tls_err(struct err *reterr, const char *what, const char *object)
+{
+	unsigned long code = ERR_get_error();
+	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+
+	ERR_clear_error();
+	if (reason == NULL)
+		reason = "unknown TLS library error";
+	return err_set(reterr, -EPROTO, "%s: %s: %s", object, what, reason);
+}
+
+static struct tls_ctx *new_ctx(const SSL_METHOD *method)
+{
+	struct tls_ctx *t = calloc(1, sizeof(*t));
+	SSL_CTX *c = SSL_CTX_new(method);
+
+	if (t == NULL || c == NULL)
+		abort();
+	t->ssl_ctx = c;
+	(void)SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
+	(void)SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+					  SSL_MODE_RELEASE_BUFFERS);
+	(void)SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+					     SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_read_ahead(c, 1);
+	return t;
+}
+
+struct tls_ctx *tls_server_new(const char *chain_path, const char *key_path, struct err *reterr)
+{
+	struct tls_ctx *t = new_ctx(TLS_server_method());
+	SSL_CTX *c = t->ssl_ctx;
+	int rc = 0;
+
+	if (SSL_CTX_use_certificate_chain_file(c, chain_path) != 1)
+		rc = tls_err(reterr, "load certificate chain", chain_path);
+	else if (SSL_CTX_use_PrivateKey_file(c, key_path, SSL_FILETYPE_PEM) != 1)
+		rc = tls_err(reterr, "load private key", key_path);
+	else if (SSL_CTX_check_private_key(c) != 1)
+		rc = tls_err(reterr, "key does not belong to the certificate", key_path);
+	if (rc != 0) {
+		tls_free(t);
+		return NULL;
+	}
+	static const unsigned char session_context[] = "postrider";
+	(void)SSL_CTX_set_session_id_context(c, session_context, sizeof(session_context) - 1);
+	return t;
+}
+
+struct tls_ctx *tls_client_new(const char *ca_path, struct err *reterr)
+{
+	struct tls_ctx *t = new_ctx(TLS_client_method());
+
+	if (ca_path != NULL) {
+		if (SSL_CTX_load_verify_file(t->ssl_ctx, ca_path) != 1) {
+			(void)tls_err(reterr, "load CA certificates", ca_path);
+			tls_free(t);
+			return NULL;
+		}
+		SSL_CTX_set_verify(t->ssl_ctx, SSL_VERIFY_PEER, NULL);
+	}
+	return t;
+}
+
+void tls_free(struct tls_ctx *t)
+{
+	if (t == NULL)
+		return;
+	SSL_CTX_free(t->ssl_ctx);
+	free(t);
+}
+
+struct ssl_ctx_st *tls_ssl_ctx(const struct tls_ctx *t)
+{
+	return t->ssl_ctx;
+}
+
+/* ---- certificates ---- */
+
+static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
+{
+	X509V3_CTX ctx;
+
+	X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
+	X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+	bool ok = ext != NULL && X509_add_ext(cert, ext, -1) == 1;
+	X509_EXTENSION_free(ext);
+	return ok;
+}
+
+static bool add_names(X509 *cert, X509 *issuer, const char *const *names)
+{
+	struct buf value = { 0 };
+	struct addr unused;
+
+	for (size_t i = 0; names[i] != NULL; i++)
+		buf_addf(&value, "%s%s:%s", i > 0 ? "," : "", addr_parse(names[i], 0, &unused) ? "IP" : "DNS", names[i]);
+	bool ok = add_extension(cert, issuer, NID_subject_alt_name, buf_cstr(&value));
+	buf_free(&value);
+	return ok;
+}
+
+static bool fill_certificate(X509 *cert, EVP_PKEY *key, const struct cert_options *o, X509 *issuer)
+{
+	enum { YEAR_S = 365 * 24 * 3600 };
+	const unsigned char *cn = (const unsigned char *)o->common_name;
+	uint64_t serial = random_u64() >> 1;
+	X509_NAME *subject = X509_get_subject_name(cert);
+	X509 *signer = issuer != NULL ? issuer : cert;
+
+	bool ok = X509_set_version(cert, X509_VERSION_3) == 1 &&
+		  ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial) == 1 &&
+		  X509_gmtime_adj(X509_getm_notBefore(cert), -(long)YEAR_S) != NULL &&
+		  X509_gmtime_adj(X509_getm_notAfter(cert), 10L * YEAR_S) != NULL &&
+		  X509_set_pubkey(cert, key) == 1 &&
+		  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, cn, -1, -1, 0) == 1 &&
+		  X509_set_issuer_name(cert, X509_get_subject_name(signer)) == 1 &&
+		  add_extension(cert, signer, NID_subject_key_identifier, "hash");
+	if (o->names == NULL)
+		return ok && add_extension(cert, signer, NID_basic_constraints, "critical,CA:TRUE") &&
+		       add_extension(cert, signer, NID_key_usage, "critical,keyCertSign,cRLSign");
+	return ok && add_extension(cert, signer, NID_basic_constraints, "critical,CA:FALSE") &&
+	       add_extension(cert, signer, NID_key_usage, "critical,digitalSignature") &&
+	       add_extension(cert, signer, NID_ext_key_usage, "serverAuth,clientAuth") &&
+	       add_names(cert, signer, o->names);
+}
+
+static int write_bio(BIO *bio, const char *path, struct err *reterr)
+{
+	char *p = NULL;
+	long n = BIO_get_mem_data(bio, &p);
+	return file_write(path, (struct span){ p, (size_t)n }, 0600, reterr);
+}
+
+static int read_issuer(const struct cert_options *o, X509 **ret_cert, EVP_PKEY **ret_key, struct err *reterr)
+{
+	BIO *in = BIO_new_file(o->issuer_cert_path, "r");
+	*ret_cert = in != NULL ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
+	BIO_free(in);
+	in = BIO_new_file(o->issuer_key_path, "r");
+	*ret_key = in != NULL ? PEM_read_bio_PrivateKey(in, NULL, NULL, NULL) : NULL;
+	BIO_free(in);
+	if (*ret_cert == NULL || *ret_key == NULL)
+		return tls_err(reterr, "read issuer", o->issuer_cert_path);
+	return 0;
+}
+
+int cert_make(const struct cert_options *o, struct err *reterr)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	EVP_PKEY *issuer_key = NULL;
+	X509 *cert = X509_new();
+	X509 *issuer = NULL;
+	BIO *cert_pem = BIO_new(BIO_s_mem());
+	BIO *key_pem = BIO_new(BIO_s_mem());
+	int rc = 0;
+
+	if (key == NULL || cert == NULL || cert_pem == NULL || key_pem == NULL) {
+		rc = tls_err(reterr, "make key", o->ret_cert_path);
+		goto out;
+	}
+	if (o->issuer_cert_path != NULL)
+		rc = read_issuer(o, &issuer, &issuer_key, reterr);
+	if (rc != 0)
+		goto out;
+	if (!fill_certificate(cert, key, o, issuer) ||
+	    X509_sign(cert, issuer_key != NULL ? issuer_key : key, EVP_sha256()) == 0 ||
+	    PEM_write_bio_X509(cert_pem, cert) != 1 ||
+	    (issuer != NULL && PEM_write_bio_X509(cert_pem, issuer) != 1) ||
+	    PEM_write_bio_PrivateKey(key_pem, key, NULL, NULL, 0, NULL, NULL) != 1) {
+		rc = tls_err(reterr, "make certificate", o->ret_cert_path);
+		goto out;
+	}
+	rc = write_bio(key_pem, o->ret_key_path, reterr);
+	if (rc == 0)
+		rc = write_bio(cert_pem, o->ret_cert_path, reterr);
+out:
+	BIO_free(key_pem);
+	BIO_free(cert_pem);
+	X509_free(issuer);
+	X509_free(cert);
+	EVP_PKEY_free(issuer_key);
+	EVP_PKEY_free(key);
+	return rc;
+}
