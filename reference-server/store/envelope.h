@@ -1,0 +1,105 @@
+/*
+ * envelope: everything the queue knows about one message except its content,
+ * and the row it is stored as.
+ *
+ * An envelope owns all its texts; they are NUL-terminated and hold no other
+ * NUL (one that is given becomes '?').  Texts longer than their limit are cut
+ * by the setters.  Times are wall-clock milliseconds since 1970, because they
+ * must mean something after a restart.
+ *
+ * Row, version 1, big-endian (str = u16 length + bytes):
+ *
+ *    0  u8   version            24  u32  attempt_count    40  u64  body_bytes
+ *    1  u8   0                  28  u32  flags            48  str  reverse_path
+ *    2  u16  0                  32  u64  body_id              u32 length + prefix
+ *    4  u32  recipient_count                                  recipients:
+ *    8  i64  due_wall_ms                                      u8 state, u32 attempt_count,
+ *   16  i64  arrival_wall_ms                                  u16 reply_code, i64 last_attempt,
+ *                                                             str address, original, enhanced,
+ *   (expires_wall_ms follows prefix)                          reply_text, remote_mta
+ *
+ * The message id is the row's key.  due and arrival stand at fixed offsets, so
+ * that a restart reads a million rows without parsing them.
+ */
+#ifndef STORE_ENVELOPE_H
+#define STORE_ENVELOPE_H
+
+#include "base/buf.h"
+#include "base/span.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	ENVELOPE_RECIPIENTS_MAX = 10000,
+	ENVELOPE_PREFIX_BYTES_MAX = 65536,
+	ENVELOPE_PATH_BYTES_MAX = 1024,  /* RFC 5321 §4.5.3.1.3 asks for 256 */
+	ENVELOPE_TEXT_BYTES_MAX = 512,   /* reply_text and remote_mta */
+	ENVELOPE_ENHANCED_BYTES_MAX = 11 /* RFC 3463 §2: class "." subject "." detail, 3 digits each */
+};
+
+enum {
+	ENVELOPE_CONTENT_8BIT = 1 << 0,  /* bytes above 127 were seen in the content */
+	ENVELOPE_8BITMIME = 1 << 1,      /* MAIL said BODY=8BITMIME */
+	ENVELOPE_BINARYMIME = 1 << 2,    /* MAIL said BODY=BINARYMIME */
+	ENVELOPE_SMTPUTF8 = 1 << 3,      /* MAIL said SMTPUTF8 */
+	ENVELOPE_REQUIRETLS = 1 << 4,    /* MAIL said REQUIRETLS */
+	ENVELOPE_SUBMITTED = 1 << 5,     /* came in by submission */
+	ENVELOPE_NOTIFICATION = 1 << 6,  /* made here: a DSN */
+	ENVELOPE_DELAY_NOTIFIED = 1 << 7 /* its sender was told about the delay */
+};
+
+enum recipient_state {
+	RECIPIENT_PENDING = 0, /* to be tried when the message is due */
+	RECIPIENT_DELIVERED = 1,
+	RECIPIENT_FAILED = 2 /* for good; reported or about to be */
+};
+
+struct recipient {
+	char *address;  /* where it goes, without <> */
+	char *original; /* as the client gave it, before aliases; equal to address when there were none */
+	enum recipient_state state;
+	uint32_t attempt_count;
+	int64_t last_attempt_wall_ms; /* 0: never */
+	/* The last attempt's answer; reply_code 0: none was received, reply_text then says what went wrong.
+	 */
+	uint16_t reply_code;
+	char enhanced[ENVELOPE_ENHANCED_BYTES_MAX + 1]; /* "4.4.1" or "" */
+	char *reply_text;                               /* "" when nothing is known */
+	char *remote_mta;                               /* "" or who answered */
+};
+
+struct envelope {
+	uint64_t id;
+	uint64_t body_id;
+	uint64_t body_bytes; /* without prefix */
+	int64_t arrival_wall_ms;
+	int64_t due_wall_ms;
+	int64_t expires_wall_ms; /* 0: as the policy says */
+	uint32_t attempt_count;
+	uint32_t flags;     /* ENVELOPE_… */
+	char *reverse_path; /* without <>; "" is the null reverse-path */
+	struct buf prefix;  /* header fields to send before the body, each ending in CRLF */
+	struct recipient *recipients;
+	uint32_t recipient_count;
+};
+
+/* Empty: no recipients, null reverse-path.  Never NULL. */
+struct envelope *envelope_new(void);
+void envelope_free(struct envelope *e); /* accepts NULL */
+
+void envelope_set_reverse_path(struct envelope *e, struct span path);
+/* original: empty when it is the same as address.  NULL when the envelope is full.  The pointer lives until
+ * the next add. */
+struct recipient *envelope_add_recipient(struct envelope *e, struct span address, struct span original);
+void recipient_set_result(struct recipient *r, enum recipient_state state, uint16_t reply_code,
+			  struct span enhanced, struct span reply_text, struct span remote_mta);
+
+/* Appends the row. */
+void envelope_pack(const struct envelope *e, struct buf *row);
+/* NULL unless the row is whole, of a known version, within every limit, and has nothing behind its end. */
+struct envelope *envelope_unpack(uint64_t id, struct span row);
+/* The two times a restart needs.  False when the row is too short or of an unknown version. */
+bool envelope_peek_times(struct span row, int64_t *ret_due_wall_ms, int64_t *ret_arrival_wall_ms);
+
+#endif
