@@ -1,0 +1,315 @@
+/*
+ * smtp_server: the receiving side of one SMTP session, without the wire
+ * (RFC 5321; submission RFC 6409; SIZE 1870, PIPELINING 2920, 8BITMIME 6152,
+ * ENHANCEDSTATUSCODES 2034 with 3463 and 5248, STARTTLS 3207, AUTH 4954).
+ *
+ * Bytes go in through smtp_server_feed(); finished reply lines come out
+ * through emit.  What needs the outside world comes back as a wish.  There is
+ * no socket, clock, file or memory allocation here: a test or a fuzzer plays a
+ * whole session from an array.
+ *
+ *	for (;;) switch (smtp_server_feed(s, unread bytes, &used)) { ... }
+ *
+ * After every feed the driver drops `used` bytes from its input, whatever the
+ * wish is.  The wishes, and what the driver owes for each, are listed with
+ * enum smtp_wish below.  The order of emitted replies is the order of the
+ * commands; the one reply that is not emitted is the answer to MESSAGE, whose
+ * place the driver reserves in its output and fills when the message is
+ * durable, while the session goes on with the next pipelined command.
+ *
+ * A driver may leave a wish unanswered as long as it likes (a lookup, a
+ * password helper): it just does not feed.  That is also how it slows a
+ * client down.
+ *
+ * Input bytes are never repaired.  A line holding a bare CR or LF is answered
+ * with 500 5.5.2 as soon as it is seen, and everything up to the next CRLF is
+ * swallowed: no byte behind a bare LF is ever run as a command, and a client
+ * that sends only LF is told at once what is wrong.  A line over the limit of
+ * its verb is answered with 500 5.5.2 at its CRLF.  Both count as errors.
+ *
+ * Split invariance: the same bytes in any split give the same replies, the
+ * same wishes in the same order, and the same joined content (one CONTENT
+ * wish may become several).
+ *
+ * Ownership: the caller owns the session storage, the configuration (which
+ * must outlive the session) and the input.  What each span borrows from is
+ * said where it is declared.
+ *
+ * Recipients are not kept here, only counted.
+ */
+#ifndef SERVER_CORE_SMTP_SERVER_H
+#define SERVER_CORE_SMTP_SERVER_H
+
+#include "base/buf.h"
+#include "base/span.h"
+#include "reference-server/core/address.h"
+#include "reference-server/core/content.h"
+#include "reference-server/core/header.h"
+
+enum {
+	/* RFC 5321 4.5.3.1.4 and the extensions that lengthen it; all with CRLF. */
+	SMTP_COMMAND_BYTES_MAX = 512,
+	SMTP_MAIL_COMMAND_BYTES_MAX = 512 + 26 + 17 + 500, /* SIZE, BODY, AUTH */
+	SMTP_AUTH_LINE_BYTES_MAX = 12288,                  /* RFC 4954 4; AUTH and its responses */
+	/* A feed that answers INPUT leaves fewer bytes than this unused. */
+	SMTP_INPUT_BYTES_MAX = SMTP_AUTH_LINE_BYTES_MAX + 1,
+	SMTP_IDENTITY_BYTES_MAX = 255,
+};
+
+enum smtp_role {
+	SMTP_ROLE_RELAY,      /* port 25: anyone may bring mail for us */
+	SMTP_ROLE_SUBMISSION, /* RFC 6409: MAIL only after AUTH */
+};
+
+/* Owned by the driver, shared by many sessions, constant while they live. */
+struct smtp_server_config {
+	struct span host; /* our name, in the greeting, EHLO and 221 */
+	enum smtp_role role;
+	uint64_t size_bytes_max;     /* content; 0: no maximum, EHLO says SIZE 0 */
+	uint64_t header_bytes_max;   /* header section; 0: no maximum of its own.  Over it: 552 5.3.4 */
+	uint32_t rcpt_count_max;     /* accepted per transaction; at least 100 (RFC 5321 4.5.3.1.8).  Over it:
+					452 4.5.3 */
+	uint32_t received_count_max; /* RFC 5321 6.3, at least 100; more fields than this: 554 5.4.6 */
+	uint32_t error_count_max; /* protocol errors and failed AUTH per session; this many: 421 4.7.0.  0: no
+				     maximum */
+	bool offer_starttls;
+	bool require_tls;     /* before anything but EHLO, NOOP, STARTTLS, QUIT: 530 5.7.0 (RFC 3207 4) */
+	bool accept_bare_eol; /* bare CR and LF in content pass through; false: 550 5.5.2 */
+	struct span mechanisms_clear; /* "SCRAM-SHA-256": what AUTH offers without TLS; empty: AUTH is not
+					 offered */
+	struct span mechanisms_tls;   /* "SCRAM-SHA-256 PLAIN LOGIN": under TLS */
+};
+
+enum smtp_state {
+	SMTP_STATE_GREETED, /* banner sent or about to be, no EHLO yet */
+	SMTP_STATE_READY,   /* EHLO done, no transaction */
+	SMTP_STATE_AUTH,    /* inside an AUTH exchange */
+	SMTP_STATE_MAIL,    /* reverse-path accepted */
+	SMTP_STATE_RCPT,    /* at least one recipient accepted */
+	SMTP_STATE_DATA,    /* after 354, before the final dot */
+	SMTP_STATE_TLS,     /* 220 to STARTTLS emitted, handshake to come */
+	SMTP_STATE_CLOSED,
+	SMTP_STATE_COUNT,
+};
+
+/* What the session wants from its driver. */
+enum smtp_wish {
+	/* Flush the output, and feed again with more bytes behind the unused ones. */
+	SMTP_WISH_INPUT,
+
+	/*
+	 * A transaction wants to begin: smtp_server_answer_mail().  Facts in
+	 * s->reverse_path, s->size_declared_bytes, s->body.
+	 */
+	SMTP_WISH_MAIL,
+
+	/* One recipient: smtp_server_answer_rcpt().  s->forward_path. */
+	SMTP_WISH_RCPT,
+
+	/*
+	 * s->run is the next run of content; the driver appends it to the
+	 * message and feeds on, or calls smtp_server_refuse_content() first.
+	 * Borrowed from the input: gone when the driver drops those bytes.
+	 * A message may have no CONTENT at all.
+	 */
+	SMTP_WISH_CONTENT,
+
+	/*
+	 * The final dot, and nothing speaks against the content.  The driver
+	 * takes the message, reserves a place in its output for the reply
+	 * (smtp_server_add_final_reply() writes it) and feeds on.  Facts in
+	 * s->content and s->header; they, the reverse-path and the other
+	 * transaction facts stay readable until that next feed.
+	 */
+	SMTP_WISH_MESSAGE,
+
+	/*
+	 * The final dot of a message that was refused: the reply is already
+	 * emitted.  The driver drops what it stored and feeds on.
+	 */
+	SMTP_WISH_MESSAGE_REFUSED,
+
+	/*
+	 * The transaction ended before its final dot (RSET, EHLO, HELO).  The
+	 * driver drops its recipients and feeds on.  CLOSE, a lost connection
+	 * and smtp_server_close() mean the same without saying it again.
+	 */
+	SMTP_WISH_RESET,
+
+	/*
+	 * AUTH: s->auth_mechanism (as the client wrote it, but one of those
+	 * offered) and, when s->auth_response_given, s->auth_response, valid
+	 * base64 or empty, not decoded.  Answer with smtp_server_auth_challenge(),
+	 * _auth_succeed() or _auth_fail().  Both spans borrow from the input.
+	 */
+	SMTP_WISH_AUTH,
+	/* The client's response to a challenge, s->auth_response; answered like AUTH. */
+	SMTP_WISH_AUTH_STEP,
+	/* The exchange ended without the driver ("*", not base64, too long); replied.  Drop its state, feed
+	   on. */
+	SMTP_WISH_AUTH_CANCELLED,
+
+	/*
+	 * 220 is emitted.  The driver throws away every byte it has received
+	 * behind `used` (they came unprotected: RFC 3207 6, CVE-2011-0411),
+	 * flushes its output, final replies still owed included, does the
+	 * handshake and calls smtp_server_tls_started().  A failed handshake
+	 * ends the connection.
+	 */
+	SMTP_WISH_STARTTLS,
+
+	/* Send what was emitted and what is owed, then close.  Nothing more may be fed. */
+	SMTP_WISH_CLOSE,
+};
+
+/* What a driver may answer; each has one reply, in smtp_server.c. */
+enum smtp_answer {
+	SMTP_ANSWER_ACCEPT,           /* 250, with the text of its command */
+	SMTP_ANSWER_NO_SUCH_MAILBOX,  /* 550 5.1.1 */
+	SMTP_ANSWER_NO_SUCH_DOMAIN,   /* 550 5.1.2 */
+	SMTP_ANSWER_BAD_SENDER,       /* 553 5.1.8 */
+	SMTP_ANSWER_NULL_MX,          /* 556 5.1.10 */
+	SMTP_ANSWER_MAILBOX_DISABLED, /* 550 5.2.1 */
+	SMTP_ANSWER_MAILBOX_FULL,     /* 452 4.2.2 */
+	SMTP_ANSWER_RELAY_DENIED,     /* 550 5.7.1 */
+	SMTP_ANSWER_NOT_PERMITTED,    /* 550 5.7.1, for example a sender address not one's own */
+	SMTP_ANSWER_STORAGE_FULL,     /* 452 4.3.1 */
+	SMTP_ANSWER_TRY_LATER,        /* 451 4.3.0 */
+	SMTP_ANSWER_LOOKUP_FAILED,    /* 451 4.4.3 */
+	SMTP_ANSWER_TOO_FAST,         /* 450 4.7.1 */
+	SMTP_ANSWER_TOO_MANY_RCPT,    /* 452 4.5.3 */
+	SMTP_ANSWER_TOO_BIG,          /* 552 5.3.4 */
+	SMTP_ANSWER_TOO_MANY_HOPS,    /* 554 5.4.6 */
+	SMTP_ANSWER_BAD_CONTENT,      /* 554 5.6.0 */
+	SMTP_ANSWER_COUNT,
+};
+
+enum smtp_auth_failure {
+	SMTP_AUTH_BAD_CREDENTIALS, /* 535 5.7.8 */
+	SMTP_AUTH_TEMPORARY,       /* 454 4.7.0 */
+	SMTP_AUTH_TOO_WEAK,        /* 534 5.7.9 */
+	SMTP_AUTH_SERVER_FIRST,    /* 501 5.7.0: initial response where the server speaks first */
+	SMTP_AUTH_MALFORMED,       /* 501 5.5.2: decoded, but not a message of that mechanism */
+	SMTP_AUTH_FAILURE_COUNT,
+};
+
+/* Why the server ends the session; each is a 421 but for REFUSED. */
+enum smtp_close {
+	SMTP_CLOSE_SHUTDOWN, /* 421 4.3.2 */
+	SMTP_CLOSE_TIMEOUT,  /* 421 4.4.2 */
+	SMTP_CLOSE_TOO_MANY, /* 421 4.3.2 too many connections */
+	SMTP_CLOSE_TROUBLE,  /* 421 4.3.0 */
+	SMTP_CLOSE_REFUSED,  /* 554 5.7.1, in place of the greeting */
+	SMTP_CLOSE_COUNT,
+};
+
+enum smtp_body {
+	SMTP_BODY_UNDECLARED,
+	SMTP_BODY_7BIT,
+	SMTP_BODY_8BITMIME,
+};
+
+struct smtp_output {
+	/* Appends one finished reply line, CRLF included.  The span dies when emit returns. */
+	void (*emit)(void *ctx, struct span line);
+	void *ctx;
+};
+
+/* Read by the driver, written here only. */
+struct smtp_server {
+	const struct smtp_server_config *config;
+	struct smtp_output output;
+	enum smtp_state state;
+
+	/* The session.  Spans borrow from this struct. */
+	struct span helo; /* empty before EHLO and HELO */
+	bool esmtp;       /* it was EHLO */
+	bool tls;
+	bool authenticated;
+	struct span identity; /* as given to smtp_server_auth_succeed() */
+	uint32_t error_count;
+
+	/* The transaction.  Spans borrow from this struct. */
+	struct span reverse_path;     /* address_text() form; empty for <> */
+	struct span forward_path;     /* address_text() form; during SMTP_WISH_RCPT */
+	uint64_t size_declared_bytes; /* 0 when not declared */
+	enum smtp_body body;
+	uint32_t rcpt_count; /* accepted */
+
+	/* The content, complete at SMTP_WISH_MESSAGE. */
+	struct span run; /* during SMTP_WISH_CONTENT; borrows from the input */
+	struct content content;
+	struct header_scan header;
+
+	/* During SMTP_WISH_AUTH and _AUTH_STEP; borrow from the input. */
+	struct span auth_mechanism;
+	struct span auth_response;
+	bool auth_response_given;
+
+	/* Of no interest to drivers. */
+	enum smtp_wish wish;      /* unanswered, or INPUT */
+	enum smtp_answer refusal; /* of the content so far, or ACCEPT */
+	bool swallowing;          /* up to the next CRLF */
+	bool swallowed_replied;
+	char helo_text[ADDRESS_DOMAIN_BYTES_MAX];
+	char identity_text[SMTP_IDENTITY_BYTES_MAX];
+	char reverse_text[ADDRESS_TEXT_BYTES_MAX];
+	char forward_text[ADDRESS_TEXT_BYTES_MAX];
+};
+
+/* tls: the connection is already protected (implicit TLS, RFC 8314). */
+void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *config,
+		      struct smtp_output output, bool tls);
+
+/* Emits the 220 greeting; once, before the first feed. */
+void smtp_server_greet(struct smtp_server *s);
+
+/*
+ * Uses bytes from `in` until a wish needs the driver, and says in
+ * *ret_used_bytes how many.  Not while a wish that asks for an answer is
+ * unanswered, nor after CLOSE.  `in` may be empty: after an answer the driver
+ * feeds on with whatever is left.
+ */
+enum smtp_wish smtp_server_feed(struct smtp_server *s, struct span in, size_t *ret_used_bytes);
+
+/* Answers to the wishes of the same name; each emits the reply. */
+void smtp_server_answer_mail(struct smtp_server *s, enum smtp_answer answer);
+void smtp_server_answer_rcpt(struct smtp_server *s, enum smtp_answer answer);
+
+/* challenge is base64 (RFC 4954 4), at most SMTP_AUTH_LINE_BYTES_MAX - 6 bytes; empty is a bare "334 ". */
+void smtp_server_auth_challenge(struct smtp_server *s, struct span challenge);
+/* identity is copied; at most SMTP_IDENTITY_BYTES_MAX bytes. */
+void smtp_server_auth_succeed(struct smtp_server *s, struct span identity);
+void smtp_server_auth_fail(struct smtp_server *s, enum smtp_auth_failure why);
+
+/*
+ * In state DATA, between feeds or at SMTP_WISH_CONTENT: swallow the rest of
+ * this message and give this answer (not ACCEPT) after its final dot.  The
+ * first refusal counts.  There are no more CONTENT wishes for it.
+ */
+void smtp_server_refuse_content(struct smtp_server *s, enum smtp_answer answer);
+
+/* After the handshake that SMTP_WISH_STARTTLS asked for: all that the client said is forgotten (RFC
+ * 3207 4.2). */
+void smtp_server_tls_started(struct smtp_server *s);
+
+/*
+ * The server's own wish to end the session, at any time, an unanswered wish
+ * included: emits the reply and enters CLOSED.  The driver sends what was
+ * emitted and what is owed, then closes.
+ */
+void smtp_server_close(struct smtp_server *s, enum smtp_close why);
+
+/*
+ * The reply that goes where SMTP_WISH_MESSAGE reserved a place.  queue_id is
+ * named in the text of ACCEPT and ignored otherwise.
+ */
+void smtp_server_add_final_reply(struct buf *out, enum smtp_answer answer, struct span queue_id);
+
+/* "SMTP", "ESMTP", "ESMTPS", "ESMTPA" or "ESMTPSA" (RFC 3848), for trace.h.  Static storage. */
+struct span smtp_server_protocol(const struct smtp_server *s);
+
+const char *smtp_state_name(enum smtp_state state);
+const char *smtp_wish_name(enum smtp_wish wish);
+
+#endif
