@@ -80,7 +80,7 @@ ifneq ($(SAN),)
 OPT_$(MODE) := -O1 -fno-omit-frame-pointer $(SAN)
 LD_$(MODE)  := $(SAN)
 # The sanitizers' own instrumentation makes GCC see null dereferences and large frames that are not there.
-WARN += -Wno-null-dereference $(if $(IS_CLANG),-Wno-frame-larger-than,-Wno-stack-usage)
+WARN += -Wno-null-dereference $(if $(IS_CLANG),,-Wno-restrict -Wno-stringop-overflow -Wno-maybe-uninitialized) $(if $(IS_CLANG),-Wno-frame-larger-than,-Wno-stack-usage)
 endif
 
 BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -DPOSTRIDER_VERSION='"$(VERSION)"' -include base/poison.h -I. -g \
@@ -112,7 +112,7 @@ PROGRAMS  := $(OUT)/bin/postriderd $(OUT)/bin/postrider
 TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
 
-.PHONY: all help setup demo check check-one unit e2e lint format asan tsan fuzz fuzz-short install clean FORCE
+.PHONY: all help setup demo check unit-build unit e2e lint format asan tsan fuzz fuzz-short install clean FORCE
 all: $(PROGRAMS)
 
 help:
@@ -167,12 +167,16 @@ $(OUT)/flags: FORCE
 setup:
 	@sh packaging/setup.sh
 
-demo: all
+# In a make of its own: what setup has just installed changes the flags above.
+AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
+demo: $(AFTER_SETUP)
+	@$(MAKE) all
 	@sh packaging/demo.sh $(OUT)/bin
 
-check:
-	@sh tests/check.sh
+check: $(AFTER_SETUP)
+	@BUILD='$(BUILD)' bash tests/check.sh
 
+unit-build: $(TESTS)
 unit: $(TESTS)
 	@sh tests/unit.sh $(OUT) $(TESTS)
 
@@ -193,6 +197,9 @@ fuzz:
 	@$(MAKE) MODE=fuzz CC=clang fuzz-run
 .PHONY: fuzz-run fuzz-build
 fuzz-build: $(FUZZERS)
+FUZZ_RUNS ?= 10000
+fuzz-short: $(FUZZERS)
+	@sh tests/fuzz.sh $(OUT) $(FUZZ_RUNS) $(FUZZERS)
 fuzz-run: $(FUZZERS)
 	@for f in $(FUZZERS); do n=$$(basename $$f); mkdir -p build/corpus/$$n tests/corpus/$$n; \
 		$$f -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 build/corpus/$$n tests/corpus/$$n || exit 1; done

@@ -64,7 +64,8 @@ const char *addr_format_ip(const struct addr *a, char out[static 56])
 {
 	struct sockaddr_in v4 = as_v4(a);
 	struct sockaddr_in6 v6 = as_v6(a);
-	const void *bytes = a->ss.ss_family == AF_INET6 ? (const void *)&v6.sin6_addr : (const void *)&v4.sin_addr;
+	const void *bytes =
+		a->ss.ss_family == AF_INET6 ? (const void *)&v6.sin6_addr : (const void *)&v4.sin_addr;
 
 	if (a->n == 0 || inet_ntop(a->ss.ss_family, bytes, out, 56) == NULL)
 		(void)snprintf(out, 56, "?");

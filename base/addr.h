@@ -25,6 +25,6 @@ const char *addr_format_ip(const struct addr *a, char out[static 56]);
 uint16_t addr_port(const struct addr *a);
 void addr_set_port(struct addr *a, uint16_t port);
 bool addr_eq(const struct addr *a, const struct addr *b); /* address and port */
-bool addr_is_loopback(const struct addr *a);		  /* 127.0.0.0/8 or ::1 */
+bool addr_is_loopback(const struct addr *a);              /* 127.0.0.0/8 or ::1 */
 
 #endif

@@ -45,7 +45,8 @@ struct conn_options {
 /* Takes fd (accepted, any blocking mode). */
 struct conn *conn_take(const struct conn_options *o, int fd);
 
-/* Starts connecting; the outcome is CONN_CONNECTED or CONN_FAILED, never before this returns.  bind_to may be NULL. */
+/* Starts connecting; the outcome is CONN_CONNECTED or CONN_FAILED, never before this returns.  bind_to may be
+ * NULL. */
 struct conn *conn_connect(const struct conn_options *o, const struct addr *to, const struct addr *bind_to);
 
 struct span conn_input(const struct conn *c);
@@ -61,7 +62,10 @@ void conn_resume(struct conn *c);
 /*
  * Starts TLS after pending output is written.  Input that was received before
  * the handshake is dropped, for it came unprotected; returns how many bytes
- * that were.  server_name: SNI and the name to verify; NULL on the server side.
+ * that were.  What is written before CONN_SECURED goes out in the clear, before
+ * the handshake.  On a connection that is still connecting, the handshake
+ * follows CONN_CONNECTED.  server_name: SNI and the name to verify; NULL on
+ * the server side.
  */
 enum conn_tls_side { CONN_TLS_SERVER, CONN_TLS_CLIENT };
 size_t conn_start_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side side, const char *server_name);
@@ -70,7 +74,7 @@ bool conn_is_tls(const struct conn *c);
 const char *conn_tls_version(const struct conn *c);
 const char *conn_tls_cipher(const struct conn *c);
 
-/* CONN_TIMEOUT when nothing is read or written for so long; 0 switches off. */
+/* CONN_TIMEOUT, once, when nothing is read or written for so long; 0 switches off.  Setting starts anew. */
 void conn_set_timeout_ms(struct conn *c, int64_t timeout_ms);
 
 /* Writes what is left, then closes; no event follows.  Gives up after 10 s.  Takes the conn. */

@@ -25,19 +25,19 @@ struct listener {
 	accept_fn *fn;
 	void *ctx;
 	bool paused;
-	bool *freed; /* set while accepting, to notice that the callback freed us */
+	bool accepting; /* a free meanwhile waits until the callback is back */
+	bool dead;
 	char unix_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
 static void on_readable(void *ctx, bool readable, bool writable)
 {
 	struct listener *li = ctx;
-	bool freed = false;
 	(void)readable;
 	(void)writable;
 
-	li->freed = &freed;
-	for (int i = 0; i < ACCEPTS_PER_ROUND_MAX && !freed && !li->paused; i++) {
+	li->accepting = true;
+	for (int i = 0; i < ACCEPTS_PER_ROUND_MAX && !li->dead && !li->paused; i++) {
 		struct addr peer = { .n = sizeof(peer.ss) };
 		int fd = accept4(li->fd, (struct sockaddr *)&peer.ss, &peer.n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
@@ -56,8 +56,9 @@ static void on_readable(void *ctx, bool readable, bool writable)
 		}
 		break;
 	}
-	if (!freed)
-		li->freed = NULL;
+	li->accepting = false;
+	if (li->dead)
+		free(li);
 }
 
 static void on_retry(void *ctx)
@@ -79,7 +80,8 @@ static struct listener *start(struct loop *l, int fd, accept_fn *fn, void *ctx)
 	return li;
 }
 
-struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *fn, void *ctx, struct err *reterr)
+struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *fn, void *ctx,
+			      struct err *reterr)
 {
 	char text[56];
 	int one = 1;
@@ -103,7 +105,8 @@ struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *
 	return li;
 }
 
-struct listener *listener_new_unix(struct loop *l, const char *path, accept_fn *fn, void *ctx, struct err *reterr)
+struct listener *listener_new_unix(struct loop *l, const char *path, accept_fn *fn, void *ctx,
+				   struct err *reterr)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 
@@ -149,12 +152,12 @@ void listener_free(struct listener *li)
 {
 	if (li == NULL)
 		return;
-	if (li->freed != NULL)
-		*li->freed = true;
 	watch_free(li->watch);
 	timer_free(li->retry);
 	(void)close(li->fd);
 	if (li->unix_path[0] != '\0')
 		(void)unlink(li->unix_path);
-	free(li);
+	li->dead = true;
+	if (!li->accepting)
+		free(li);
 }

@@ -14,10 +14,13 @@ struct listener;
 typedef void accept_fn(void *ctx, int fd, const struct addr *peer);
 
 /* Port 0 picks a free one; listener_addr tells which.  NULL and *reterr on failure. */
-struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *fn, void *ctx, struct err *reterr);
+struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *fn, void *ctx,
+			      struct err *reterr);
 
-/* A Unix socket at path, mode 0600; replaces a dead one that is there already, and is removed by listener_free. */
-struct listener *listener_new_unix(struct loop *l, const char *path, accept_fn *fn, void *ctx, struct err *reterr);
+/* A Unix socket at path, mode 0600; replaces a dead one that is there already, and is removed by
+ * listener_free. */
+struct listener *listener_new_unix(struct loop *l, const char *path, accept_fn *fn, void *ctx,
+				   struct err *reterr);
 
 const struct addr *listener_addr(const struct listener *li);
 void listener_pause(struct listener *li); /* stop accepting; the kernel's backlog waits */

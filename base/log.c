@@ -71,8 +71,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)gmtime_r(&now.tv_sec, &utc);
-	buf_addf(&b, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-		 utc.tm_hour, utc.tm_min, utc.tm_sec, (int)(now.tv_nsec / 1000000), event);
+	buf_addf(&b, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s", utc.tm_year + 1900, utc.tm_mon + 1,
+		 utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, (int)(now.tv_nsec / 1000000), event);
 	for (size_t i = 0; i < field_count; i++) {
 		buf_addf(&b, " %s=", fields[i].key);
 		if (fields[i].kind == LOG_FIELD_INT)
@@ -82,7 +82,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 	}
 	buf_add(&b, SPAN_LIT("\n"));
 	struct span line = buf_span(&b);
-	ssize_t n = write(log_fd, line.p, line.n); /* One write a line, so that lines of threads do not mix. */
-	(void)n;				   /* There is nowhere left to complain. */
+	ssize_t n =
+		write(log_fd, line.p, line.n); /* One write a line, so that lines of threads do not mix. */
+	(void)n;                               /* There is nowhere left to complain. */
 	buf_free(&b);
 }

@@ -33,8 +33,8 @@ struct log_field {
 #define LOG_I(k, v) ((struct log_field){ .key = (k), .kind = LOG_FIELD_INT, .value = (int64_t)(v) })
 
 /* log_event(LOG_INFO, "queued", LOG_S("id", id), LOG_I("bytes", n)); */
-#define log_event(level, event, ...)                                                                         \
-	log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ },                               \
+#define log_event(level, event, ...)                                           \
+	log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ }, \
 		  sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field))
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t field_count);
 

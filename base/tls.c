@@ -113,7 +113,8 @@ static bool add_names(X509 *cert, X509 *issuer, const char *const *names)
 	struct addr unused;
 
 	for (size_t i = 0; names[i] != NULL; i++)
-		buf_addf(&value, "%s%s:%s", i > 0 ? "," : "", addr_parse(names[i], 0, &unused) ? "IP" : "DNS", names[i]);
+		buf_addf(&value, "%s%s:%s", i > 0 ? "," : "", addr_parse(names[i], 0, &unused) ? "IP" : "DNS",
+			 names[i]);
 	bool ok = add_extension(cert, issuer, NID_subject_alt_name, buf_cstr(&value));
 	buf_free(&value);
 	return ok;

@@ -1,0 +1,771 @@
+#include "base/conn.h"
+
+#include "base/buf.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	INPUT_BYTES_MAX_DEFAULT = 65536,
+	READS_PER_ROUND_MAX = 4, /* so that one fast peer cannot hold the loop */
+	FINISH_TIMEOUT_MS = 10000,
+};
+
+enum phase {
+	PHASE_CONNECTING,
+	PHASE_OPEN,      /* plain, or TLS after the handshake */
+	PHASE_TLS_WAITS, /* handshake starts when the output has been written */
+	PHASE_HANDSHAKE,
+	PHASE_LINGER, /* finishing: our side is shut down, the peer's rest is thrown away */
+	PHASE_FAILED,
+};
+
+struct conn {
+	struct loop *loop;
+	conn_fn *on_event;
+	void *ctx;
+	int fd;
+	enum phase phase;
+	bool paused;     /* by the owner */
+	bool finishing;  /* conn_finish was called: no events any more */
+	bool peer_ended; /* EOF was seen */
+	bool write_broken;
+	bool dead;      /* conn_free inside a callback */
+	uint32_t depth; /* callbacks running */
+	size_t input_bytes_max;
+	struct span scratch; /* while reading: input that lies in the loop's scratch, not in `in` */
+	struct buf in;
+	struct buf out;
+	SSL *ssl;
+	enum conn_tls_side tls_side;
+	struct event *readable;
+	struct event *writable;
+	bool write_wanted; /* writable is added */
+	struct task *task; /* flush, and show input again after resume */
+	bool show_input;
+	bool write_on_read; /* TLS wants to read before it can write */
+	bool read_on_write;
+	struct timer *idle;
+	int64_t idle_ms;
+	int64_t active_at_ms;
+	struct addr peer;
+	struct addr local;
+	struct err error;
+};
+
+static void on_readable(evutil_socket_t fd, short what, void *arg);
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+
+/* ---- lifetime ---- */
+
+static void destroy(struct conn *c)
+{
+	if (c->readable != NULL)
+		event_free(c->readable);
+	if (c->writable != NULL)
+		event_free(c->writable);
+	task_free(c->task);
+	timer_free(c->idle);
+	SSL_free(c->ssl);
+	if (c->fd >= 0)
+		(void)close(c->fd);
+	buf_free(&c->in);
+	buf_free(&c->out);
+	free(c);
+}
+
+/* Everything that may run the owner's callback is between enter and leave. */
+static void enter(struct conn *c)
+{
+	c->depth++;
+}
+
+/* False when the conn is gone. */
+static bool leave(struct conn *c)
+{
+	assert(c->depth > 0);
+	c->depth--;
+	if (!c->dead)
+		return true;
+	if (c->depth == 0)
+		destroy(c);
+	return false;
+}
+
+static void tell(struct conn *c, enum conn_event event)
+{
+	if (!c->dead && !c->finishing)
+		c->on_event(c->ctx, event);
+}
+
+static void stop_events(struct conn *c)
+{
+	(void)event_del(c->readable);
+	(void)event_del(c->writable);
+	c->write_wanted = false;
+	if (c->idle != NULL)
+		timer_clear(c->idle);
+}
+
+/* c->error is set. */
+static void fail(struct conn *c)
+{
+	if (c->phase == PHASE_FAILED || c->dead)
+		return;
+	c->phase = PHASE_FAILED;
+	stop_events(c);
+	if (c->finishing)
+		c->dead = true; /* nobody waits for it any more */
+	else
+		tell(c, CONN_FAILED);
+}
+
+static void fail_errno(struct conn *c, int errno_value, const char *what)
+{
+	char peer[56];
+	(void)err_errno(&c->error, errno_value, "%s %s", what, addr_format(&c->peer, peer));
+	fail(c);
+}
+
+static void fail_tls(struct conn *c, const char *what)
+{
+	char peer[56];
+	unsigned long code = ERR_get_error();
+	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+	long verify = SSL_get_verify_result(c->ssl);
+
+	ERR_clear_error();
+	if (verify != X509_V_OK && SSL_get_verify_mode(c->ssl) != SSL_VERIFY_NONE)
+		reason = X509_verify_cert_error_string(verify);
+	(void)err_set(&c->error, -EPROTO, "%s with %s: %s", what, addr_format(&c->peer, peer),
+		      reason != NULL ? reason : "connection closed");
+	fail(c);
+}
+
+static void note_activity(struct conn *c)
+{
+	if (c->idle_ms > 0)
+		c->active_at_ms = clock_mono_ms();
+}
+
+/* ---- what to wait for ---- */
+
+static bool wants_input(const struct conn *c)
+{
+	if (c->peer_ended)
+		return false;
+	switch (c->phase) {
+	case PHASE_HANDSHAKE:
+	case PHASE_LINGER:
+		return true;
+	case PHASE_OPEN:
+		return c->write_on_read ||
+		       (!c->paused && !c->finishing && buf_bytes(&c->in) < c->input_bytes_max);
+	case PHASE_CONNECTING:
+	case PHASE_TLS_WAITS:
+	case PHASE_FAILED:
+		return false;
+	}
+	return false;
+}
+
+static void update_reading(struct conn *c)
+{
+	if (c->dead)
+		return;
+	if (wants_input(c))
+		(void)event_add(c->readable, NULL);
+	else
+		(void)event_del(c->readable);
+}
+
+static void update_writing(struct conn *c, bool wanted)
+{
+	if (wanted == c->write_wanted)
+		return;
+	c->write_wanted = wanted;
+	if (wanted)
+		(void)event_add(c->writable, NULL);
+	else
+		(void)event_del(c->writable);
+}
+
+/* ---- TLS ---- */
+
+static void handshake(struct conn *c)
+{
+	int rc = SSL_do_handshake(c->ssl);
+	if (rc == 1) {
+		c->phase = PHASE_OPEN;
+		update_writing(c, false);
+		update_reading(c);
+		tell(c, CONN_SECURED);
+		if (!c->dead && c->phase == PHASE_OPEN) {
+			c->show_input = true; /* the first records may be here already, unseen by the kernel's
+						 readiness */
+			task_schedule(c->task);
+		}
+		return;
+	}
+	switch (SSL_get_error(c->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+		update_writing(c, false);
+		update_reading(c);
+		break;
+	case SSL_ERROR_WANT_WRITE:
+		update_writing(c, true);
+		update_reading(c);
+		break;
+	default:
+		fail_tls(c, "TLS handshake");
+	}
+}
+
+size_t conn_start_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side side, const char *server_name)
+{
+	assert(c->ssl == NULL);
+	assert(c->phase == PHASE_OPEN || c->phase == PHASE_CONNECTING);
+	struct addr unused;
+	size_t dropped_bytes = buf_bytes(&c->in) + c->scratch.n;
+
+	buf_free(&c->in);
+	c->scratch = (struct span){ NULL, 0 };
+	c->ssl = SSL_new(tls_ssl_ctx(ctx));
+	if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1)
+		abort();
+	c->tls_side = side;
+	if (side == CONN_TLS_SERVER) {
+		SSL_set_accept_state(c->ssl);
+	} else {
+		SSL_set_connect_state(c->ssl);
+		if (server_name != NULL && !addr_parse(server_name, 0, &unused)) {
+			char sni[256]; /* OpenSSL's macro wants it writable */
+			if (span_copy(span_of(server_name), sni, sizeof(sni)))
+				(void)SSL_set_tlsext_host_name(c->ssl, sni);
+			(void)SSL_set1_host(c->ssl, server_name);
+		} else if (server_name != NULL) {
+			(void)X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(c->ssl), server_name);
+		}
+	}
+	if (c->phase == PHASE_OPEN)
+		c->phase = PHASE_TLS_WAITS;
+	update_reading(c);
+	task_schedule(c->task);
+	return dropped_bytes;
+}
+
+bool conn_is_tls(const struct conn *c)
+{
+	return c->ssl != NULL && SSL_is_init_finished(c->ssl);
+}
+
+const char *conn_tls_version(const struct conn *c)
+{
+	assert(conn_is_tls(c));
+	return SSL_get_version(c->ssl);
+}
+
+const char *conn_tls_cipher(const struct conn *c)
+{
+	assert(conn_is_tls(c));
+	return SSL_get_cipher_name(c->ssl);
+}
+
+/* ---- reading ---- */
+
+/* Bytes read; 0 at EOF; -EAGAIN; or another negative errno with c->error unset. */
+static ssize_t read_some(struct conn *c, char *p, size_t n)
+{
+	if (c->ssl == NULL) {
+		ssize_t got = recv(c->fd, p, n, 0);
+		if (got >= 0)
+			return got;
+		return errno == EINTR ? -EAGAIN : -errno;
+	}
+	int got = SSL_read(c->ssl, p, (int)n);
+	if (got > 0)
+		return got;
+	switch (SSL_get_error(c->ssl, got)) {
+	case SSL_ERROR_WANT_READ:
+		return -EAGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		c->read_on_write = true;
+		update_writing(c, true);
+		return -EAGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	case SSL_ERROR_SYSCALL:
+		ERR_clear_error();
+		return errno != 0 ? -errno : 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+static void keep_rest(struct conn *c)
+{
+	buf_add(&c->in, c->scratch);
+	c->scratch = (struct span){ NULL, 0 };
+	if (buf_bytes(&c->in) == 0 && c->in.p != NULL)
+		buf_free(&c->in); /* an idle connection holds no input memory */
+}
+
+/* One read and its event.  False when there is nothing more to do now. */
+static bool read_once(struct conn *c)
+{
+	char *at = loop_scratch(c->loop);
+	size_t room = LOOP_SCRATCH_BYTES;
+	ssize_t n = read_some(c, at, room);
+
+	if (n == -EAGAIN)
+		return false;
+	if (n == -EPROTO && c->ssl != NULL) {
+		fail_tls(c, "TLS");
+		return false;
+	}
+	if (n < 0) {
+		fail_errno(c, (int)-n, "read from");
+		return false;
+	}
+	if (n == 0) {
+		c->peer_ended = true;
+		update_reading(c);
+		tell(c, CONN_EOF);
+		return false;
+	}
+	note_activity(c);
+	if (buf_bytes(&c->in) > 0)
+		buf_add(&c->in, (struct span){ at, (size_t)n });
+	else
+		c->scratch = (struct span){ at, (size_t)n };
+	tell(c, CONN_INPUT);
+	if (!c->dead)
+		keep_rest(c);
+	return c->ssl != NULL || (size_t)n == room;
+}
+
+static void read_more(struct conn *c)
+{
+	for (int i = 0; i < READS_PER_ROUND_MAX; i++) {
+		if (c->dead || c->phase != PHASE_OPEN || !wants_input(c) || !read_once(c))
+			return;
+	}
+	if (!c->dead && c->phase == PHASE_OPEN && c->ssl != NULL && SSL_has_pending(c->ssl)) {
+		c->show_input = true; /* the kernel will not tell of records that OpenSSL has read ahead */
+		task_schedule(c->task);
+	}
+}
+
+static void linger(struct conn *c)
+{
+	char *p = loop_scratch(c->loop);
+	ssize_t n = recv(c->fd, p, LOOP_SCRATCH_BYTES, 0);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		c->dead = true;
+}
+
+/* ---- writing ---- */
+
+static ssize_t write_some(struct conn *c, struct span s)
+{
+	if (c->ssl == NULL) {
+		ssize_t put = send(c->fd, s.p, s.n, MSG_NOSIGNAL);
+		if (put >= 0)
+			return put;
+		return errno == EINTR ? -EAGAIN : -errno;
+	}
+	int put = SSL_write(c->ssl, s.p, s.n > INT32_MAX ? INT32_MAX : (int)s.n);
+	if (put > 0)
+		return put;
+	switch (SSL_get_error(c->ssl, put)) {
+	case SSL_ERROR_WANT_WRITE:
+		return -EAGAIN;
+	case SSL_ERROR_WANT_READ:
+		c->write_on_read = true;
+		return -EAGAIN;
+	default:
+		ERR_clear_error();
+		return -EPIPE;
+	}
+}
+
+static void begin_linger(struct conn *c)
+{
+	if (c->ssl != NULL && SSL_is_init_finished(c->ssl))
+		(void)SSL_shutdown(c->ssl);
+	ERR_clear_error();
+	(void)shutdown(c->fd, SHUT_WR);
+	c->phase = PHASE_LINGER;
+	if (c->peer_ended)
+		c->dead = true;
+	update_reading(c);
+}
+
+static void after_drained(struct conn *c)
+{
+	if (c->phase == PHASE_TLS_WAITS) {
+		c->phase = PHASE_HANDSHAKE;
+		handshake(c);
+	} else if (c->finishing && c->phase == PHASE_OPEN) {
+		begin_linger(c);
+	}
+}
+
+static void flush(struct conn *c)
+{
+	if (c->phase != PHASE_OPEN && c->phase != PHASE_TLS_WAITS)
+		return;
+	/* While TLS_WAITS the output belongs before the handshake: in the clear. */
+	SSL *ssl = c->ssl;
+	bool had_output = buf_bytes(&c->out) > 0;
+	if (c->phase == PHASE_TLS_WAITS)
+		c->ssl = NULL;
+	ssize_t n = 0;
+	while (buf_bytes(&c->out) > 0 && !c->write_broken) {
+		n = write_some(c, buf_span(&c->out));
+		if (n < 0)
+			break;
+		note_activity(c);
+		buf_consume(&c->out, (size_t)n);
+	}
+	c->ssl = ssl;
+	if (n < 0 && n != -EAGAIN) {
+		/* The peer's last words may still be unread (a 421, say): reading goes on and ends the conn.
+		 */
+		c->write_broken = true;
+		if (c->peer_ended || c->finishing)
+			fail_errno(c, (int)-n, "write to");
+	}
+	if (c->write_broken)
+		buf_reset(&c->out);
+	update_writing(c, buf_bytes(&c->out) > 0 && !c->write_on_read);
+	update_reading(c);
+	if (buf_bytes(&c->out) > 0 || c->dead || c->phase == PHASE_FAILED)
+		return;
+	buf_free(&c->out);
+	if (had_output && !c->write_broken)
+		tell(c, CONN_DRAINED);
+	if (!c->dead && buf_bytes(&c->out) == 0)
+		after_drained(c);
+}
+
+/* ---- events from the loop ---- */
+
+static void connected(struct conn *c)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	update_writing(c, false);
+	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0)
+		error = errno;
+	if (error != 0) {
+		fail_errno(c, error, "connect to");
+		return;
+	}
+	c->local.n = sizeof(c->local.ss);
+	(void)getsockname(c->fd, (struct sockaddr *)&c->local.ss, &c->local.n);
+	note_activity(c);
+	c->phase = c->ssl != NULL ? PHASE_TLS_WAITS : PHASE_OPEN;
+	tell(c, CONN_CONNECTED);
+	if (!c->dead) {
+		update_reading(c);
+		flush(c);
+	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	(void)fd;
+	(void)what;
+
+	enter(c);
+	if (c->phase == PHASE_HANDSHAKE)
+		handshake(c);
+	else if (c->phase == PHASE_LINGER)
+		linger(c);
+	else if (c->phase == PHASE_OPEN) {
+		if (c->write_on_read) {
+			c->write_on_read = false;
+			flush(c);
+		}
+		read_more(c);
+	}
+	if (!c->dead) {
+		if (buf_bytes(&c->out) > 0 && !c->write_wanted)
+			flush(c);
+		update_reading(c);
+	}
+	(void)leave(c);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	(void)fd;
+	(void)what;
+
+	enter(c);
+	if (c->phase == PHASE_CONNECTING)
+		connected(c);
+	else if (c->phase == PHASE_HANDSHAKE)
+		handshake(c);
+	else {
+		if (c->read_on_write) {
+			c->read_on_write = false;
+			read_more(c);
+		}
+		if (!c->dead)
+			flush(c);
+	}
+	(void)leave(c);
+}
+
+static void on_task(void *ctx)
+{
+	struct conn *c = ctx;
+
+	enter(c);
+	if (c->show_input && c->phase == PHASE_OPEN && !c->paused && !c->finishing) {
+		c->show_input = false;
+		if (buf_bytes(&c->in) > 0)
+			tell(c, CONN_INPUT);
+		if (!c->dead && c->ssl != NULL && SSL_has_pending(c->ssl))
+			read_more(c);
+	}
+	if (!c->dead)
+		flush(c);
+	if (!c->dead)
+		update_reading(c);
+	(void)leave(c);
+}
+
+static void on_idle(void *ctx)
+{
+	struct conn *c = ctx;
+	int64_t left_ms = c->active_at_ms + c->idle_ms - clock_mono_ms();
+
+	if (left_ms > 0) {
+		timer_set_ms(c->idle, left_ms);
+		return;
+	}
+	enter(c);
+	if (c->finishing)
+		c->dead = true;
+	else
+		tell(c, CONN_TIMEOUT);
+	(void)leave(c);
+}
+
+/* ---- making ---- */
+
+static struct conn *new_conn(const struct conn_options *o, int fd)
+{
+	assert(o->loop != NULL);
+	assert(o->on_event != NULL);
+	struct conn *c = calloc(1, sizeof(*c));
+	int one = 1;
+
+	if (c == NULL)
+		abort();
+	*c = (struct conn){
+		.loop = o->loop,
+		.on_event = o->on_event,
+		.ctx = o->ctx,
+		.fd = fd,
+		.phase = PHASE_OPEN,
+		.input_bytes_max = o->input_bytes_max != 0 ? o->input_bytes_max : INPUT_BYTES_MAX_DEFAULT,
+	};
+	if (fd >= 0) {
+		(void)evutil_make_socket_nonblocking(fd);
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
+				 sizeof(one)); /* fails on Unix sockets, harmlessly */
+	}
+	c->readable = event_new(loop_event_base(o->loop), fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->writable = event_new(loop_event_base(o->loop), fd, EV_WRITE | EV_PERSIST, on_writable, c);
+	c->task = task_new(o->loop, on_task, c);
+	if (c->readable == NULL || c->writable == NULL)
+		abort();
+	return c;
+}
+
+struct conn *conn_take(const struct conn_options *o, int fd)
+{
+	struct conn *c = new_conn(o, fd);
+
+	c->peer.n = sizeof(c->peer.ss);
+	if (getpeername(fd, (struct sockaddr *)&c->peer.ss, &c->peer.n) != 0)
+		c->peer.n = 0;
+	c->local.n = sizeof(c->local.ss);
+	if (getsockname(fd, (struct sockaddr *)&c->local.ss, &c->local.n) != 0)
+		c->local.n = 0;
+	update_reading(c);
+	return c;
+}
+
+/* The failure is told later, from the loop, as every other outcome. */
+static void fail_later(struct conn *c, int errno_value)
+{
+	char peer[56];
+	(void)err_errno(&c->error, errno_value, "connect to %s", addr_format(&c->peer, peer));
+	c->idle_ms = 0;
+	event_active(c->writable, EV_WRITE, 1);
+}
+
+static void on_connect_failed(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	(void)fd;
+	(void)what;
+	enter(c);
+	fail(c);
+	(void)leave(c);
+}
+
+struct conn *conn_connect(const struct conn_options *o, const struct addr *to, const struct addr *bind_to)
+{
+	int fd = socket(to->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int error = fd < 0 ? errno : 0;
+	int one = 1;
+	struct conn *c = new_conn(o, fd);
+
+	c->phase = PHASE_CONNECTING;
+	c->peer = *to;
+	if (error == 0 && bind_to != NULL) {
+		/* So that thousands of connections from one address do not use up ports at bind time. */
+		(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+		if (bind(fd, (const struct sockaddr *)&bind_to->ss, bind_to->n) != 0)
+			error = errno;
+	}
+	if (error == 0 && connect(fd, (const struct sockaddr *)&to->ss, to->n) != 0 && errno != EINPROGRESS)
+		error = errno;
+	if (error != 0) {
+		event_free(c->writable);
+		c->writable = event_new(loop_event_base(o->loop), -1, 0, on_connect_failed, c);
+		fail_later(c, error);
+		return c;
+	}
+	update_writing(c, true);
+	return c;
+}
+
+/* ---- the owner's side ---- */
+
+struct span conn_input(const struct conn *c)
+{
+	return c->scratch.n > 0 ? c->scratch : buf_span(&c->in);
+}
+
+void conn_consume(struct conn *c, size_t n)
+{
+	if (c->scratch.n > 0) {
+		assert(n <= c->scratch.n);
+		c->scratch = span_sub(c->scratch, n, c->scratch.n);
+		return;
+	}
+	buf_consume(&c->in, n);
+	if (c->depth > 0)
+		return;
+	update_reading(c);
+	if (c->ssl != NULL && SSL_has_pending(c->ssl)) {
+		c->show_input = true;
+		task_schedule(c->task);
+	}
+}
+
+void conn_write(struct conn *c, struct span s)
+{
+	if (c->phase == PHASE_FAILED || c->write_broken || s.n == 0)
+		return;
+	buf_add(&c->out, s);
+	task_schedule(c->task);
+}
+
+size_t conn_output_bytes(const struct conn *c)
+{
+	return buf_bytes(&c->out);
+}
+
+void conn_pause(struct conn *c)
+{
+	c->paused = true;
+	update_reading(c);
+}
+
+void conn_resume(struct conn *c)
+{
+	c->paused = false;
+	c->show_input = true;
+	task_schedule(c->task);
+}
+
+void conn_set_timeout_ms(struct conn *c, int64_t timeout_ms)
+{
+	c->idle_ms = timeout_ms;
+	if (timeout_ms <= 0) {
+		if (c->idle != NULL)
+			timer_clear(c->idle);
+		return;
+	}
+	if (c->idle == NULL)
+		c->idle = timer_new(c->loop, on_idle, c);
+	c->active_at_ms = clock_mono_ms();
+	timer_set_ms(c->idle, timeout_ms);
+}
+
+void conn_finish(struct conn *c)
+{
+	if (c->phase == PHASE_FAILED || c->phase == PHASE_CONNECTING || c->phase == PHASE_HANDSHAKE) {
+		conn_free(c);
+		return;
+	}
+	conn_set_timeout_ms(c, FINISH_TIMEOUT_MS);
+	c->finishing = true;
+	task_schedule(c->task);
+}
+
+void conn_free(struct conn *c)
+{
+	if (c == NULL || c->dead)
+		return;
+	c->dead = true;
+	stop_events(c);
+	if (c->depth == 0)
+		destroy(c);
+}
+
+void conn_reset(struct conn *c)
+{
+	struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	conn_free(c);
+}
+
+const struct err *conn_error(const struct conn *c)
+{
+	return &c->error;
+}
+
+const struct addr *conn_peer(const struct conn *c)
+{
+	return &c->peer;
+}
+
+const struct addr *conn_local(const struct conn *c)
+{
+	return &c->local;
+}
+
+int conn_fd(const struct conn *c)
+{
+	return c->fd;
+}
