@@ -59,6 +59,7 @@ struct conn {
 	struct addr peer;
 	struct addr local;
 	struct err error;
+	struct loop_member finishing_on; /* while finishing */
 };
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
@@ -68,6 +69,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg);
 
 static void destroy(struct conn *c)
 {
+	loop_leave(c->loop, &c->finishing_on);
 	if (c->readable != NULL)
 		event_free(c->readable);
 	if (c->writable != NULL)
@@ -722,6 +724,11 @@ void conn_set_timeout_ms(struct conn *c, int64_t timeout_ms)
 	timer_set_ms(c->idle, timeout_ms);
 }
 
+static void free_finishing(void *ctx)
+{
+	destroy(ctx);
+}
+
 void conn_finish(struct conn *c)
 {
 	if (c->phase == PHASE_FAILED || c->phase == PHASE_CONNECTING || c->phase == PHASE_HANDSHAKE) {
@@ -730,6 +737,8 @@ void conn_finish(struct conn *c)
 	}
 	conn_set_timeout_ms(c, FINISH_TIMEOUT_MS);
 	c->finishing = true;
+	c->finishing_on = (struct loop_member){ .free_fn = free_finishing, .ctx = c };
+	loop_join(c->loop, &c->finishing_on);
 	task_schedule(c->task);
 }
 

@@ -52,6 +52,7 @@ struct loop {
 	struct event_base *base;
 	char *scratch;
 	bool stopped;
+	struct loop_member *members;
 };
 
 struct loop *loop_new(void)
@@ -73,6 +74,8 @@ void loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
+	while (l->members != NULL)
+		l->members->free_fn(l->members->ctx);
 	event_base_free(l->base);
 	free(l->scratch);
 	free(l);
@@ -94,6 +97,26 @@ void loop_stop(struct loop *l)
 struct event_base *loop_event_base(struct loop *l)
 {
 	return l->base;
+}
+
+void loop_join(struct loop *l, struct loop_member *m)
+{
+	assert(m->prev == NULL && m->next == NULL && l->members != m);
+	m->next = l->members;
+	if (m->next != NULL)
+		m->next->prev = m;
+	l->members = m;
+}
+
+void loop_leave(struct loop *l, struct loop_member *m)
+{
+	if (m->prev != NULL)
+		m->prev->next = m->next;
+	else if (l->members == m)
+		l->members = m->next;
+	if (m->next != NULL)
+		m->next->prev = m->prev;
+	m->prev = m->next = NULL;
 }
 
 char *loop_scratch(struct loop *l)

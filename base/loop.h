@@ -27,6 +27,15 @@ void loop_stop(struct loop *l);
 
 struct event_base *loop_event_base(struct loop *l);
 
+/* For objects that end by themselves: what is still there when the loop is freed is freed with it. */
+struct loop_member {
+	void (*free_fn)(void *ctx);
+	void *ctx;
+	struct loop_member *prev, *next;
+};
+void loop_join(struct loop *l, struct loop_member *m);
+void loop_leave(struct loop *l, struct loop_member *m);
+
 /* LOOP_SCRATCH_BYTES for use within one callback, shared by everything on the loop. */
 enum { LOOP_SCRATCH_BYTES = 65536 };
 char *loop_scratch(struct loop *l);
