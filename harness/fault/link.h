@@ -1,0 +1,83 @@
+/*
+ * link: a TCP proxy for one direction between two hosts, that shows what
+ * passes and can break it.
+ *
+ * It listens on one address and connects each caller on to another.  It
+ * understands nothing by itself except where a moment fault asks for it:
+ * then each connection is read by the SMTP tap (harness/wire/smtp_tap.h).
+ * TLS on a watched link makes tap and moments blind.
+ *
+ * Modes:
+ *   PASS       bytes go both ways
+ *   REFUSE     the listening socket is closed: callers get ECONNREFUSED;
+ *              connections that are up are reset when the mode begins
+ *   BLACKHOLE  callers connect (the kernel's handshake cannot be withheld
+ *              unprivileged) and hear nothing, for ever; connections that are
+ *              up stay up and go silent both ways; what was swallowed passes
+ *              when the mode ends, callers who waited are then connected on
+ *   RESET      connections that are up, and each new one, are reset (RST)
+ *   DELAY      PASS, each run of bytes delay_ms later, order kept
+ * A moment fault resets single connections in any passing mode.
+ */
+#ifndef HARNESS_FAULT_LINK_H
+#define HARNESS_FAULT_LINK_H
+
+#include "base/conn.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/span.h"
+#include "harness/scenario/flow.h"
+
+struct link;
+
+enum link_mode { LINK_PASS, LINK_REFUSE, LINK_BLACKHOLE, LINK_RESET, LINK_DELAY };
+
+enum link_side { LINK_CLIENT, LINK_SERVER }; /* who sent the bytes */
+
+/*
+ * What an observer may see.  All on the loop's thread, with CLOCK_MONOTONIC.
+ * connection counts from 1 and is unique over all links of a process.
+ * bytes are shown when they arrive at the link, before any delay.
+ */
+struct link_observer {
+	void (*opened)(void *ctx, struct link *l, uint64_t connection, int64_t at_ns);
+	void (*bytes)(void *ctx, struct link *l, uint64_t connection, enum link_side from, struct span bytes,
+		      int64_t at_ns);
+	/* reset: by the link or by a peer; else both sides ended in order. */
+	void (*closed)(void *ctx, struct link *l, uint64_t connection, bool reset, int64_t at_ns);
+	void *ctx;
+};
+
+struct link_options {
+	struct loop *loop;
+	struct addr listen_at;
+	struct addr connect_to;
+	struct addr bind_to;                  /* source of the onward connection; n == 0: any */
+	const struct link_observer *observer; /* copied; NULL: none */
+	uint32_t from;                        /* host indices, for observers */
+	uint32_t to;
+};
+
+struct link *link_new(const struct link_options *o, struct err *reterr);
+void link_free(struct link *l); /* accepts NULL; resets what is up */
+
+/* Negative errno when the address cannot be listened on again after REFUSE. */
+int link_set_mode(struct link *l, enum link_mode mode, int64_t delay_ms, struct err *reterr);
+enum link_mode link_mode(const struct link *l);
+
+/*
+ * From now on, the next count connections that reach the moment are reset
+ * there (0: all, until link_clear_moment).  at_byte counts content bytes, for FLOW_MOMENT_IN_CONTENT.
+ */
+void link_set_moment(struct link *l, enum flow_moment moment, uint64_t at_byte, uint32_t count);
+void link_clear_moment(struct link *l);
+uint32_t link_moment_count(const struct link *l); /* how often it has struck since it was set */
+
+/* Resets every connection that is up; returns how many. */
+uint32_t link_reset_all(struct link *l);
+
+uint32_t link_from(const struct link *l);
+uint32_t link_to(const struct link *l);
+uint32_t link_connection_count(const struct link *l); /* up now */
+
+#endif

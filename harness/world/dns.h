@@ -1,0 +1,70 @@
+/*
+ * dns: a scripted authoritative name server over UDP and TCP.
+ *
+ * It is authoritative for the root, so every question has an answer: records
+ * that were added, an empty answer with SOA (name exists, type does not), or
+ * NXDOMAIN with SOA.  EDNS sizes are honoured and larger UDP answers are
+ * truncated.  CNAMEs are followed inside the data.  No recursion (the RA bit
+ * is set all the same, because resolvers that forward here want it), no
+ * DNSSEC, no AXFR.
+ *
+ * Views: each listening address is one view, and a record belongs to one view
+ * or to all.  So the sending host can be given another address for a name
+ * than everybody else sees.
+ *
+ * Faults hit names at or below a domain and count lookups, not queries: the
+ * queries for one name and type that follow each other within two seconds,
+ * whatever their transport, are one lookup.
+ *
+ * RFC 1035, 2308 §2 (negative answers), 6891 (EDNS).
+ */
+#ifndef HARNESS_WORLD_DNS_H
+#define HARNESS_WORLD_DNS_H
+
+#include "base/conn.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/span.h"
+
+struct dns;
+
+enum { DNS_VIEW_ALL = -1 };
+
+struct dns *dns_new(struct loop *l);
+void dns_free(struct dns *d); /* accepts NULL */
+
+/* Listens on UDP and TCP; port 0 picks one free on both.  Returns the view's number (0, 1, …) or negative
+ * errno. */
+int dns_listen(struct dns *d, const struct addr *at, struct err *reterr);
+const struct addr *dns_addr(const struct dns *d, int view);
+
+/* One zone file line, "mx.fredsco.example. 0 IN A 127.1.2.3"; without a TTL it is 0; relative names are below
+ * the root. */
+int dns_add(struct dns *d, int view, const char *line, struct err *reterr);
+/* A whole zone file with $ORIGIN and the like, into all views; the error names line and reason. */
+int dns_add_file(struct dns *d, const char *path, struct err *reterr);
+/* True when the line would be accepted; for lint. */
+bool dns_line_is_valid(const char *line, struct err *reterr);
+
+/* ---- faults ---- */
+enum dns_fault_kind { DNS_SERVFAIL, DNS_NXDOMAIN, DNS_TIMEOUT };
+struct dns_fault;
+/* lookup_count_max 0: until removed. */
+struct dns_fault *dns_fault_add(struct dns *d, const char *domain, enum dns_fault_kind kind,
+				uint32_t lookup_count_max);
+void dns_fault_remove(struct dns *d, struct dns_fault *f);  /* accepts NULL */
+uint32_t dns_fault_lookup_count(const struct dns_fault *f); /* lookups it has hit */
+
+/* Every query, for the log; may be NULL. */
+struct dns_query {
+	int view;
+	const char *name; /* "fredsco.example." */
+	const char *type; /* "MX" */
+	bool tcp;
+	const char *result; /* "NOERROR" "NXDOMAIN" "SERVFAIL" "timeout" */
+	int64_t at_ns;
+};
+typedef void dns_query_fn(void *ctx, const struct dns_query *q);
+void dns_on_query(struct dns *d, dns_query_fn *fn, void *ctx);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * world: the private internet of one run on 127.0.0.0/8: addresses, names,
+ * certificates, passwords and servers.
+ *
+ * Each run takes a free range 127.A.B.0/24 of its own; each host has one
+ * address in it; all hosts use one common set of ports, because MX has no
+ * port.  Between each ordered pair of hosts there is one link address: what
+ * host A finds in its DNS for host B's name is the link A→B, and a link proxy
+ * (harness/fault/link.h) listens there.  Only hosts on a link's near side see
+ * it; the harness itself connects to hosts directly.
+ *
+ *     isp2 127.A.B.1 --MX fredsco.example?--> dns view 127.A.B.17
+ *          \--> link 127.A.B.33+… --> fredsco 127.A.B.2
+ *
+ * Order of calls: world_new (addresses, DNS, CA; nothing runs), links_new
+ * (fault/links.h), world_start, … traffic …, world_stop, links_free, world_free.
+ */
+#ifndef HARNESS_WORLD_WORLD_H
+#define HARNESS_WORLD_WORLD_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "harness/scenario/flow.h"
+#include "harness/world/dns.h"
+#include "harness/world/host.h"
+
+struct world;
+
+enum world_event {
+	WORLD_READY,   /* every host is ready */
+	WORLD_STOPPED, /* after world_stop: no process is left */
+	WORLD_BROKEN,  /* a host failed; see world_error.  Other hosts may still run: call world_stop or
+			  world_free */
+};
+typedef void world_fn(void *ctx, enum world_event event);
+
+struct world_options {
+	struct loop *loop;
+	const struct flow *flow; /* outlives the world */
+	const char *dir;         /* made when missing; ca/, HOST/ and dns.log go below it */
+	const char *program;     /* path of postriderd, or NULL: the target's default */
+	world_fn *on_event;
+	void *ctx;
+};
+
+struct world *world_new(const struct world_options *o, struct err *reterr);
+void world_free(struct world *w); /* accepts NULL; kills and reaps what still runs */
+
+/* WORLD_READY or WORLD_BROKEN follows. */
+int world_start(struct world *w, struct err *reterr);
+/* SIGTERM to every running host; WORLD_STOPPED follows, or WORLD_BROKEN when one had to be killed. */
+void world_stop(struct world *w);
+const struct err *world_error(const struct world *w);
+
+const struct flow *world_flow(const struct world *w);
+/* NULL for a host with target none. */
+struct host *world_host(const struct world *w, uint32_t index);
+struct dns *world_dns(const struct world *w);
+const char *world_ca_path(const struct world *w);
+uint16_t world_smtp_port(const struct world *w);
+
+/* Where the harness connects. */
+struct addr world_service_addr(const struct world *w, uint32_t host, enum flow_service s);
+struct addr world_host_addr(const struct world *w, uint32_t host); /* port 0 */
+/* Where the proxy of A→B listens. */
+struct addr world_link_addr(const struct world *w, uint32_t from, uint32_t to);
+/* A free address of this run for whatever else listens (port: world_smtp_port); 0 ≤ n < 32. */
+struct addr world_spare_addr(const struct world *w, uint32_t n);
+
+/* The account's password in this run.  Secret: never to be printed. */
+const char *world_password(const struct world *w, uint32_t host, uint32_t account);
+
+/*
+ * Start and stop of a single host while the world runs, for faults; the outcome comes to fn once.
+ * A host that ends without having been asked to still breaks the world.
+ */
+typedef void world_host_fn(void *ctx, struct host *h, enum host_event event);
+int world_host_start(struct world *w, uint32_t host, world_host_fn *fn, void *ctx, struct err *reterr);
+void world_host_stop(struct world *w, uint32_t host, world_host_fn *fn, void *ctx);
+void world_host_kill(struct world *w, uint32_t host, world_host_fn *fn, void *ctx);
+
+#endif
