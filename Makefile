@@ -170,7 +170,7 @@ setup:
 # In a make of its own: what setup has just installed changes the flags above.
 AFTER_SETUP := $(filter setup,$(MAKECMDGOALS))
 demo: $(AFTER_SETUP)
-	@$(MAKE) all
+	@$(MAKE) --no-print-directory all
 	@sh packaging/demo.sh $(OUT)/bin
 
 check: $(AFTER_SETUP)
