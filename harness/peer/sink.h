@@ -1,0 +1,96 @@
+/*
+ * sink: an SMTP server that takes everything and keeps nothing, unless its
+ * rules say otherwise.  A next hop for tests, a null sink for calibration.
+ *
+ * Offers PIPELINING, 8BITMIME, SIZE, ENHANCEDSTATUSCODES, CHUNKING and, with a
+ * TLS context, STARTTLS; each can be left out.  Rules change what it answers,
+ * the first that fits wins.  It listens on loopback only.
+ */
+#ifndef HARNESS_PEER_SINK_H
+#define HARNESS_PEER_SINK_H
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/span.h"
+#include "base/tls.h"
+
+enum sink_stage {
+	SINK_GREETING,
+	SINK_HELLO,
+	SINK_STARTTLS,
+	SINK_MAIL,
+	SINK_RCPT,
+	SINK_DATA,
+	SINK_FINAL, /* after the final dot or BDAT LAST */
+	SINK_RSET,
+	SINK_QUIT,
+	SINK_STAGE_COUNT,
+};
+
+enum sink_action {
+	SINK_REPLY,
+	SINK_CLOSE,  /* FIN; with a reply text, after it */
+	SINK_RESET,  /* RST */
+	SINK_SILENT, /* never answers this one, nor anything behind it */
+};
+
+/* Strings are borrowed and outlive the sink. */
+struct sink_rule {
+	enum sink_stage stage;
+	const char *path;  /* MAIL, RCPT: only when the path contains this; NULL: any */
+	uint32_t from_nth; /* applies from the nth time the stage and path fit, from 1; 0: from the first */
+	uint32_t count;    /* that many times; 0: for ever */
+	enum sink_action action;
+	const char *reply; /* "450 4.2.1 busy", lines joined by \r\n, without the last CRLF; NULL: the usual
+			      one */
+	int64_t delay_ms;  /* before it acts */
+};
+
+/* Spans die when the callback returns. */
+struct sink_message {
+	uint64_t connection; /* from 1 */
+	uint32_t nth;        /* accepted messages of the sink, from 1 */
+	int64_t final_dot_ns;
+	struct span reverse_path;
+	const struct span *recipients; /* accepted ones */
+	uint32_t recipient_count;
+	struct span content; /* unstuffed; empty unless keep_content */
+	uint64_t content_bytes;
+	uint32_t dots_notes; /* enum dots_note */
+	bool over_tls;
+};
+/* Called when the final reply is about to be given and is a 2xx. */
+typedef void sink_message_fn(void *ctx, const struct sink_message *m);
+/* Called for every command line, before it is answered; AUTH arguments are left out. */
+typedef void sink_command_fn(void *ctx, uint64_t connection, struct span line);
+
+struct sink_options {
+	struct loop *loop;
+	struct addr at;   /* port 0: any free one */
+	const char *name; /* greeting and EHLO; NULL: "sink.example" */
+	struct tls_ctx *tls_ctx;
+	bool implicit_tls;
+	bool no_pipelining;
+	bool no_8bitmime;
+	bool no_chunking;
+	bool no_starttls;
+	bool no_ehlo; /* EHLO draws 500 */
+	bool keep_content;
+	uint64_t content_bytes_max; /* 0: 256 MiB; larger is answered 552 */
+	const struct sink_rule *rules;
+	uint32_t rule_count;
+	sink_message_fn *on_message; /* may be NULL */
+	sink_command_fn *on_command; /* may be NULL */
+	void *ctx;
+};
+
+struct sink *sink_new(const struct sink_options *o, struct err *reterr);
+const struct addr *sink_addr(const struct sink *s);
+uint32_t sink_message_count(const struct sink *s);
+uint64_t sink_content_bytes(const struct sink *s);
+uint32_t sink_connection_count(const struct sink *s); /* open now */
+uint64_t sink_connections_total(const struct sink *s);
+void sink_free(struct sink *s); /* closes all; accepts NULL */
+
+#endif
