@@ -1,0 +1,260 @@
+/*
+ * smtp_client: the sending side of one SMTP connection, without the wire
+ * (RFC 5321; SIZE 1870, PIPELINING 2920, 8BITMIME 6152, ENHANCEDSTATUSCODES
+ * 2034, STARTTLS 3207, AUTH PLAIN 4954 and 4616).
+ *
+ * Reply bytes go in through smtp_client_feed(); commands and content are
+ * appended to the driver's output buf.  What needs the driver comes back as a
+ * wish.  No socket, clock or random number: a whole session runs from arrays.
+ *
+ *	smtp_client_init(c, &options);          after the connection is up
+ *	for (;;) switch (smtp_client_feed(c, unread bytes, &used)) {
+ *	case WANT_INPUT:   flush output, wait for bytes or a loss
+ *	case START_TLS:    flush, drop unread input, handshake, smtp_client_tls_done()
+ *	case READY:        smtp_client_start() or smtp_client_quit()
+ *	case SEND_CONTENT: smtp_client_content() ... until last
+ *	case DONE:         read results, smtp_client_take_done()
+ *	case CLOSED:       flush, close; smtp_client_closed()
+ *	}
+ *
+ * feed uses bytes until a wish needs an answer; with an empty span it just
+ * says the present wish.  Unused bytes stay with the driver, who shows them
+ * again in front of what arrives later.
+ *
+ * Results.  Every recipient of a started message has exactly one result when
+ * DONE names that message, whatever the server says or does not say.  A
+ * message is started once and comes back once.  The results array is the
+ * driver's and may be read from DONE on.
+ *
+ * How replies are judged, beyond the first digit (RFC 5321 4.2.1, 4.3.2):
+ * - 421 anywhere ends the connection; what is undecided is TEMPORARY (3.8).
+ * - A greeting of 5yz (554, 3.1) is TEMPORARY for the host in so far as the
+ *   next MX is to be tried; the class given by smtp_client_closed() is
+ *   PERMANENT, and the driver bounces only if every candidate said so.
+ * - EHLO refused with 5yz (not 554): HELO.  After HELO nothing is offered.
+ * - RCPT 452, or 552 (4.5.3.1.10), with status x.5.3 or without any status, after at least one
+ *   recipient was accepted: TOO_MANY, to be sent at once in another
+ *   transaction.  With x.5.3 but none accepted: TEMPORARY, so that the driver never loops.
+ * - All recipients refused: no content is sent.  With PIPELINING and DATA
+ *   answered 354 all the same, a lone final dot (RFC 2920 3.1).
+ * - Transaction given up after MAIL was accepted: RSET.  RSET refused: the
+ *   connection is not used any more.
+ * - No 8BITMIME and content_8bit: PERMANENT 5.6.3, nothing sent (RFC 6152 3).
+ *   Over the announced SIZE: PERMANENT 5.3.4, nothing sent (RFC 1870 6.1).  An
+ *   8-bit address: PERMANENT 5.6.7 (RFC 6531); a control byte in one: 5.1.3 or 5.1.7.
+ * - Content with a bare CR or LF is never sent on (RFC 5321 2.3.8): met in
+ *   mid content, the connection is given up before the final dot, PERMANENT 5.6.0.
+ * - Connection lost: TEMPORARY 4.4.2; after the final dot was handed out also in_doubt, because
+ *   the server may have taken the message (RFC 5321 4.5.3.2.6).
+ * - Lost, or 421, before any reply to the message's MAIL on a connection that
+ *   has served before: NOT_TRIED.  The message is as good as untouched; give it another
+ *   (fresh) connection at once.
+ * - Anything that is no SMTP, and replies that nothing asked for: TEMPORARY
+ *   4.5.0, closed.
+ *
+ * Look-ahead.  With PIPELINING a second message may be started as soon as the
+ * last content byte of the first was handed over, so that content, final dot and the next
+ * envelope leave in one write (RFC 2920 3.1): smtp_client_can_start() says
+ * when.  At most two messages are in flight; DONE comes in start order.
+ *
+ * Ownership: the caller owns struct smtp_client, the output buf and all that options
+ * and messages point at; the former until after CLOSED, the latter until
+ * smtp_client_take_done() returned the message.  There is nothing to free.
+ */
+#ifndef SERVER_CORE_SMTP_CLIENT_H
+#define SERVER_CORE_SMTP_CLIENT_H
+
+#include "reference-server/core/smtp_reply.h"
+
+enum smtp_client_tls {
+	SMTP_CLIENT_TLS_NONE,    /* never ask for it */
+	SMTP_CLIENT_TLS_MAY,     /* when offered; refused: go on without */
+	SMTP_CLIENT_TLS_REQUIRE, /* or close, TEMPORARY 4.7.4 */
+};
+
+/* Where a conversation is, where it failed, and which time-out counts. */
+enum smtp_stage {
+	SMTP_STAGE_CONNECT, /* before smtp_client_init: for drivers' own results */
+	SMTP_STAGE_GREETING,
+	SMTP_STAGE_EHLO, /* and HELO */
+	SMTP_STAGE_STARTTLS,
+	SMTP_STAGE_TLS, /* handshake */
+	SMTP_STAGE_AUTH,
+	SMTP_STAGE_IDLE, /* READY */
+	SMTP_STAGE_MAIL,
+	SMTP_STAGE_RCPT,
+	SMTP_STAGE_DATA,
+	SMTP_STAGE_CONTENT,
+	SMTP_STAGE_FINAL_DOT,
+	SMTP_STAGE_RSET,
+	SMTP_STAGE_QUIT,
+	SMTP_STAGE_COUNT,
+};
+
+enum smtp_class {
+	SMTP_CLASS_OK,
+	SMTP_CLASS_TEMPORARY,
+	SMTP_CLASS_PERMANENT,
+	SMTP_CLASS_TOO_MANY,  /* recipients only: again at once, another transaction */
+	SMTP_CLASS_NOT_TRIED, /* recipients only: again at once, another connection */
+	SMTP_CLASS_COUNT,
+};
+
+struct smtp_result {
+	enum smtp_class class_;
+	enum smtp_stage stage;
+	uint16_t code;             /* 0: not from the server */
+	struct smtp_status status; /* always there; x.0.0 when the server gave none */
+	bool in_doubt;             /* TEMPORARY, but the server may have taken the message */
+	uint16_t text_bytes;
+	char text[SMTP_REPLY_TEXT_BYTES_MAX]; /* printable ASCII, not terminated: smtp_result_text() */
+};
+
+enum smtp_client_wish {
+	SMTP_CLIENT_WANT_INPUT,
+	SMTP_CLIENT_START_TLS,
+	SMTP_CLIENT_READY,
+	SMTP_CLIENT_SEND_CONTENT,
+	SMTP_CLIENT_DONE,
+	SMTP_CLIENT_CLOSED,
+	SMTP_CLIENT_WISH_COUNT,
+};
+
+struct smtp_client_options {
+	struct buf *out;        /* commands and content are appended; the driver consumes */
+	struct span local_name; /* EHLO argument: a domain, or an address literal */
+	enum smtp_client_tls tls;
+	bool tls_active;       /* the connection began with TLS */
+	bool auth_without_tls; /* RFC 4954 4 forbids it, unless configured */
+	struct span auth_user; /* empty: no AUTH.  With one, no mail goes without it */
+	struct span auth_password;
+};
+
+struct smtp_client_message {
+	void *tag;                   /* the driver's, untouched */
+	struct span reverse_path;    /* without <>; empty is the null path */
+	const struct span *rcpts;    /* without <> */
+	struct smtp_result *results; /* rcpt_count of them, need no initialisation */
+	uint32_t rcpt_count;         /* > 0 */
+	uint64_t content_bytes;      /* for SIZE: before dot-stuffing, without the final dot */
+	bool content_8bit;
+};
+
+/* EHLO keywords in force. */
+enum smtp_client_extension {
+	SMTP_EXT_PIPELINING = 1u << 0,
+	SMTP_EXT_SIZE = 1u << 1,
+	SMTP_EXT_8BITMIME = 1u << 2,
+	SMTP_EXT_STARTTLS = 1u << 3,
+	SMTP_EXT_ENHANCED_STATUS = 1u << 4,
+	SMTP_EXT_AUTH_PLAIN = 1u << 5,
+};
+
+/* Of no interest to drivers: one message in flight. */
+struct smtp_client_slot {
+	struct smtp_client_message message;
+	uint8_t where;
+	bool reused;       /* the connection had served before */
+	bool mail_replied; /* something was heard about it */
+	bool mail_ok;
+	uint32_t rcpt_sent;
+	uint32_t rcpt_replied;
+	uint32_t rcpt_ok;
+	bool data_sent;
+};
+
+/* Read through the functions below. */
+struct smtp_client {
+	struct smtp_client_options options;
+	uint8_t session;
+	enum smtp_client_wish wish;
+	bool tls_on;
+	bool helo_only;
+	bool served; /* at least one message was started */
+	uint32_t extensions;
+	uint64_t size_bytes_max; /* 0: none announced */
+	struct smtp_reply reply;
+	struct smtp_result closed;
+	struct smtp_client_slot slots[2]; /* [0] is the older */
+	uint32_t slot_count;
+	bool content_at_line_start;
+	bool content_last_was_cr;
+};
+
+void smtp_client_init(struct smtp_client *c, const struct smtp_client_options *options);
+
+enum smtp_client_wish smtp_client_feed(struct smtp_client *c, struct span in, size_t *ret_used_bytes);
+
+/*
+ * After START_TLS.  ok: everything learnt is forgotten and EHLO is sent again
+ * (RFC 3207 4.2).  Not ok: CLOSED, TEMPORARY 4.7.5; a driver whose policy is MAY
+ * can connect again with NONE.  error_text may be empty.
+ */
+void smtp_client_tls_done(struct smtp_client *c, bool ok, struct span error_text);
+
+/* True at READY, and when a look-ahead message may be started. */
+bool smtp_client_can_start(const struct smtp_client *c);
+
+/* Only when smtp_client_can_start().  Copies *m, borrows what it points at. */
+void smtp_client_start(struct smtp_client *c, const struct smtp_client_message *m);
+
+/*
+ * During SEND_CONTENT: the next bytes of the oldest message's content, any
+ * cut; dots are stuffed here, a missing final CRLF and the final dot are added
+ * after last.  At other times (the server has ended it meanwhile) nothing is sent.
+ * Returns true while more content is wanted.
+ */
+bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last);
+
+/* The content cannot be read any more: ends the connection without the final dot; TEMPORARY 4.3.0. */
+void smtp_client_abort_content(struct smtp_client *c, struct span error_text);
+
+/* At DONE: hands back the message whose results are complete, in start order. */
+struct smtp_client_message smtp_client_take_done(struct smtp_client *c);
+
+/* At READY: sends QUIT; CLOSED follows after its reply, or a loss. */
+void smtp_client_quit(struct smtp_client *c);
+
+enum smtp_client_loss {
+	SMTP_CLIENT_LOST_EOF,
+	SMTP_CLIENT_LOST_ERROR,   /* reset, TLS failure */
+	SMTP_CLIENT_LOST_TIMEOUT, /* the driver's timer for the present stage */
+};
+
+/*
+ * The connection is gone, or given up by the driver; any time but after CLOSED.  Bytes
+ * that came before must have been fed.  Open messages come as DONE, then CLOSED.
+ */
+void smtp_client_lost(struct smtp_client *c, enum smtp_client_loss loss, struct span error_text);
+
+/*
+ * After CLOSED: what happened to the connection.  OK: ended by QUIT, or idle and closed by the peer.
+ * With a stage before IDLE the host could not be used at all: TEMPORARY or
+ * PERMANENT is what it means for whatever was to be sent there.
+ */
+const struct smtp_result *smtp_client_closed(const struct smtp_client *c);
+
+/* Which reply (or content, or idleness) is being waited for, and how long RFC 5321 4.5.3.2 gives it. */
+enum smtp_stage smtp_client_stage(const struct smtp_client *c);
+int64_t smtp_stage_timeout_ms(enum smtp_stage stage);
+
+bool smtp_client_is_tls(const struct smtp_client *c);
+uint32_t smtp_client_extensions(const struct smtp_client *c); /* enum smtp_client_extension bits */
+
+static inline struct span smtp_result_text(const struct smtp_result *r)
+{
+	return (struct span){ r->text, r->text_bytes };
+}
+
+/*
+ * Fills *r; text is escaped and cut.  status with class 0 becomes x.0.0.  For drivers' own
+ * results too (connect, DNS).
+ */
+void smtp_result_set(struct smtp_result *r, enum smtp_class class_, enum smtp_stage stage, uint16_t code,
+		     struct smtp_status status, struct span text);
+
+const char *smtp_stage_name(enum smtp_stage stage); /* "final-dot" */
+const char *smtp_class_name(enum smtp_class class_);
+const char *smtp_client_wish_name(enum smtp_client_wish wish);
+
+#endif
