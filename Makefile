@@ -88,10 +88,10 @@ BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -DPOSTRIDER_VERSION='"$(VERSION)"' -includ
 
 # One list of libraries for each program; headers are taken as system headers.
 LIBS_BASE    := libevent libevent_pthreads openssl libfyaml
-LIBS_SERVER  := $(LIBS_BASE) libunbound libldns libgsasl
-LIBS_HARNESS := $(LIBS_BASE) libldns jansson zlib
+LIBS_SERVER  := $(LIBS_BASE) libunbound ldns libgsasl lmdb
+LIBS_HARNESS := $(LIBS_BASE) ldns jansson zlib
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(LIBS_SERVER) $(LIBS_HARNESS) cmocka 2>/dev/null))
-SERVER_LIBS  = $(shell $(PKG_CONFIG) --libs $(LIBS_SERVER)) -llmdb -lpthread
+SERVER_LIBS  = $(shell $(PKG_CONFIG) --libs $(LIBS_SERVER)) -lpthread
 HARNESS_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS_HARNESS)) -lpthread -lm
 BASE_LIBS    = $(shell $(PKG_CONFIG) --libs $(LIBS_BASE)) -lpthread
 CMOCKA_LIBS  = $(shell $(PKG_CONFIG) --libs cmocka)
