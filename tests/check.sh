@@ -24,6 +24,7 @@ part()
 	before_fail=$(results_count fail)
 	printf '== %s\n' "$text"
 	"$@" || true
+	[ $(($(results_count pass) + $(results_count fail))) -gt $((before_pass + before_fail)) ] || fail "$text: nothing was run"
 	printf '   %s: %d ok, %d failed, %d s\n' "$text" $(($(results_count pass) - before_pass)) \
 		$(($(results_count fail) - before_fail)) $((SECONDS - begin))
 }
