@@ -1,0 +1,466 @@
+#include "reference-server/config.h"
+
+#include "base/span.h"
+#include "base/yaml.h"
+#include "reference-server/core/address.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MINUTE_MS (INT64_C(60) * 1000)
+#define HOUR_MS (60 * MINUTE_MS)
+#define DAY_MS (24 * HOUR_MS)
+#define YEAR_MS (365 * DAY_MS)
+
+enum {
+	MIB = 1024 * 1024,
+	DEFAULT_PORT_SMTP = 40025, /* unprivileged look-alikes of 25, 587, 465, 110, 995 */
+	DEFAULT_PORT_SUBMISSION = 40587,
+	DEFAULT_PORT_SUBMISSIONS = 40465,
+	DEFAULT_PORT_POP3 = 40110,
+	DEFAULT_PORT_POP3S = 40995,
+};
+
+static const char *const service_names[] = {
+	[SERVICE_SMTP] = "smtp", [SERVICE_SUBMISSION] = "submission", [SERVICE_SUBMISSIONS] = "submissions",
+	[SERVICE_POP3] = "pop3", [SERVICE_POP3S] = "pop3s",           [SERVICE_COUNT] = NULL,
+};
+
+const char *service_name(enum service s)
+{
+	return service_names[s];
+}
+
+static void *must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static char *copy(const char *s)
+{
+	return must(strdup(s));
+}
+
+/* Room for one more zeroed element at the end of an array; the count is raised. */
+static void *push(void *array_pointer, uint32_t *count, size_t element_bytes)
+{
+	void **array = array_pointer;
+	*array = must(realloc(*array, (*count + 1) * element_bytes));
+	char *at = (char *)*array + *count * element_bytes;
+	memset(at, 0, element_bytes);
+	(*count)++;
+	return at;
+}
+
+static char *lower_copy(struct span s)
+{
+	char *p = must(malloc(s.n + 1));
+	for (size_t i = 0; i < s.n; i++)
+		p[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] - 'A' + 'a') : s.p[i];
+	p[s.n] = '\0';
+	return p;
+}
+
+struct config *config_new(void)
+{
+	struct config *c = must(calloc(1, sizeof(*c)));
+
+	c->log_level = LOG_INFO;
+	c->auth_iterations = 16384;
+	c->limits = (struct config_limits){
+		.message_bytes_max = 50 * MIB,
+		.header_bytes_max = MIB,
+		.recipient_count_max = 1000,
+		.received_count_max = 100,
+		.error_count_max = 20,
+		.connection_count_max = 10000,
+		.unacknowledged_count_max = 10000,
+		.unacknowledged_bytes_max = 128 * MIB,
+	};
+	c->timeouts = (struct config_timeouts){
+		.command_ms = 5 * MINUTE_MS,
+		.data_ms = 10 * MINUTE_MS,
+		.pop3_ms = 10 * MINUTE_MS,
+		.drain_ms = 5000,
+	};
+	c->dns_timeout_ms = 10000;
+	c->outbound = (struct config_outbound){
+		.port = 25,
+		.tls = TLS_POLICY_MAY,
+		.connection_count_max = 500,
+		.destination_connection_count_max = 20,
+		.idle_ms = 5000,
+		.messages_per_connection_max = 1000,
+		.connect_timeout_ms = 30000,
+	};
+	c->retry = (struct config_retry){
+		.first_ms = 30 * MINUTE_MS,
+		.factor = 2,
+		.max_ms = 4 * HOUR_MS,
+		.jitter = 0.1,
+		.expire_ms = 5 * DAY_MS,
+	};
+	return c;
+}
+
+void config_free(struct config *c)
+{
+	if (c == NULL)
+		return;
+	for (uint32_t i = 0; i < c->domain_count; i++)
+		free(c->domains[i]);
+	for (uint32_t i = 0; i < c->alias_count; i++) {
+		for (uint32_t k = 0; k < c->aliases[i].to_count; k++)
+			free(c->aliases[i].to[k]);
+		free(c->aliases[i].to);
+		free(c->aliases[i].from);
+	}
+	for (uint32_t i = 0; i < c->account_count; i++) {
+		free(c->accounts[i].address);
+		free(c->accounts[i].password_file);
+		free(c->accounts[i].password);
+	}
+	for (uint32_t i = 0; i < c->route_count; i++) {
+		free(c->routes[i].domain);
+		free(c->routes[i].host);
+	}
+	free(c->domains);
+	free(c->aliases);
+	free(c->accounts);
+	free(c->listens);
+	free(c->routes);
+	free(c->data_dir);
+	free(c->hostname);
+	free(c->user);
+	free(c->tls_certificate);
+	free(c->tls_key);
+	free(c->dns_forwarder);
+	free(c);
+}
+
+/* ---- from options ---- */
+
+int config_set_domain(struct config *c, const char *domain, struct err *reterr)
+{
+	if (!address_is_domain(span_of(domain)))
+		return err_set(reterr, -EINVAL, "\"%s\" is not a domain name", domain);
+	*(char **)push(&c->domains, &c->domain_count, sizeof(char *)) = lower_copy(span_of(domain));
+	return 0;
+}
+
+int config_set_user(struct config *c, const char *name_and_password, struct err *reterr)
+{
+	const char *colon = strchr(name_and_password, ':');
+	char name[ADDRESS_TEXT_BYTES_MAX + 1];
+	struct address unused;
+
+	if (colon == NULL || colon[1] == '\0')
+		return err_set(reterr, -EINVAL, "--user wants NAME:PASSWORD");
+	struct span s = { name_and_password, (size_t)(colon - name_and_password) };
+	if (!span_copy(s, name, sizeof(name)))
+		return err_set(reterr, -EINVAL, "--user: name is too long");
+	char *address = NULL;
+	bool has_domain = span_find(s, '@') < s.n;
+	if (!has_domain && c->domain_count == 0)
+		return err_set(reterr, -EINVAL, "--user %s: a name without @domain needs a --domain", name);
+	if (asprintf(&address, "%s%s%s", name, has_domain ? "" : "@", has_domain ? "" : c->domains[0]) < 0)
+		abort();
+	if (address_parse_mailbox(span_of(address), &unused) != ADDRESS_OK) {
+		int rc = err_set(reterr, -EINVAL, "--user: \"%s\" is not an address", address);
+		free(address);
+		return rc;
+	}
+	*(struct config_account *)push(&c->accounts, &c->account_count, sizeof(struct config_account)) =
+		(struct config_account){ .address = address, .password = copy(colon + 1) };
+	return 0;
+}
+
+int config_set_listen(struct config *c, const char *service_equals_address, struct err *reterr)
+{
+	const char *equals = strchr(service_equals_address, '=');
+	struct addr at;
+
+	if (equals != NULL && addr_parse_port(equals + 1, &at)) {
+		struct span name = { service_equals_address, (size_t)(equals - service_equals_address) };
+		for (unsigned i = 0; i < SERVICE_COUNT; i++) {
+			if (!span_eq(name, span_of(service_names[i])))
+				continue;
+			*(struct config_listen *)push(&c->listens, &c->listen_count,
+						      sizeof(struct config_listen)) =
+				(struct config_listen){ .service = (enum service)i, .at = at };
+			return 0;
+		}
+	}
+	return err_set(reterr, -EINVAL,
+		       "--listen %s: wants SERVICE=ADDRESS:PORT, SERVICE one of smtp submission submissions "
+		       "pop3 pop3s",
+		       service_equals_address);
+}
+
+void config_complete(struct config *c)
+{
+	static const uint16_t ports[SERVICE_COUNT] = {
+		[SERVICE_SMTP] = DEFAULT_PORT_SMTP,
+		[SERVICE_SUBMISSION] = DEFAULT_PORT_SUBMISSION,
+		[SERVICE_SUBMISSIONS] = DEFAULT_PORT_SUBMISSIONS,
+		[SERVICE_POP3] = DEFAULT_PORT_POP3,
+		[SERVICE_POP3S] = DEFAULT_PORT_POP3S,
+	};
+	if (c->hostname == NULL) {
+		char name[256] = "localhost";
+		if (c->domain_count > 0) {
+			if (asprintf(&c->hostname, "mx.%s", c->domains[0]) < 0)
+				abort();
+		} else {
+			(void)gethostname(name, sizeof(name) - 1);
+			c->hostname = copy(name);
+		}
+	}
+	if (c->listen_count > 0)
+		return;
+	for (unsigned i = 0; i < SERVICE_COUNT; i++) {
+		struct config_listen *l = push(&c->listens, &c->listen_count, sizeof(*l));
+		l->service = (enum service)i;
+		l->any_port_if_taken = true;
+		(void)addr_parse("127.0.0.1", ports[i], &l->at);
+	}
+}
+
+/* ---- from a file ---- */
+
+static void read_str(const struct yaml_node *map, const char *key, char **ret)
+{
+	const char *s = NULL;
+	if (yaml_get_str(map, key, &s)) {
+		free(*ret);
+		*ret = copy(s);
+	}
+}
+
+static void read_addr(struct yaml *y, const struct yaml_node *n, struct addr *ret)
+{
+	const char *s = NULL;
+	if (yaml_as_str(n, &s) && !addr_parse_port(s, ret))
+		yaml_error(y, n, "\"%s\" is not ADDRESS:PORT, as in 127.0.0.1:25 or [::1]:25", s);
+}
+
+static bool read_address(struct yaml *y, const struct yaml_node *n, const char *s)
+{
+	struct address unused;
+	if (address_parse_mailbox(span_of(s), &unused) == ADDRESS_OK)
+		return true;
+	yaml_error(y, n, "\"%s\" is not an address (local-part@domain)", s);
+	return false;
+}
+
+static void read_domains(struct config *c, struct yaml *y, const struct yaml_node *root)
+{
+	const struct yaml_node *list = yaml_get_list(root, "domains");
+	for (const struct yaml_node *n = yaml_first(list); n != NULL; n = yaml_next(n)) {
+		const char *s = NULL;
+		struct err e;
+		if (yaml_as_str(n, &s) && config_set_domain(c, s, &e) != 0)
+			yaml_error(y, n, "%s", e.text);
+	}
+}
+
+static void read_alias(struct config *c, struct yaml *y, const struct yaml_node *n)
+{
+	struct config_alias *a = push(&c->aliases, &c->alias_count, sizeof(*a));
+
+	a->from = lower_copy(span_of(yaml_key(n)));
+	if (address_parse_mailbox(span_of(a->from), &(struct address){ { NULL, 0 }, { NULL, 0 } }) !=
+	    ADDRESS_OK)
+		yaml_error_at_key(y, n, "\"%s\" is not an address (local-part@domain)", a->from);
+	bool is_list = yaml_kind(n) == YAML_LIST;
+	for (const struct yaml_node *t = is_list ? yaml_first(n) : n; t != NULL;
+	     t = is_list ? yaml_next(t) : NULL) {
+		const char *s = NULL;
+		if (yaml_as_str(t, &s) && read_address(y, t, s))
+			*(char **)push(&a->to, &a->to_count, sizeof(char *)) = copy(s);
+	}
+}
+
+static void read_accounts(struct config *c, struct yaml *y, const struct yaml_node *root)
+{
+	const struct yaml_node *list = yaml_get_list(root, "accounts");
+	for (const struct yaml_node *n = yaml_first(list); n != NULL; n = yaml_next(n)) {
+		struct config_account *a = push(&c->accounts, &c->account_count, sizeof(*a));
+		if (yaml_kind(n) != YAML_MAP) {
+			yaml_error(y, n, "an account is a mapping with address and password_file");
+			continue;
+		}
+		if (!yaml_require(n, "address") || !yaml_require(n, "password_file"))
+			continue;
+		read_str(n, "address", &a->address);
+		read_str(n, "password_file", &a->password_file);
+		if (a->address != NULL)
+			(void)read_address(y, yaml_get(n, "address"), a->address);
+	}
+}
+
+static void read_listens(struct config *c, struct yaml *y, const struct yaml_node *root)
+{
+	const struct yaml_node *map = yaml_get_map(root, "listen");
+	for (unsigned i = 0; i < SERVICE_COUNT; i++) {
+		const struct yaml_node *n = yaml_get(map, service_names[i]);
+		bool is_list = yaml_kind(n) == YAML_LIST;
+		for (const struct yaml_node *a = is_list ? yaml_first(n) : n; a != NULL;
+		     a = is_list ? yaml_next(a) : NULL) {
+			struct config_listen *l = push(&c->listens, &c->listen_count, sizeof(*l));
+			l->service = (enum service)i;
+			read_addr(y, a, &l->at);
+		}
+	}
+}
+
+/* "mx.example:2525", "[::1]:25", "relay.example" */
+static bool split_host_port(const char *s, char **ret_host, uint16_t *ret_port)
+{
+	const char *colon = strrchr(s, ':');
+	uint64_t port = 25;
+	struct span host = span_of(s);
+
+	if (colon != NULL && strchr(s, ']') != s + strlen(s) - 1) {
+		host.n = (size_t)(colon - s);
+		if (!span_to_u64(span_of(colon + 1), &port) || port == 0 || port > UINT16_MAX)
+			return false;
+	}
+	if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+		host = span_sub(host, 1, host.n - 2);
+	char text[256];
+	struct addr unused;
+	if (!span_copy(host, text, sizeof(text)) ||
+	    (!address_is_domain(host) && !addr_parse(text, 0, &unused)))
+		return false;
+	*ret_host = copy(text);
+	*ret_port = (uint16_t)port;
+	return true;
+}
+
+static void read_route(struct config *c, struct yaml *y, const char *domain, const struct yaml_node *n)
+{
+	const char *s = NULL;
+	if (n == NULL || !yaml_as_str(n, &s))
+		return;
+	struct config_route *r = push(&c->routes, &c->route_count, sizeof(*r));
+	r->domain = lower_copy(span_of(domain));
+	if (!split_host_port(s, &r->host, &r->port))
+		yaml_error(y, n, "\"%s\" is not HOST:PORT", s);
+}
+
+static void read_outbound(struct config *c, struct yaml *y, const struct yaml_node *root)
+{
+	static const char *const policies[] = { "none", "may", "require", NULL };
+	const struct yaml_node *m = yaml_get_map(root, "outbound");
+	struct config_outbound *o = &c->outbound;
+	uint32_t port = o->port, policy = o->tls;
+
+	if (yaml_get_u32(m, "port", 1, UINT16_MAX, &port))
+		o->port = (uint16_t)port;
+	const char *bind = NULL;
+	if (yaml_get_str(m, "bind", &bind) && !addr_parse(bind, 0, &o->bind))
+		yaml_error(y, yaml_get(m, "bind"), "\"%s\" is not an IP address", bind);
+	if (yaml_get_choice(m, "tls", policies, &policy))
+		o->tls = (enum tls_policy)policy;
+	(void)yaml_get_u32(m, "connections", 1, 100000, &o->connection_count_max);
+	(void)yaml_get_u32(m, "connections_per_destination", 1, 10000, &o->destination_connection_count_max);
+	(void)yaml_get_u32(m, "messages_per_connection", 1, 1000000, &o->messages_per_connection_max);
+	(void)yaml_get_duration_ms(m, "idle", 0, HOUR_MS, &o->idle_ms);
+	(void)yaml_get_duration_ms(m, "connect_timeout", 10, HOUR_MS, &o->connect_timeout_ms);
+	(void)yaml_get_duration_ms(m, "reply_timeout", 0, HOUR_MS, &o->reply_timeout_ms);
+	read_route(c, y, "", yaml_get(m, "smart_host"));
+	const struct yaml_node *routes = yaml_get_map(m, "routes");
+	for (const struct yaml_node *n = yaml_first(routes); n != NULL; n = yaml_next(n))
+		read_route(c, y, yaml_key(n), n);
+}
+
+static void read_numbers(struct config *c, const struct yaml_node *root)
+{
+	const struct yaml_node *m = yaml_get_map(root, "limits");
+	(void)yaml_get_size_bytes(m, "message_size", 64 * 1024, UINT64_C(1) << 40,
+				  &c->limits.message_bytes_max);
+	(void)yaml_get_size_bytes(m, "header_size", 4096, UINT64_C(1) << 30, &c->limits.header_bytes_max);
+	(void)yaml_get_u32(m, "recipients", 100, 10000, &c->limits.recipient_count_max);
+	(void)yaml_get_u32(m, "hops", 100, 10000, &c->limits.received_count_max);
+	(void)yaml_get_u32(m, "errors", 1, 1000000, &c->limits.error_count_max);
+	(void)yaml_get_u32(m, "connections", 1, 1000000, &c->limits.connection_count_max);
+	(void)yaml_get_u32(m, "unacknowledged", 1, 1000000, &c->limits.unacknowledged_count_max);
+	(void)yaml_get_size_bytes(m, "unacknowledged_size", MIB, UINT64_C(1) << 40,
+				  &c->limits.unacknowledged_bytes_max);
+	m = yaml_get_map(root, "timeouts");
+	(void)yaml_get_duration_ms(m, "command", 10, DAY_MS, &c->timeouts.command_ms);
+	(void)yaml_get_duration_ms(m, "data", 10, DAY_MS, &c->timeouts.data_ms);
+	(void)yaml_get_duration_ms(m, "pop3", 10, DAY_MS, &c->timeouts.pop3_ms);
+	(void)yaml_get_duration_ms(m, "drain", 0, HOUR_MS, &c->timeouts.drain_ms);
+	m = yaml_get_map(root, "retry");
+	(void)yaml_get_duration_ms(m, "first", 1, YEAR_MS, &c->retry.first_ms);
+	(void)yaml_get_number(m, "factor", 1, 100, &c->retry.factor);
+	(void)yaml_get_duration_ms(m, "max", 1, YEAR_MS, &c->retry.max_ms);
+	(void)yaml_get_number(m, "jitter", 0, 1, &c->retry.jitter);
+	(void)yaml_get_duration_ms(m, "expire", 1, YEAR_MS, &c->retry.expire_ms);
+	m = yaml_get_map(root, "store");
+	(void)yaml_get_size_bytes(m, "map_size", MIB, UINT64_C(1) << 46, &c->store_map_bytes);
+}
+
+static void read_services(struct config *c, struct yaml *y, const struct yaml_node *root)
+{
+	static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
+	uint32_t level = c->log_level;
+
+	const struct yaml_node *m = yaml_get_map(root, "tls");
+	read_str(m, "certificate", &c->tls_certificate);
+	read_str(m, "key", &c->tls_key);
+	if ((c->tls_certificate == NULL) != (c->tls_key == NULL))
+		yaml_error(y, m, "certificate and key go together");
+	m = yaml_get_map(root, "auth");
+	(void)yaml_get_bool(m, "plain_without_tls", &c->auth_plain_without_tls);
+	(void)yaml_get_u32(m, "iterations", 4096, 10000000, &c->auth_iterations);
+	m = yaml_get_map(root, "dns");
+	read_str(m, "forwarder", &c->dns_forwarder);
+	(void)yaml_get_duration_ms(m, "timeout", 10, HOUR_MS, &c->dns_timeout_ms);
+	m = yaml_get_map(root, "log");
+	if (yaml_get_choice(m, "level", levels, &level))
+		c->log_level = (enum log_level)level;
+}
+
+struct config *config_load(const char *path)
+{
+	struct yaml *y = yaml_load(&(struct yaml_options){ .path = path });
+	const struct yaml_node *root = yaml_root(y);
+	struct config *c = config_new();
+
+	if (root != NULL) {
+		(void)yaml_require(root, "data");
+		(void)yaml_require(root, "domains");
+	}
+	read_str(root, "data", &c->data_dir);
+	read_str(root, "hostname", &c->hostname);
+	if (c->hostname != NULL && !address_is_domain(span_of(c->hostname)))
+		yaml_error(y, yaml_get(root, "hostname"), "\"%s\" is not a domain name", c->hostname);
+	read_str(root, "user", &c->user);
+	read_domains(c, y, root);
+	const struct yaml_node *aliases = yaml_get_map(root, "aliases");
+	for (const struct yaml_node *n = yaml_first(aliases); n != NULL; n = yaml_next(n))
+		read_alias(c, y, n);
+	read_accounts(c, y, root);
+	read_listens(c, y, root);
+	read_outbound(c, y, root);
+	read_numbers(c, root);
+	read_services(c, y, root);
+	yaml_finish(y);
+	if (yaml_error_count(y) > 0) {
+		(void)fputs(yaml_messages(y), stderr);
+		config_free(c);
+		c = NULL;
+	} else {
+		config_complete(c);
+	}
+	yaml_free(y);
+	return c;
+}

@@ -1,0 +1,144 @@
+/*
+ * config: everything about a postriderd that can be set, from a YAML file
+ * (postriderd.conf(5)) or from `serve`'s options, with the defaults.
+ *
+ * Times are milliseconds; RFC 5321 4.5.3.2 and 4.5.4.1 give the defaults.
+ * A struct config owns its strings; it is constant once read.  A reload reads
+ * a new one.
+ */
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum service {
+	SERVICE_SMTP,        /* relay: port 25's role */
+	SERVICE_SUBMISSION,  /* RFC 6409, STARTTLS */
+	SERVICE_SUBMISSIONS, /* RFC 8314, TLS from the first byte */
+	SERVICE_POP3,
+	SERVICE_POP3S,
+	SERVICE_COUNT,
+};
+
+enum tls_policy {
+	TLS_POLICY_NONE,
+	TLS_POLICY_MAY,     /* opportunistic: encrypt when offered, any certificate */
+	TLS_POLICY_REQUIRE, /* encrypt or defer, any certificate */
+};
+
+struct config_listen {
+	enum service service;
+	struct addr at;
+	bool any_port_if_taken; /* serve without a file: a busy default port is no error */
+};
+
+/* address as given, key in lower case. */
+struct config_alias {
+	char *from; /* address_key form */
+	char **to;  /* address texts */
+	uint32_t to_count;
+};
+
+struct config_account {
+	char *address;
+	char *password_file; /* read once at start; only keys derived from it are kept */
+	char *password;      /* from --user */
+};
+
+/* Where mail goes when the DNS is not asked. */
+struct config_route {
+	char *domain; /* lower case; "" is the smart host: everything without a route of its own */
+	char *host;   /* name or address; its A and AAAA are looked up, not its MX */
+	uint16_t port;
+};
+
+struct config {
+	char *data_dir;
+	char *hostname;
+	char *user; /* to become after binding; NULL: stay */
+	char **domains;
+	uint32_t domain_count;
+	struct config_alias *aliases;
+	uint32_t alias_count;
+	struct config_account *accounts;
+	uint32_t account_count;
+	struct config_listen *listens;
+	uint32_t listen_count;
+	enum log_level log_level;
+
+	char *tls_certificate; /* NULL: self-signed in the data directory */
+	char *tls_key;
+
+	bool auth_plain_without_tls;
+	uint32_t auth_iterations;
+
+	struct config_limits {
+		uint64_t message_bytes_max;
+		uint64_t header_bytes_max;
+		uint32_t recipient_count_max; /* RFC 5321 4.5.3.1.8: at least 100 */
+		uint32_t received_count_max;  /* RFC 5321 6.3: at least 100 */
+		uint32_t error_count_max;
+		uint32_t connection_count_max;
+		uint32_t unacknowledged_count_max; /* messages taken and not yet durable, all sessions */
+		uint64_t unacknowledged_bytes_max;
+	} limits;
+
+	struct config_timeouts {
+		int64_t command_ms; /* RFC 5321 4.5.3.2.7 */
+		int64_t data_ms;    /* between two reads of content */
+		int64_t pop3_ms;    /* RFC 1939 3: at least 10 minutes */
+		int64_t drain_ms;   /* at SIGTERM */
+	} timeouts;
+
+	char *dns_forwarder; /* "127.0.0.1@5353"; NULL: resolv.conf */
+	int64_t dns_timeout_ms;
+
+	struct config_outbound {
+		uint16_t port;
+		struct addr bind; /* n == 0: any */
+		enum tls_policy tls;
+		uint32_t connection_count_max; /* all destinations */
+		uint32_t destination_connection_count_max;
+		int64_t idle_ms; /* a connection without work is kept so long */
+		uint32_t messages_per_connection_max;
+		int64_t connect_timeout_ms;
+		int64_t reply_timeout_ms; /* 0: RFC 5321 4.5.3.2, each phase its own; else for all */
+	} outbound;
+	struct config_route *routes;
+	uint32_t route_count;
+
+	struct config_retry {
+		int64_t first_ms;
+		double factor;
+		int64_t max_ms;
+		double jitter; /* 0.1: up to 10 % earlier or later */
+		int64_t expire_ms;
+	} retry;
+
+	uint64_t store_map_bytes; /* 0: the store's default */
+};
+
+struct config *config_new(void); /* the defaults */
+void config_free(struct config *c);
+
+/*
+ * Reads the file into a config with defaults filled in.  NULL when it has
+ * mistakes; all of them were then printed to stderr as file:line:col.
+ */
+struct config *config_load(const char *path);
+
+/* For serve without a file.  -EINVAL and a text when the value is no good. */
+int config_set_domain(struct config *c, const char *domain, struct err *reterr);
+int config_set_user(struct config *c, const char *name_and_password, struct err *reterr);
+int config_set_listen(struct config *c, const char *service_equals_address, struct err *reterr);
+/* Fills in what the options left open (host name, default listeners); after the last set. */
+void config_complete(struct config *c);
+
+const char *service_name(enum service s);
+
+#endif
