@@ -1,0 +1,352 @@
+#include "reference-server/drive/auth.h"
+
+#include "base/buf.h"
+#include "base/random.h"
+#include "reference-server/store/account.h"
+
+#include <assert.h>
+#include <gsasl.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	CACHE_SLOTS = 4096, /* verified passwords remembered */
+	DIGEST_BYTES = 32,
+	PASSWORD_BYTES_MAX = 1024,
+};
+
+struct auth {
+	struct server *server;
+	Gsasl *gsasl;
+	uint8_t secret[DIGEST_BYTES]; /* of this process */
+	pthread_mutex_t lock;         /* of the cache, used by pool threads */
+	uint8_t (*cache)[DIGEST_BYTES];
+};
+
+struct auth_exchange {
+	struct auth *auth;
+	Gsasl_session *session; /* NULL: a plain password check */
+	auth_fn *fn;
+	void *ctx;
+	bool running;  /* on a pool thread */
+	bool finished; /* the mechanism has said its last word; the client's empty answer to it is due */
+	bool freed;   /* meanwhile */
+	struct buf in;
+	struct buf name;
+	struct buf password;
+	enum auth_result result;
+	struct buf out;
+	char identity[ACCOUNT_ADDRESS_BYTES_MAX + 1];
+};
+
+/* ---- accounts by name ---- */
+
+static bool find(struct auth *a, const char *name, struct account *ret_account)
+{
+	const struct config *c = a->server->config;
+	char address[ACCOUNT_ADDRESS_BYTES_MAX + 1];
+	bool full = strchr(name, '@') != NULL;
+
+	if (!full && c->domain_count == 0)
+		return false;
+	int n = snprintf(address, sizeof(address), "%s%s%s", name, full ? "" : "@",
+			 full ? "" : c->domains[0]);
+	if (n < 0 || (size_t)n >= sizeof(address) || !account_address_ok(span_of(address)))
+		return false;
+	return account_find(a->server->store, span_of(address), ret_account) == 0;
+}
+
+static void mac(const struct auth *a, const struct account_keys *keys, struct span text,
+		uint8_t out[DIGEST_BYTES])
+{
+	uint8_t key[DIGEST_BYTES + ACCOUNT_KEY_BYTES];
+	unsigned n = DIGEST_BYTES;
+
+	memcpy(key, a->secret, DIGEST_BYTES);
+	memcpy(key + DIGEST_BYTES, keys->stored_key, ACCOUNT_KEY_BYTES);
+	(void)HMAC(EVP_sha256(), key, sizeof(key), (const unsigned char *)(text.n > 0 ? text.p : ""), text.n,
+		   out, &n);
+}
+
+/* Keys that nobody's password fits, the same ones each time a name is asked for. */
+static void decoy_keys(const struct auth *a, const char *name, struct account_keys *ret_keys)
+{
+	struct account_keys zero = { .iterations = a->server->config->auth_iterations,
+				     .salt_bytes = ACCOUNT_SALT_BYTES };
+	uint8_t digest[DIGEST_BYTES];
+
+	*ret_keys = zero;
+	mac(a, &zero, span_of(name), digest);
+	memcpy(ret_keys->salt, digest, ACCOUNT_SALT_BYTES);
+	mac(a, &zero, (struct span){ (const char *)digest, DIGEST_BYTES }, ret_keys->stored_key);
+	mac(a, &zero, (struct span){ (const char *)ret_keys->stored_key, DIGEST_BYTES },
+	    ret_keys->server_key);
+}
+
+/* On a pool thread. */
+static bool password_fits(struct auth *a, const char *name, struct span password, char *ret_identity)
+{
+	struct account account = { 0 };
+	uint8_t digest[DIGEST_BYTES];
+	bool known = find(a, name, &account);
+
+	if (!known)
+		decoy_keys(a, name, &account.keys);
+	mac(a, &account.keys, password, digest);
+	uint32_t slot = ((uint32_t)digest[0] << 8 | digest[1]) % CACHE_SLOTS;
+	(void)pthread_mutex_lock(&a->lock);
+	bool hit = CRYPTO_memcmp(a->cache[slot], digest, DIGEST_BYTES) == 0;
+	(void)pthread_mutex_unlock(&a->lock);
+	if (!hit && !account_verify(&account.keys, password))
+		return false;
+	if (!known)
+		return false;
+	(void)pthread_mutex_lock(&a->lock);
+	memcpy(a->cache[slot], digest, DIGEST_BYTES);
+	(void)pthread_mutex_unlock(&a->lock);
+	memcpy(ret_identity, account.address, sizeof(account.address));
+	return true;
+}
+
+/* ---- GNU SASL's questions ---- */
+
+static int set_base64(Gsasl_session *s, Gsasl_property property, const uint8_t *bytes, size_t n)
+{
+	char text[4 * ((ACCOUNT_SALT_BYTES_MAX + 2) / 3) + 1];
+	assert(n <= ACCOUNT_SALT_BYTES_MAX);
+	(void)EVP_EncodeBlock((unsigned char *)text, bytes, (int)n);
+	return gsasl_property_set(s, property, text);
+}
+
+static int give_scram_keys(struct auth_exchange *x)
+{
+	const char *name = gsasl_property_fast(x->session, GSASL_AUTHID);
+	struct account account = { 0 };
+	char iterations[16];
+
+	if (name == NULL)
+		return GSASL_NO_AUTHID;
+	if (!find(x->auth, name, &account))
+		decoy_keys(x->auth, name, &account.keys);
+	(void)snprintf(iterations, sizeof(iterations), "%u", account.keys.iterations);
+	memcpy(x->identity, account.address, sizeof(account.address));
+	int rc = gsasl_property_set(x->session, GSASL_SCRAM_ITER, iterations);
+	if (rc == GSASL_OK)
+		rc = set_base64(x->session, GSASL_SCRAM_SALT, account.keys.salt, account.keys.salt_bytes);
+	if (rc == GSASL_OK)
+		rc = set_base64(x->session, GSASL_SCRAM_STOREDKEY, account.keys.stored_key,
+				ACCOUNT_KEY_BYTES);
+	if (rc == GSASL_OK)
+		rc = set_base64(x->session, GSASL_SCRAM_SERVERKEY, account.keys.server_key,
+				ACCOUNT_KEY_BYTES);
+	return rc;
+}
+
+/* Acting for somebody else (RFC 4616 2) is not offered. */
+static bool acts_for_another(struct auth_exchange *x)
+{
+	const char *name = gsasl_property_fast(x->session, GSASL_AUTHID);
+	const char *as = gsasl_property_fast(x->session, GSASL_AUTHZID);
+	return as != NULL && as[0] != '\0' && (name == NULL || strcmp(as, name) != 0);
+}
+
+static int validate_simple(struct auth_exchange *x)
+{
+	const char *name = gsasl_property_fast(x->session, GSASL_AUTHID);
+	const char *password = gsasl_property_fast(x->session, GSASL_PASSWORD);
+
+	if (name == NULL || password == NULL || strlen(password) > PASSWORD_BYTES_MAX || acts_for_another(x))
+		return GSASL_AUTHENTICATION_ERROR;
+	return password_fits(x->auth, name, span_of(password), x->identity) ? GSASL_OK
+									    : GSASL_AUTHENTICATION_ERROR;
+}
+
+static int on_gsasl(Gsasl *g, Gsasl_session *s, Gsasl_property property)
+{
+	struct auth_exchange *x = gsasl_session_hook_get(s);
+	(void)g;
+
+	if (property == GSASL_VALIDATE_SIMPLE)
+		return validate_simple(x);
+	if (property == GSASL_SCRAM_ITER || property == GSASL_SCRAM_SALT ||
+	    property == GSASL_SCRAM_STOREDKEY || property == GSASL_SCRAM_SERVERKEY)
+		return give_scram_keys(x);
+	return GSASL_NO_CALLBACK;
+}
+
+/* ---- steps ---- */
+
+static void run_sasl(struct auth_exchange *x)
+{
+	if (x->finished) {
+		x->result = buf_bytes(&x->in) > 0 ? AUTH_MALFORMED : x->identity[0] != '\0' ? AUTH_OK : AUTH_BAD;
+		return;
+	}
+	char *out = NULL;
+	int rc = gsasl_step64(x->session, buf_cstr(&x->in), &out);
+
+	if (out != NULL)
+		buf_add_cstr(&x->out, out);
+	gsasl_free(out);
+	switch (rc) {
+	case GSASL_NEEDS_MORE:
+		x->result = AUTH_CHALLENGE;
+		break;
+	case GSASL_OK:
+		/* SCRAM's last message goes out as a challenge that the client answers with nothing. */
+		x->finished = true;
+		x->result = buf_bytes(&x->out) > 0 ? AUTH_CHALLENGE : AUTH_OK;
+		if (x->identity[0] == '\0' || acts_for_another(x))
+			x->result = AUTH_BAD;
+		break;
+	case GSASL_AUTHENTICATION_ERROR:
+	case GSASL_NO_PASSWORD:
+	case GSASL_NO_AUTHID:
+	case GSASL_SASLPREP_ERROR:
+		x->result = AUTH_BAD;
+		break;
+	case GSASL_MECHANISM_PARSE_ERROR:
+	case GSASL_BASE64_ERROR:
+		x->result = AUTH_MALFORMED;
+		break;
+	default:
+		x->result = AUTH_TROUBLE;
+	}
+}
+
+static void on_work(void *job)
+{
+	struct auth_exchange *x = job;
+
+	buf_reset(&x->out);
+	if (x->session != NULL) {
+		run_sasl(x);
+		return;
+	}
+	struct span password = buf_span(&x->password);
+	bool ok = password.n <= PASSWORD_BYTES_MAX &&
+		  span_find(buf_span(&x->name), '\0') == buf_bytes(&x->name) &&
+		  password_fits(x->auth, buf_cstr(&x->name), password, x->identity);
+	x->result = ok ? AUTH_OK : AUTH_BAD;
+}
+
+static void destroy(struct auth_exchange *x)
+{
+	if (x->session != NULL)
+		gsasl_finish(x->session);
+	if (x->password.p != NULL)
+		OPENSSL_cleanse(x->password.p, x->password.room);
+	if (x->in.p != NULL)
+		OPENSSL_cleanse(x->in.p, x->in.room);
+	buf_free(&x->in);
+	buf_free(&x->name);
+	buf_free(&x->password);
+	buf_free(&x->out);
+	free(x);
+}
+
+static void on_done(void *job)
+{
+	struct auth_exchange *x = job;
+
+	x->running = false;
+	if (x->freed) {
+		destroy(x);
+		return;
+	}
+	x->fn(x->ctx, x->result, x->result == AUTH_OK ? span_of(x->identity) : buf_span(&x->out));
+}
+
+static void run(struct auth_exchange *x)
+{
+	assert(!x->running);
+	x->running = true;
+	pool_submit(x->auth->server->pool, on_work, on_done, x);
+}
+
+static struct auth_exchange *new_exchange(struct auth *a, auth_fn *fn, void *ctx)
+{
+	struct auth_exchange *x = calloc(1, sizeof(*x));
+	if (x == NULL)
+		abort();
+	*x = (struct auth_exchange){ .auth = a, .fn = fn, .ctx = ctx };
+	return x;
+}
+
+struct auth_exchange *auth_start(struct auth *a, struct span mechanism, auth_fn *fn, void *ctx)
+{
+	char name[32];
+	struct auth_exchange *x = new_exchange(a, fn, ctx);
+
+	if (!span_copy(mechanism, name, sizeof(name))) {
+		destroy(x);
+		return NULL;
+	}
+	for (char *p = name; *p != '\0'; p++)
+		if (*p >= 'a' && *p <= 'z')
+			*p = (char)(*p - 'a' + 'A');
+	if (gsasl_server_start(a->gsasl, name, &x->session) != GSASL_OK) {
+		destroy(x);
+		return NULL;
+	}
+	gsasl_session_hook_set(x->session, x);
+	return x;
+}
+
+void auth_step(struct auth_exchange *x, struct span response_base64)
+{
+	buf_reset(&x->in);
+	buf_add(&x->in, response_base64);
+	run(x);
+}
+
+struct auth_exchange *auth_password(struct auth *a, struct span name, struct span password, auth_fn *fn,
+				    void *ctx)
+{
+	struct auth_exchange *x = new_exchange(a, fn, ctx);
+	buf_add(&x->name, name);
+	buf_add(&x->password, password);
+	run(x);
+	return x;
+}
+
+void auth_exchange_free(struct auth_exchange *x)
+{
+	if (x == NULL)
+		return;
+	if (x->running)
+		x->freed = true;
+	else
+		destroy(x);
+}
+
+struct auth *auth_new(struct server *server)
+{
+	struct auth *a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		abort();
+	a->server = server;
+	a->cache = calloc(CACHE_SLOTS, sizeof(*a->cache));
+	if (a->cache == NULL || gsasl_init(&a->gsasl) != GSASL_OK)
+		abort();
+	gsasl_callback_set(a->gsasl, on_gsasl);
+	random_bytes(a->secret, sizeof(a->secret));
+	(void)pthread_mutex_init(&a->lock, NULL);
+	return a;
+}
+
+void auth_free(struct auth *a)
+{
+	if (a == NULL)
+		return;
+	gsasl_done(a->gsasl);
+	(void)pthread_mutex_destroy(&a->lock);
+	OPENSSL_cleanse(a->secret, sizeof(a->secret));
+	free(a->cache);
+	free(a);
+}

@@ -1,0 +1,39 @@
+/*
+ * directory: who is local.  Answers from the configuration (domains, aliases)
+ * and the account table of the store.
+ *
+ * Keys are address_key() form: unquoted, lower case.  postmaster of every
+ * local domain always exists (RFC 5321 4.5.1): when no account or alias has
+ * the name it goes to the first configured account.  Aliases are followed up
+ * to DIRECTORY_ALIAS_DEPTH_MAX deep; an address is visited once.
+ */
+#ifndef SERVER_DRIVE_DIRECTORY_H
+#define SERVER_DRIVE_DIRECTORY_H
+
+#include "base/span.h"
+#include "reference-server/config.h"
+#include "reference-server/core/address.h"
+#include "reference-server/store/store.h"
+
+enum { DIRECTORY_ALIAS_DEPTH_MAX = 10 };
+
+struct directory;
+
+/* Borrows both; a reload makes a new one. */
+struct directory *directory_new(const struct config *config, struct store *store);
+void directory_free(struct directory *d);
+
+bool directory_is_local_domain(const struct directory *d, struct span domain);
+
+/* The account that receives mail for this address without alias, or 0. */
+uint32_t directory_account(const struct directory *d, struct address a);
+
+/*
+ * Calls fn with each final address (text form) behind `a`, a itself when it is
+ * an account or not local; false, and fn is not called, when a local address
+ * leads nowhere.
+ */
+typedef void directory_fn(void *ctx, struct span address_text);
+bool directory_expand(const struct directory *d, struct address a, directory_fn *fn, void *ctx);
+
+#endif

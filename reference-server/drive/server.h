@@ -1,0 +1,53 @@
+/*
+ * server: everything that lives as long as the process, and the order in
+ * which it starts and stops.
+ *
+ * One loop thread does sockets, DNS and timers; the store has one writer
+ * thread; the helper pool takes what would block (password hashing).  Every
+ * other file of this folder gets the struct server and uses what it needs.
+ */
+#ifndef SERVER_DRIVE_SERVER_H
+#define SERVER_DRIVE_SERVER_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/tls.h"
+#include "reference-server/config.h"
+#include "reference-server/store/store.h"
+
+struct auth;
+struct control;
+struct directory;
+struct relay;
+struct resolver;
+struct session_list;
+
+struct server {
+	struct loop *loop;
+	struct config *config; /* as of start or the last reload */
+	struct store *store;
+	struct pool *pool;
+	struct auth *auth;
+	struct directory *directory; /* who is local */
+	struct resolver *resolver;
+	struct relay *relay; /* takes over every message once it is durable */
+	struct control *control;
+	struct tls_ctx *tls_in;  /* replaced by a reload; connections keep theirs */
+	struct tls_ctx *tls_out; /* opportunistic: no verification */
+	uint32_t connection_count;
+	uint32_t unacknowledged_count; /* messages handed to the store, 250 not yet sent */
+	uint64_t unacknowledged_bytes;
+	bool stopping;
+};
+
+/*
+ * Runs until SIGTERM or SIGINT.  Takes config.  Prints one line per service
+ * and `ready` on stdout.  config_path: read again at SIGHUP; NULL: only
+ * certificates are.  Returns the exit code.
+ */
+int server_run(struct config *config, const char *config_path);
+
+/* Session id for log lines; unique in this process. */
+uint64_t server_next_session(void);
+
+#endif
