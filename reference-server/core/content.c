@@ -1,0 +1,150 @@
+#include "reference-server/core/content.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+	BLOCK_BYTES = 64, /* a constant trip count is what lets -O2 use vectors */
+};
+
+void content_init(struct content *c)
+{
+	assert(c != NULL);
+	/* The CRLF of the DATA command stands before the first line. */
+	*c = (struct content){ .at_line_start = true };
+}
+
+/* What one pass over a run finds besides its line ends. */
+struct tally {
+	size_t cr_count;
+	unsigned char high; /* bit 7: an 8-bit byte was there */
+	unsigned char nul;  /* not 0: a NUL was there */
+};
+
+static void tally_bytes(struct tally *t, const unsigned char *p, size_t n)
+{
+	unsigned char cr_count = 0;
+
+	assert(n <= BLOCK_BYTES);
+	for (size_t i = 0; i < n; i++) {
+		cr_count = (unsigned char)(cr_count + (p[i] == '\r'));
+		t->high |= p[i];
+		t->nul |= p[i] == 0;
+	}
+	t->cr_count += cr_count;
+}
+
+static void tally_block(struct tally *t, const unsigned char *p)
+{
+	unsigned char cr_count = 0;
+	unsigned char high = 0;
+	unsigned char nul = 0;
+
+	for (size_t i = 0; i < BLOCK_BYTES; i++) {
+		cr_count = (unsigned char)(cr_count + (p[i] == '\r'));
+		high |= p[i];
+		nul |= p[i] == 0;
+	}
+	t->cr_count += cr_count;
+	t->high |= high;
+	t->nul |= nul;
+}
+
+static void note_facts(struct content *c, struct span run, size_t crlf_count)
+{
+	const unsigned char *p = (const unsigned char *)run.p;
+	struct tally t = { 0 };
+	size_t at = 0;
+
+	for (; run.n - at >= BLOCK_BYTES; at += BLOCK_BYTES)
+		tally_block(&t, p + at);
+	tally_bytes(&t, p + at, run.n - at);
+
+	assert(t.cr_count >= crlf_count);
+	if (t.cr_count > crlf_count)
+		c->facts |= CONTENT_BARE_CR;
+	if (t.nul != 0)
+		c->facts |= CONTENT_NUL;
+	if ((t.high & 0x80) != 0)
+		c->facts |= CONTENT_8BIT;
+}
+
+static void count_line_bytes(struct content *c, size_t bytes)
+{
+	c->line_bytes += bytes;
+	if (c->line_bytes > c->line_bytes_longest)
+		c->line_bytes_longest = c->line_bytes;
+}
+
+/* How much of `rest`, which is content, can be handed out as one run: up to
+ * the first line that starts with a dot, and not a CR whose LF may come. */
+static size_t run_bytes(struct content *c, struct span rest, size_t *ret_crlf_count)
+{
+	size_t line_start = 0;
+	size_t from = 0;
+
+	*ret_crlf_count = 0;
+	while (from < rest.n) {
+		const char *hit = memchr(rest.p + from, '\n', rest.n - from);
+		if (hit == NULL)
+			break;
+		size_t lf = (size_t)(hit - rest.p);
+		from = lf + 1;
+		/* A CR is never used up alone, so before the first byte there is none. */
+		if (lf == 0 || rest.p[lf - 1] != '\r') {
+			c->facts |= CONTENT_BARE_LF;
+			continue;
+		}
+		++*ret_crlf_count;
+		count_line_bytes(c, lf - 1 - line_start);
+		c->line_bytes = 0;
+		line_start = from;
+		if (from < rest.n && rest.p[from] == '.')
+			break;
+	}
+	if (from == line_start && from > 0 && (from == rest.n || rest.p[from] == '.')) {
+		c->at_line_start = true;
+		return from;
+	}
+	size_t end = rest.p[rest.n - 1] == '\r' ? rest.n - 1 : rest.n;
+	count_line_bytes(c, end - line_start);
+	if (end > 0)
+		c->at_line_start = end == line_start;
+	return end;
+}
+
+enum content_result content_next(struct content *c, struct span in, struct span *ret_run,
+				 size_t *ret_used_bytes)
+{
+	assert(!c->ended);
+	assert(ret_run != NULL);
+	assert(ret_used_bytes != NULL);
+	size_t dot_bytes = 0;
+	size_t crlf_count;
+
+	*ret_run = (struct span){ NULL, 0 };
+	*ret_used_bytes = 0;
+	if (in.n == 0)
+		return CONTENT_MORE;
+	if (c->at_line_start && in.p[0] == '.') {
+		struct span final_dot = SPAN_LIT(".\r\n");
+		if (in.n < final_dot.n && memcmp(in.p, final_dot.p, in.n) == 0)
+			return CONTENT_MORE;
+		if (in.n >= final_dot.n && memcmp(in.p, final_dot.p, final_dot.n) == 0) {
+			c->ended = true;
+			*ret_used_bytes = final_dot.n;
+			return CONTENT_END;
+		}
+		dot_bytes = 1;
+		c->at_line_start = false;
+	}
+	struct span rest = span_sub(in, dot_bytes, in.n);
+	size_t n = run_bytes(c, rest, &crlf_count);
+	*ret_used_bytes = dot_bytes + n;
+	if (n == 0)
+		return CONTENT_MORE;
+	*ret_run = span_sub(rest, 0, n);
+	note_facts(c, *ret_run, crlf_count);
+	c->content_bytes += n;
+	return CONTENT_RUN;
+}

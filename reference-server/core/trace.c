@@ -1,0 +1,239 @@
+#include "reference-server/core/trace.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+	LINE_BYTES_WANTED = 78, /* RFC 5322 2.1.1 */
+};
+
+/* A header field in the making. */
+struct field {
+	struct buf *out;
+	size_t column;
+};
+
+static struct field field_begin(struct buf *out, struct span name_and_colon)
+{
+	buf_add(out, name_and_colon);
+	return (struct field){ out, name_and_colon.n };
+}
+
+static void field_fold(struct field *f)
+{
+	buf_add(f->out, SPAN_LIT("\r\n\t"));
+	f->column = 1;
+}
+
+/* Puts a blank before the next n bytes, or a fold when they would not fit. */
+static void field_space(struct field *f, size_t n)
+{
+	if (f->column + 1 + n > LINE_BYTES_WANTED) {
+		field_fold(f);
+		return;
+	}
+	buf_add(f->out, SPAN_LIT(" "));
+	f->column++;
+}
+
+static void field_add(struct field *f, struct span token)
+{
+	buf_add(f->out, token);
+	f->column += token.n;
+}
+
+static void field_end(struct field *f)
+{
+	buf_add(f->out, SPAN_LIT("\r\n"));
+}
+
+/* Letters, digits and what names, address literals and ids are made of. */
+static bool is_name_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c != '\0' && strchr("-._:[]", c) != NULL);
+}
+
+/* Printable ASCII, as a path with a quoted local-part may hold. */
+static bool is_path_byte(char c)
+{
+	return c >= ' ' && c <= '~';
+}
+
+static void field_add_safe(struct field *f, struct span text, bool (*is_safe)(char))
+{
+	for (size_t i = 0; i < text.n; i++) {
+		char c = is_safe(text.p[i]) ? text.p[i] : '?';
+		field_add(f, (struct span){ &c, 1 });
+	}
+}
+
+/* " keyword value", kept on one line when they fit on one. */
+static void add_clause(struct field *f, struct span keyword, struct span value)
+{
+	if (value.n == 0)
+		return;
+	field_space(f, keyword.n + 1 + value.n);
+	field_add(f, keyword);
+	field_space(f, value.n);
+	field_add_safe(f, value, is_name_byte);
+}
+
+/* "(name [192.0.2.1])": what the connection says, not the client (RFC 5321 4.4). */
+static void add_tcp_info(struct field *f, struct span name, struct span ip)
+{
+	struct span tag = span_find(ip, ':') < ip.n ? SPAN_LIT("[IPv6:") : SPAN_LIT("[");
+	size_t name_bytes = name.n > 0 ? name.n + 1 : 0;
+
+	if (ip.n == 0)
+		return;
+	field_space(f, name_bytes + tag.n + ip.n + SPAN_LIT("(])").n);
+	field_add(f, SPAN_LIT("("));
+	if (name.n > 0) {
+		field_add_safe(f, name, is_name_byte);
+		field_space(f, tag.n + ip.n + SPAN_LIT("])").n);
+	}
+	field_add(f, tag);
+	field_add_safe(f, ip, is_name_byte);
+	field_add(f, SPAN_LIT("])"));
+}
+
+static void add_for(struct field *f, struct span rcpt)
+{
+	static const struct span keyword = { "for", 3 };
+	size_t path_bytes = rcpt.n + SPAN_LIT("<>").n;
+
+	if (rcpt.n == 0)
+		return;
+	field_space(f, keyword.n + 1 + path_bytes + SPAN_LIT(";").n);
+	field_add(f, keyword);
+	field_space(f, path_bytes + SPAN_LIT(";").n);
+	field_add(f, SPAN_LIT("<"));
+	field_add_safe(f, rcpt, is_path_byte);
+	field_add(f, SPAN_LIT(">"));
+}
+
+void trace_add_received(struct buf *out, const struct trace_received *facts)
+{
+	assert(out != NULL);
+	assert(facts->helo.n > 0);
+	assert(facts->by_host.n > 0);
+	struct field f = field_begin(out, SPAN_LIT("Received:"));
+
+	add_clause(&f, SPAN_LIT("from"), facts->helo);
+	add_tcp_info(&f, facts->client_name, facts->client_ip);
+	field_fold(&f);
+	field_add(&f, SPAN_LIT("by"));
+	field_space(&f, facts->by_host.n);
+	field_add_safe(&f, facts->by_host, is_name_byte);
+	add_clause(&f, SPAN_LIT("with"), facts->protocol);
+	add_clause(&f, SPAN_LIT("id"), facts->id);
+	add_for(&f, facts->rcpt);
+	field_add(&f, SPAN_LIT(";"));
+	field_fold(&f);
+	trace_add_date_time(out, facts->time_ms);
+	field_end(&f);
+}
+
+void trace_add_return_path(struct buf *out, struct span reverse_path)
+{
+	assert(out != NULL);
+	struct field f = field_begin(out, SPAN_LIT("Return-Path:"));
+
+	field_space(&f, reverse_path.n + SPAN_LIT("<>").n);
+	field_add(&f, SPAN_LIT("<"));
+	field_add_safe(&f, reverse_path, is_path_byte);
+	field_add(&f, SPAN_LIT(">"));
+	field_end(&f);
+}
+
+/* ---- dates ----------------------------------------------------------------- */
+
+struct civil_date {
+	int64_t year;
+	int month; /* 1 to 12 */
+	int day;   /* 1 to 31 */
+};
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+	return a / b - (a % b < 0);
+}
+
+/* The proleptic Gregorian calendar, in years that begin in March, so that the
+ * leap day is the last of its year and 400 years are one period. */
+static struct civil_date date_of_day(int64_t days_since_1970)
+{
+	enum { DAYS_TO_1970 = 719468, DAYS_PER_400_YEARS = 146097 };
+	int64_t days = days_since_1970 + DAYS_TO_1970;
+	int64_t period = floor_div(days, DAYS_PER_400_YEARS);
+	int64_t day_of_period = days - period * DAYS_PER_400_YEARS;
+	int64_t year = (day_of_period - day_of_period / 1460 + day_of_period / 36524 -
+			day_of_period / (DAYS_PER_400_YEARS - 1)) /
+		       365;
+	int64_t day_of_year = day_of_period - (365 * year + year / 4 - year / 100);
+	int64_t march_month = (5 * day_of_year + 2) / 153;
+	int64_t month = march_month < 10 ? march_month + 3 : march_month - 9;
+
+	return (struct civil_date){
+		.year = year + period * 400 + (month <= 2),
+		.month = (int)month,
+		.day = (int)(day_of_year - (153 * march_month + 2) / 5 + 1),
+	};
+}
+
+void trace_add_date_time(struct buf *out, int64_t time_ms)
+{
+	static const char days[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	enum { SECONDS_PER_DAY = 86400 };
+	int64_t time_s = floor_div(time_ms, 1000);
+	int64_t day = floor_div(time_s, SECONDS_PER_DAY);
+	int second = (int)(time_s - day * SECONDS_PER_DAY);
+	struct civil_date date = date_of_day(day);
+
+	assert(out != NULL);
+	assert(date.year >= 1900 && date.year <= 9999); /* RFC 5322 3.3 */
+	buf_addf(out, "%s, %d %s %d %02d:%02d:%02d +0000", days[day - floor_div(day, 7) * 7], date.day,
+		 months[date.month - 1], (int)date.year, second / 3600, second / 60 % 60, second % 60);
+}
+
+void trace_add_date(struct buf *out, int64_t time_ms)
+{
+	assert(out != NULL);
+	buf_add(out, SPAN_LIT("Date: "));
+	trace_add_date_time(out, time_ms);
+	buf_add(out, SPAN_LIT("\r\n"));
+}
+
+/* ---- message identifiers --------------------------------------------------- */
+
+void trace_add_message_id(struct buf *out, struct span message_id)
+{
+	assert(out != NULL);
+	assert(message_id.n > 0);
+	struct field f = field_begin(out, SPAN_LIT("Message-ID:"));
+
+	field_space(&f, message_id.n);
+	field_add_safe(&f, message_id, is_path_byte);
+	field_end(&f);
+}
+
+void trace_add_new_message_id(struct buf *out, int64_t time_ms, struct span unique, struct span host)
+{
+	static const char digits[] = "0123456789abcdef";
+	struct field f = { out, 0 };
+
+	assert(out != NULL);
+	assert(unique.n > 0);
+	assert(host.n > 0);
+	buf_addf(out, "<%llx.", (unsigned long long)time_ms);
+	for (size_t i = 0; i < unique.n; i++) {
+		unsigned char byte = (unsigned char)unique.p[i];
+		buf_add(out, (struct span){ (const char[]){ digits[byte >> 4], digits[byte & 15] }, 2 });
+	}
+	buf_add(out, SPAN_LIT("@"));
+	field_add_safe(&f, host, is_name_byte);
+	buf_add(out, SPAN_LIT(">"));
+}
