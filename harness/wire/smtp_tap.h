@@ -43,11 +43,12 @@ enum tap_fact_kind {
 	TAP_RCPT_REPLY,  /* path, recipient, code, text */
 	TAP_DATA,        /* command */
 	TAP_DATA_REPLY,  /* code, text; 354 or a refusal */
-	TAP_CONTENT_BEGIN, /* first byte of content, or of its end when it is empty */
+	TAP_CONTENT_BEGIN, /* content is coming; the offset is just before its first byte */
 	TAP_HEADER,        /* the content's header is over: text is the header, message_id its Message-ID */
 	TAP_CONTENT_END,   /* final dot, or the last byte of BDAT LAST: message_id, content_bytes */
 	TAP_CHUNK_REPLY,   /* to a BDAT that is not the last: code, text */
-	TAP_FINAL_REPLY,   /* to the whole content: message_id, content_bytes, code, text */
+	TAP_FINAL_REPLY,   /* to the whole content: message_id, content_bytes, code, text.  May come
+			      before TAP_CONTENT_END when the server does not hear it out */
 	TAP_RSET,          /* command; the transaction is over */
 	TAP_QUIT,          /* command */
 	TAP_AUTH_REPLY,    /* final one: code, text */
@@ -64,7 +65,7 @@ struct tap_fact {
 	int64_t at_ns;        /* as given to the feed */
 	bool from_client;     /* which stream the offset counts */
 	uint64_t offset;      /* just behind the fact's last byte */
-	uint32_t transaction; /* counts MAIL commands of the connection from 1; 0 outside */
+	uint32_t transaction; /* counts MAIL commands of the connection from 1; 0 before the first */
 	uint32_t recipient;   /* counts RCPT commands of the transaction from 0 */
 	uint16_t code;
 	struct span text;
@@ -75,16 +76,6 @@ struct tap_fact {
 	uint32_t notes;         /* replies: enum reply_note; content: enum dots_note */
 };
 typedef void tap_fn(void *ctx, const struct tap_fact *fact);
-
-/* One command that waits for its reply. */
-struct tap_pending {
-	unsigned char command;
-	uint32_t transaction;
-	uint32_t recipient;
-	uint32_t label_bytes; /* its path or Message-ID, in order in smtp_tap.labels */
-	uint64_t content_bytes;
-	uint32_t notes;
-};
 
 /* Set fn and ctx, zero the rest. */
 struct smtp_tap {
@@ -102,18 +93,18 @@ struct smtp_tap {
 	struct buf line;
 	struct buf held;
 	struct reply_reader reply;
-	struct tap_pending pending[TAP_PENDING_MAX];
-	uint32_t pending_first;
-	uint32_t pending_count;
-	struct buf labels;
+	struct buf pending; /* commands without reply, in order; see smtp_tap.c */
+	struct buf labels;  /* their paths and Message-IDs, in the same order */
 	/* content */
 	struct dots_reader dots;
 	struct buf header;
-	unsigned char header_state;
 	struct buf message_id;
 	uint64_t content_bytes;
 	uint64_t chunk_bytes_left;
+	bool header_done;
+	bool content_begun;
 	bool chunk_last;
+	bool answered_early;
 };
 
 void tap_client_sent(struct smtp_tap *t, struct span bytes, int64_t now_ns);

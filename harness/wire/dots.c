@@ -1,0 +1,168 @@
+#include "harness/wire/dots.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Zero must be the beginning of a line. */
+enum {
+	AT_LINE = 0,
+	AFTER_DOT,    /* a line's first dot was read and is held */
+	AFTER_DOT_CR, /* dot and CR are held */
+	IN_TEXT,
+	ENDED,
+};
+
+/*
+ * dots_reader.lone follows the ends a lenient reader would see inside what is
+ * content for a strict one: 1 after a lone CR or LF, 2 after a dot behind it.
+ */
+enum { LONE_NONE = 0, LONE_EOL, LONE_DOT };
+
+enum {
+	LINE_BYTES_MAX = 1000,
+	SKIP_BYTES_MAX = 4096, /* keeps the search for line ends linear, whatever the content */
+};
+
+static void count_line(struct dots_reader *r, size_t n)
+{
+	if (n > LINE_BYTES_MAX || r->line_bytes + n > LINE_BYTES_MAX) {
+		r->notes |= DOTS_LONG_LINE;
+		r->line_bytes = LINE_BYTES_MAX + 1;
+	} else {
+		r->line_bytes += (uint32_t)n;
+	}
+}
+
+static void lone_line_end(struct dots_reader *r, uint32_t note)
+{
+	r->notes |= note;
+	if (r->lone == LONE_DOT)
+		r->notes |= DOTS_FALSE_END;
+	r->lone = LONE_EOL;
+}
+
+/* One byte of text; r->prev is the one before. */
+static void text_byte(struct dots_reader *r, char c)
+{
+	count_line(r, 1);
+	if (r->prev == '\r' && c != '\n')
+		lone_line_end(r, DOTS_BARE_CR);
+	if (c == '\n' && r->prev == '\r') {
+		if (r->lone == LONE_DOT)
+			r->notes |= DOTS_FALSE_END;
+		r->lone = LONE_NONE;
+		r->state = AT_LINE;
+		r->line_bytes = 0;
+	} else if (c == '\n') {
+		lone_line_end(r, DOTS_BARE_LF);
+	} else if (c != '\r') {
+		r->lone = r->lone == LONE_EOL && c == '.' ? LONE_DOT : LONE_NONE;
+	}
+	r->prev = (unsigned char)c;
+}
+
+/* Bytes from the front that are neither CR nor LF, when nothing is pending. */
+static size_t boring_bytes(const struct dots_reader *r, struct span in)
+{
+	if (r->prev == '\r' || r->lone != LONE_NONE)
+		return 0;
+	size_t n = span_find(span_sub(in, 0, SKIP_BYTES_MAX), '\n');
+	return span_find((struct span){ in.p, n }, '\r');
+}
+
+/* Text up to the next line that begins with a dot. */
+static size_t read_text(struct dots_reader *r, struct span in)
+{
+	size_t i = 0;
+	while (i < in.n) {
+		if (r->state == AT_LINE) {
+			if (in.p[i] == '.')
+				break;
+			r->state = IN_TEXT;
+		}
+		size_t skip = boring_bytes(r, (struct span){ in.p + i, in.n - i });
+		if (skip > 0) {
+			count_line(r, skip);
+			r->prev = (unsigned char)in.p[i + skip - 1];
+			i += skip;
+		} else {
+			text_byte(r, in.p[i]);
+			i++;
+		}
+	}
+	return i;
+}
+
+/* The held dot was no end; it goes, as the first of a stuffed line does. */
+static void delete_dot(struct dots_reader *r, char next)
+{
+	if (next != '.')
+		r->notes |= DOTS_UNSTUFFED_DOT;
+	r->state = IN_TEXT;
+	r->prev = '.';
+}
+
+size_t dots_read(struct dots_reader *r, struct span in, struct span *ret_data, bool *ret_end)
+{
+	assert(r->state != ENDED);
+	*ret_data = (struct span){ 0 };
+	*ret_end = false;
+	if (in.n == 0)
+		return 0;
+	char c = in.p[0];
+	if (r->state == AT_LINE && c == '.') {
+		r->state = AFTER_DOT;
+		return 1;
+	}
+	if (r->state == AFTER_DOT && c == '\r') {
+		r->state = AFTER_DOT_CR;
+		return 1;
+	}
+	if (r->state == AFTER_DOT) {
+		if (c == '\n')
+			r->notes |= DOTS_FALSE_END;
+		delete_dot(r, c);
+	} else if (r->state == AFTER_DOT_CR && c == '\n') {
+		r->state = ENDED;
+		*ret_end = true;
+		return 1;
+	} else if (r->state == AFTER_DOT_CR) {
+		r->notes |= DOTS_FALSE_END;
+		delete_dot(r, '\r');
+		text_byte(r, '\r');
+		*ret_data = SPAN_LIT("\r");
+		return 0;
+	}
+	size_t n = read_text(r, in);
+	*ret_data = (struct span){ in.p, n };
+	return n;
+}
+
+/* ---- writing ---- */
+enum { WRITE_AT_LINE = 0, WRITE_IN_LINE, WRITE_AFTER_CR };
+
+void dots_write(struct dots_writer *w, struct span in, struct buf *ret_wire)
+{
+	while (in.n > 0) {
+		if (w->state == WRITE_AT_LINE && in.p[0] == '.')
+			buf_add(ret_wire, SPAN_LIT("."));
+		size_t n = span_find(in, '\n');
+		n = n < in.n ? n + 1 : n;
+		bool after_cr = n > 1 ? in.p[n - 2] == '\r' : w->state == WRITE_AFTER_CR;
+		char last = in.p[n - 1];
+		if (last == '\n' && after_cr)
+			w->state = WRITE_AT_LINE;
+		else
+			w->state = last == '\r' ? WRITE_AFTER_CR : WRITE_IN_LINE;
+		buf_add(ret_wire, (struct span){ in.p, n });
+		in = span_sub(in, n, in.n);
+	}
+}
+
+void dots_write_end(struct dots_writer *w, struct buf *ret_wire)
+{
+	if (w->state != WRITE_AT_LINE)
+		buf_add(ret_wire, SPAN_LIT("\r\n"));
+	buf_add(ret_wire, SPAN_LIT(".\r\n"));
+	*w = (struct dots_writer){ 0 };
+}
