@@ -22,7 +22,8 @@
  * replaced by the value given for it, ${name:-default} has a default, and $${
  * stands for a plain "${".
  *
- * Limits: 1 MiB of text, 100 levels, 100 messages kept (the rest are counted).
+ * Limits: 1 MiB of text, 50 levels, 4096 keys in a mapping, 100 messages kept
+ * (the rest are counted).
  *
  *   struct yaml *y = yaml_load(&(struct yaml_options){ .path = path });
  *   const struct yaml_node *root = yaml_root(y);
@@ -53,6 +54,9 @@ void yaml_free(struct yaml *y); /* accepts NULL */
 /* The top mapping, or NULL after an error. */
 const struct yaml_node *yaml_root(const struct yaml *y);
 const char *yaml_path(const struct yaml *y);
+
+/* Zeroed memory that lives as long as y, for what is read out of it. */
+void *yaml_alloc(struct yaml *y, size_t bytes);
 
 /* Whether the file names ${name}: a --set that no file uses is a mistake the caller reports. */
 bool yaml_uses(const struct yaml *y, const char *name);
