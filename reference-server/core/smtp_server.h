@@ -45,6 +45,8 @@
 #include "reference-server/core/address.h"
 #include "reference-server/core/content.h"
 #include "reference-server/core/header.h"
+#include "reference-server/core/smtp_answer.h"
+#include "reference-server/core/smtp_parameter.h"
 
 enum {
 	/* RFC 5321 4.5.3.1.4 and the extensions that lengthen it; all with CRLF. */
@@ -162,53 +164,6 @@ enum smtp_wish {
 	SMTP_WISH_CLOSE,
 };
 
-/* What a driver may answer; each has one reply, in smtp_server.c. */
-enum smtp_answer {
-	SMTP_ANSWER_ACCEPT,           /* 250, with the text of its command */
-	SMTP_ANSWER_NO_SUCH_MAILBOX,  /* 550 5.1.1 */
-	SMTP_ANSWER_NO_SUCH_DOMAIN,   /* 550 5.1.2 */
-	SMTP_ANSWER_BAD_SENDER,       /* 553 5.1.8 */
-	SMTP_ANSWER_NULL_MX,          /* 556 5.1.10 */
-	SMTP_ANSWER_MAILBOX_DISABLED, /* 550 5.2.1 */
-	SMTP_ANSWER_MAILBOX_FULL,     /* 452 4.2.2 */
-	SMTP_ANSWER_RELAY_DENIED,     /* 550 5.7.1 */
-	SMTP_ANSWER_NOT_PERMITTED,    /* 550 5.7.1, for example a sender address not one's own */
-	SMTP_ANSWER_STORAGE_FULL,     /* 452 4.3.1 */
-	SMTP_ANSWER_TRY_LATER,        /* 451 4.3.0 */
-	SMTP_ANSWER_LOOKUP_FAILED,    /* 451 4.4.3 */
-	SMTP_ANSWER_TOO_FAST,         /* 450 4.7.1 */
-	SMTP_ANSWER_TOO_MANY_RCPT,    /* 452 4.5.3 */
-	SMTP_ANSWER_TOO_BIG,          /* 552 5.3.4 */
-	SMTP_ANSWER_TOO_MANY_HOPS,    /* 554 5.4.6 */
-	SMTP_ANSWER_BAD_CONTENT,      /* 554 5.6.0 */
-	SMTP_ANSWER_COUNT,
-};
-
-enum smtp_auth_failure {
-	SMTP_AUTH_BAD_CREDENTIALS, /* 535 5.7.8 */
-	SMTP_AUTH_TEMPORARY,       /* 454 4.7.0 */
-	SMTP_AUTH_TOO_WEAK,        /* 534 5.7.9 */
-	SMTP_AUTH_SERVER_FIRST,    /* 501 5.7.0: initial response where the server speaks first */
-	SMTP_AUTH_MALFORMED,       /* 501 5.5.2: decoded, but not a message of that mechanism */
-	SMTP_AUTH_FAILURE_COUNT,
-};
-
-/* Why the server ends the session; each is a 421 but for REFUSED. */
-enum smtp_close {
-	SMTP_CLOSE_SHUTDOWN, /* 421 4.3.2 */
-	SMTP_CLOSE_TIMEOUT,  /* 421 4.4.2 */
-	SMTP_CLOSE_TOO_MANY, /* 421 4.3.2 too many connections */
-	SMTP_CLOSE_TROUBLE,  /* 421 4.3.0 */
-	SMTP_CLOSE_REFUSED,  /* 554 5.7.1, in place of the greeting */
-	SMTP_CLOSE_COUNT,
-};
-
-enum smtp_body {
-	SMTP_BODY_UNDECLARED,
-	SMTP_BODY_7BIT,
-	SMTP_BODY_8BITMIME,
-};
-
 struct smtp_output {
 	/* Appends one finished reply line, CRLF included.  The span dies when emit returns. */
 	void (*emit)(void *ctx, struct span line);
@@ -247,7 +202,8 @@ struct smtp_server {
 	bool auth_response_given;
 
 	/* Of no interest to drivers. */
-	enum smtp_wish wish;      /* unanswered, or INPUT */
+	bool mail_refused;        /* so that pipelined RCPT and DATA are no errors of the client */
+	enum smtp_wish wish;      /* the last one returned, INPUT once it is answered */
 	enum smtp_answer refusal; /* of the content so far, or ACCEPT */
 	bool swallowing;          /* up to the next CRLF */
 	bool swallowed_replied;
