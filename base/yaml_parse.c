@@ -296,5 +296,6 @@ void yaml_parse(struct yaml *y, const char *const *sets)
 	else
 		read_events(&r, diag);
 	fy_parser_destroy(r.parser);
-	fy_diag_unref(diag);
+	fy_diag_reset_error(diag);
+	fy_diag_destroy(diag);
 }
