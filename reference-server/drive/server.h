@@ -20,7 +20,7 @@ struct control;
 struct directory;
 struct relay;
 struct resolver;
-struct session_list;
+struct smtp_profile;
 
 struct server {
 	struct loop *loop;
@@ -32,8 +32,9 @@ struct server {
 	struct resolver *resolver;
 	struct relay *relay; /* takes over every message once it is durable */
 	struct control *control;
-	struct tls_ctx *tls_in;  /* replaced by a reload; connections keep theirs */
-	struct tls_ctx *tls_out; /* opportunistic: no verification */
+	struct smtp_profile *profiles[SERVICE_COUNT]; /* of the SMTP services */
+	struct tls_ctx *tls_in;                       /* replaced by a reload; connections keep theirs */
+	struct tls_ctx *tls_out;                      /* opportunistic: no verification */
 	uint32_t connection_count;
 	uint32_t unacknowledged_count; /* messages handed to the store, 250 not yet sent */
 	uint64_t unacknowledged_bytes;

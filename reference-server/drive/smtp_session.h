@@ -25,7 +25,8 @@ uint32_t smtp_session_count(void);
 /* Cuts what is left. */
 void smtp_session_abort_all(void);
 
-/* Core settings of a service, made from the configuration; borrowed by sessions, so made anew, never changed. */
+/* Core settings of a service, made from the configuration; borrowed by sessions, so made anew, never changed.
+ */
 struct smtp_profile;
 struct smtp_profile *smtp_profile_new(const struct config *config, enum service service);
 void smtp_profile_free(struct smtp_profile *p);

@@ -1,0 +1,68 @@
+/*
+ * message: a queued message while it is being worked on, and the part of it
+ * that goes to one destination.
+ */
+#ifndef SERVER_DRIVE_MESSAGE_H
+#define SERVER_DRIVE_MESSAGE_H
+
+#include "base/buf.h"
+#include "reference-server/core/smtp_client.h"
+#include "reference-server/store/envelope.h"
+#include "reference-server/store/store.h"
+
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <uthash.h>
+
+struct destination;
+
+/* Owned by the relay. */
+struct message {
+	uint64_t id;
+	struct envelope *envelope;
+	struct buf content;           /* whole body, or empty: read from the store */
+	bool in_memory;               /* content holds the body */
+	bool storing;                 /* an operation is under way */
+	uint32_t open_count;          /* deliveries that have not ended */
+	bool attempted;               /* some recipient was really tried since activation */
+	struct destination *held_for; /* not tried, because this one is down */
+	UT_hash_handle hh;
+};
+
+/* Recipients of one message for one destination.  Owned by the relay; lent to a connection while it is sent.
+ */
+struct delivery {
+	struct message *message;
+	struct destination *destination;
+	uint32_t rcpt_count;
+	uint32_t *indexes;                        /* in message->envelope->recipients */
+	struct span *rcpts;                       /* their addresses; borrow from the envelope */
+	struct smtp_result *results;              /* filled when it has been sent or given up */
+	char remote_mta[ENVELOPE_TEXT_BYTES_MAX]; /* who answered, or "" */
+	TAILQ_ENTRY(delivery) next;
+};
+TAILQ_HEAD(delivery_list, delivery);
+
+/* Takes envelope, and the content unless it is empty. */
+struct message *message_new(struct envelope *envelope, struct buf *content);
+void message_free(struct message *m);
+
+/* Header prefix and body together: what goes over the wire before stuffing. */
+uint64_t message_bytes(const struct message *m);
+
+/*
+ * Some bytes of the message from offset on, at least one before its end;
+ * empty at the end.  Borrows from the message or from `scratch`, which has
+ * room for scratch_bytes.  0, or a negative errno of the store.
+ */
+int message_peek(const struct message *m, struct store *store, uint64_t offset, char *scratch,
+		 size_t scratch_bytes, struct span *ret_bytes);
+
+struct delivery *delivery_new(struct message *m, struct destination *to, uint32_t rcpt_count_max);
+void delivery_add(struct delivery *d, uint32_t recipient_index);
+void delivery_free(struct delivery *d);
+
+/* The same result for every recipient. */
+void delivery_set_all(struct delivery *d, const struct smtp_result *result);
+
+#endif

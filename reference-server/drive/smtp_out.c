@@ -1,0 +1,448 @@
+#include "reference-server/drive/smtp_out.h"
+
+#include "base/conn.h"
+#include "base/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	OUTPUT_BYTES_MAX = 256 * 1024, /* of content waiting for the kernel */
+	READ_BYTES = 64 * 1024,        /* of a body, from the store */
+};
+
+struct smtp_out {
+	struct server *server;
+	struct smtp_out_owner owner;
+	struct smtp_out_target *targets;
+	uint32_t target_count;
+	uint32_t target_index;
+	struct conn *conn;
+	struct smtp_client client;
+	struct buf out;
+	struct delivery *sending; /* whose content goes out now; the oldest in the client */
+	struct delivery *in_flight[2];
+	uint64_t sent_bytes; /* of its content */
+	bool ready;          /* has been at least once */
+	bool idle;
+	bool without_tls;        /* the handshake failed once with this target */
+	bool failed_temporarily; /* one target at least */
+	bool finishing;
+	bool quitting;
+	bool content_blocked; /* until CONN_DRAINED */
+	bool pumping;
+	bool dead;
+	uint32_t message_count;
+	struct smtp_result failure;
+	struct task *task; /* connects to the next target, or frees */
+};
+
+static void on_conn(void *ctx, enum conn_event event);
+static void pump(struct smtp_out *o);
+
+static void destroy(struct smtp_out *o)
+{
+	conn_free(o->conn);
+	task_free(o->task);
+	buf_free(&o->out);
+	free(o->targets);
+	free(o);
+}
+
+static void end(struct smtp_out *o)
+{
+	if (o->dead)
+		return;
+	o->dead = true;
+	task_schedule(o->task); /* frees it: callers further up may still look at o */
+	o->owner.on_end(o->owner.ctx, o, o->ready ? NULL : &o->failure);
+}
+
+static struct smtp_out_target *target(struct smtp_out *o)
+{
+	return &o->targets[o->target_index];
+}
+
+/* ---- connecting ---- */
+
+static void connect_to_target(struct smtp_out *o)
+{
+	const struct config_outbound *c = &o->server->config->outbound;
+	const struct addr *bind_to =
+		c->bind.n > 0 && c->bind.ss.ss_family == target(o)->at.ss.ss_family ? &c->bind : NULL;
+
+	buf_reset(&o->out);
+	o->conn =
+		conn_connect(&(struct conn_options){ .loop = o->server->loop, .on_event = on_conn, .ctx = o },
+			     &target(o)->at, bind_to);
+	conn_set_timeout_ms(o->conn, c->connect_timeout_ms);
+}
+
+static void on_task(void *ctx)
+{
+	struct smtp_out *o = ctx;
+	if (o->dead)
+		destroy(o);
+	else
+		connect_to_target(o);
+}
+
+static void log_unusable(struct smtp_out *o)
+{
+	char at[56];
+	log_event(LOG_INFO, "host-unusable", LOG_C("host", target(o)->host),
+		  LOG_C("at", addr_format(&target(o)->at, at)),
+		  LOG_C("stage", smtp_stage_name(o->failure.stage)), LOG_I("code", o->failure.code),
+		  LOG_S("text", smtp_result_text(&o->failure)));
+}
+
+/* This address cannot be used: the next one, or the end.  o->failure says why. */
+static void give_up_target(struct smtp_out *o)
+{
+	conn_free(o->conn);
+	o->conn = NULL;
+	if (o->failure.class_ == SMTP_CLASS_TEMPORARY)
+		o->failed_temporarily = true;
+	log_unusable(o);
+	enum smtp_stage stage = o->failure.stage;
+	bool tls_failed = stage == SMTP_STAGE_TLS && o->server->config->outbound.tls == TLS_POLICY_MAY;
+	if (tls_failed && !o->without_tls) {
+		o->without_tls = true;
+	} else {
+		o->without_tls = false;
+		o->target_index++;
+	}
+	if (o->target_index < o->target_count)
+		task_schedule(o->task);
+	else {
+		/* A message is refused for good only when every host says so. */
+		if (o->failed_temporarily)
+			o->failure.class_ = SMTP_CLASS_TEMPORARY;
+		end(o);
+	}
+}
+
+static void fail_connect(struct smtp_out *o, struct span text, uint16_t detail)
+{
+	smtp_result_set(&o->failure, SMTP_CLASS_TEMPORARY, SMTP_STAGE_CONNECT, 0,
+			(struct smtp_status){ .class_digit = 4, .subject = 4, .detail = detail }, text);
+	give_up_target(o);
+}
+
+static enum smtp_client_tls client_tls(const struct smtp_out *o)
+{
+	if (o->without_tls)
+		return SMTP_CLIENT_TLS_NONE;
+	switch (o->server->config->outbound.tls) {
+	case TLS_POLICY_NONE:
+		return SMTP_CLIENT_TLS_NONE;
+	case TLS_POLICY_MAY:
+		return SMTP_CLIENT_TLS_MAY;
+	case TLS_POLICY_REQUIRE:
+		break;
+	}
+	return SMTP_CLIENT_TLS_REQUIRE;
+}
+
+static void begin(struct smtp_out *o)
+{
+	o->connecting = false;
+	smtp_client_init(&o->client, &(struct smtp_client_options){
+					     .out = &o->out,
+					     .local_name = span_of(o->server->config->hostname),
+					     .tls = client_tls(o),
+				     });
+	pump(o);
+}
+
+/* ---- deliveries ---- */
+
+static bool start_next(struct smtp_out *o)
+{
+	const struct config_outbound *c = &o->server->config->outbound;
+
+	if (o->finishing || o->message_count >= c->messages_per_connection_max)
+		return false;
+	struct delivery *d = o->owner.next(o->owner.ctx, o);
+	if (d == NULL)
+		return false;
+	const struct envelope *e = d->message->envelope;
+	if (d->results == NULL)
+		d->results = calloc(d->rcpt_count, sizeof(*d->results));
+	if (d->results == NULL)
+		abort();
+	o->in_flight[o->in_flight[0] == NULL ? 0 : 1] = d;
+	o->message_count++;
+	o->idle = false;
+	smtp_client_start(&o->client, &(struct smtp_client_message){
+					      .tag = d,
+					      .reverse_path = span_of(e->reverse_path),
+					      .rcpts = d->rcpts,
+					      .results = d->results,
+					      .rcpt_count = d->rcpt_count,
+					      .content_bytes = message_bytes(d->message),
+					      .content_8bit = (e->flags & ENVELOPE_CONTENT_8BIT) != 0,
+				      });
+	return true;
+}
+
+static void on_done(struct smtp_out *o)
+{
+	struct smtp_client_message m = smtp_client_take_done(&o->client);
+	struct delivery *d = m.tag;
+
+	assert(o->in_flight[0] == d);
+	o->in_flight[0] = o->in_flight[1];
+	o->in_flight[1] = NULL;
+	if (o->sending == d)
+		o->sending = NULL;
+	char at[56];
+	(void)snprintf(d->remote_mta, sizeof(d->remote_mta), "%s [%s]", target(o)->host,
+		       addr_format_ip(&target(o)->at, at));
+	o->owner.on_result(o->owner.ctx, o, d);
+}
+
+/* Gives content until the output is full or there is no more. */
+static void send_content(struct smtp_out *o)
+{
+	struct delivery *d = o->in_flight[0];
+	char *scratch = loop_scratch(o->server->loop);
+
+	assert(d != NULL);
+	if (o->sending != d) {
+		o->sending = d;
+		o->sent_bytes = 0;
+	}
+	uint64_t total_bytes = message_bytes(d->message);
+	for (;;) {
+		struct span bytes;
+		if (buf_bytes(&o->out) + conn_output_bytes(o->conn) > OUTPUT_BYTES_MAX) {
+			o->content_blocked = true;
+			return;
+		}
+		int rc = message_peek(d->message, o->server->store, o->sent_bytes, scratch, READ_BYTES,
+				      &bytes);
+		if (rc != 0) {
+			smtp_client_abort_content(&o->client, span_of(strerror(-rc)));
+			return;
+		}
+		bytes = span_sub(bytes, 0, READ_BYTES);
+		o->sent_bytes += bytes.n;
+		if (!smtp_client_content(&o->client, bytes, o->sent_bytes == total_bytes))
+			return;
+	}
+}
+
+/* ---- the conversation ---- */
+
+static void flush(struct smtp_out *o)
+{
+	if (o->conn != NULL && buf_bytes(&o->out) > 0) {
+		conn_write(o->conn, buf_span(&o->out));
+		buf_reset(&o->out);
+	}
+}
+
+static void set_timeout(struct smtp_out *o)
+{
+	const struct config_outbound *c = &o->server->config->outbound;
+	enum smtp_stage stage = smtp_client_stage(&o->client);
+
+	if (stage == SMTP_STAGE_IDLE)
+		conn_set_timeout_ms(o->conn, c->idle_ms > 0 ? c->idle_ms : 1);
+	else
+		conn_set_timeout_ms(o->conn, c->reply_timeout_ms > 0 ? c->reply_timeout_ms
+								     : smtp_stage_timeout_ms(stage));
+}
+
+static void on_closed(struct smtp_out *o)
+{
+	const struct smtp_result *why = smtp_client_closed(&o->client);
+
+	flush(o);
+	if (o->ready) {
+		conn_finish(o->conn);
+		o->conn = NULL;
+		end(o);
+		return;
+	}
+	o->failure = *why;
+	if (o->conn != NULL)
+		conn_finish(o->conn);
+	o->conn = NULL;
+	give_up_target(o);
+}
+
+static void on_ready(struct smtp_out *o)
+{
+	if (!o->ready) {
+		o->ready = true;
+		o->owner.on_ready(o->owner.ctx, o);
+	}
+	if (start_next(o))
+		return;
+	const struct config_outbound *c = &o->server->config->outbound;
+	if (o->finishing || o->message_count >= c->messages_per_connection_max || c->idle_ms == 0) {
+		o->quitting = true;
+		smtp_client_quit(&o->client);
+		return;
+	}
+	o->idle = true;
+}
+
+/* One wish.  False when the pump must stop. */
+static bool pump_once(struct smtp_out *o)
+{
+	size_t used_bytes;
+	enum smtp_client_wish wish = smtp_client_feed(&o->client, conn_input(o->conn), &used_bytes);
+
+	conn_consume(o->conn, used_bytes);
+	switch (wish) {
+	case SMTP_CLIENT_WANT_INPUT:
+		if (smtp_client_can_start(&o->client) && o->ready && start_next(o))
+			return true;
+		return false;
+	case SMTP_CLIENT_START_TLS:
+		flush(o);
+		(void)conn_start_tls(o->conn, o->server->tls_out, CONN_TLS_CLIENT, target(o)->host);
+		return false;
+	case SMTP_CLIENT_READY:
+		on_ready(o);
+		return !o->idle;
+	case SMTP_CLIENT_SEND_CONTENT:
+		send_content(o);
+		return !o->content_blocked;
+	case SMTP_CLIENT_DONE:
+		on_done(o);
+		return true;
+	case SMTP_CLIENT_CLOSED:
+		on_closed(o);
+		return false;
+	case SMTP_CLIENT_WISH_COUNT:
+		break;
+	}
+	abort();
+}
+
+static void pump(struct smtp_out *o)
+{
+	if (o->pumping || o->dead || o->conn == NULL)
+		return;
+	o->pumping = true;
+	while (o->conn != NULL && !o->dead && pump_once(o))
+		;
+	o->pumping = false;
+	if (o->dead || o->conn == NULL)
+		return;
+	flush(o);
+	set_timeout(o);
+}
+
+static void lose(struct smtp_out *o, enum smtp_client_loss loss, struct span text)
+{
+	smtp_client_lost(&o->client, loss, text);
+	pump(o);
+}
+
+static void on_conn(void *ctx, enum conn_event event)
+{
+	struct smtp_out *o = ctx;
+
+	switch (event) {
+	case CONN_CONNECTED:
+		begin(o);
+		break;
+	case CONN_SECURED:
+		smtp_client_tls_done(&o->client, true, (struct span){ NULL, 0 });
+		pump(o);
+		break;
+	case CONN_INPUT:
+		o->idle = false;
+		pump(o);
+		break;
+	case CONN_DRAINED:
+		if (o->content_blocked) {
+			o->content_blocked = false;
+			pump(o);
+		}
+		break;
+	case CONN_EOF:
+		lose(o, SMTP_CLIENT_LOST_EOF, SPAN_LIT("connection closed by the server"));
+		break;
+	case CONN_TIMEOUT:
+		if (o->connecting) {
+			fail_connect(o, SPAN_LIT("connect: timed out"), 1);
+		} else if (o->idle) {
+			o->idle = false;
+			o->quitting = true;
+			smtp_client_quit(&o->client);
+			pump(o);
+		} else {
+			lose(o, SMTP_CLIENT_LOST_TIMEOUT, SPAN_LIT("no answer in time"));
+		}
+		break;
+	case CONN_FAILED: {
+		struct span text = span_of(conn_error(o->conn)->text);
+		if (o->connecting) {
+			fail_connect(o, text, 1);
+		} else if (smtp_client_stage(&o->client) == SMTP_STAGE_TLS) {
+			smtp_client_tls_done(&o->client, false, text);
+			pump(o);
+		} else {
+			lose(o, SMTP_CLIENT_LOST_ERROR, text);
+		}
+		break;
+	}
+	}
+}
+
+struct smtp_out *smtp_out_new(struct server *server, const struct smtp_out_owner *owner,
+			      const struct smtp_out_target *targets, uint32_t target_count)
+{
+	assert(target_count > 0);
+	struct smtp_out *o = calloc(1, sizeof(*o));
+	if (o == NULL)
+		abort();
+	o->server = server;
+	o->owner = *owner;
+	o->targets = calloc(target_count, sizeof(*targets));
+	if (o->targets == NULL)
+		abort();
+	memcpy(o->targets, targets, target_count * sizeof(*targets));
+	o->target_count = target_count;
+	o->task = task_new(server->loop, on_task, o);
+	task_schedule(o->task);
+	return o;
+}
+
+void smtp_out_poke(struct smtp_out *o)
+{
+	if (o->conn == NULL || !o->ready)
+		return;
+	o->idle = false;
+	pump(o);
+}
+
+bool smtp_out_is_ready(const struct smtp_out *o)
+{
+	return o->ready;
+}
+
+bool smtp_out_is_idle(const struct smtp_out *o)
+{
+	return o->idle && !o->quitting;
+}
+
+void smtp_out_finish(struct smtp_out *o)
+{
+	o->finishing = true;
+	if (o->idle)
+		smtp_out_poke(o);
+}
+
+void smtp_out_abort(struct smtp_out *o)
+{
+	assert(!o->pumping);
+	destroy(o);
+}

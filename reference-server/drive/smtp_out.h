@@ -1,0 +1,54 @@
+/*
+ * smtp_out: one connection to a next hop: drives core/smtp_client on a conn.
+ *
+ * It is given the addresses of a destination in order and uses the first that
+ * speaks SMTP with it.  Then it pulls deliveries, one after another, until
+ * there are none, waits idle for more (smtp_out_poke), and leaves with QUIT.
+ * A failed opportunistic handshake is followed by one more connection to the
+ * same address without TLS.
+ */
+#ifndef SERVER_DRIVE_SMTP_OUT_H
+#define SERVER_DRIVE_SMTP_OUT_H
+
+#include "base/addr.h"
+#include "reference-server/drive/message.h"
+#include "reference-server/drive/server.h"
+
+struct smtp_out;
+
+struct smtp_out_target {
+	struct addr at;
+	char host[256]; /* for TLS and logs */
+};
+
+struct smtp_out_owner {
+	void *ctx;
+	/* The server answered EHLO; deliveries are about to be pulled. */
+	void (*on_ready)(void *ctx, struct smtp_out *o);
+	/* The next delivery, or NULL when there is none now.  Lent until on_result. */
+	struct delivery *(*next)(void *ctx, struct smtp_out *o);
+	/* d->results and d->remote_mta are filled; d is the owner's again. */
+	void (*on_result)(void *ctx, struct smtp_out *o, struct delivery *d);
+	/*
+	 * It is gone, and every delivery was handed back.  failure: NULL when it
+	 * had been ready, else why no address could be used.
+	 */
+	void (*on_end)(void *ctx, struct smtp_out *o, const struct smtp_result *failure);
+};
+
+/* target_count > 0; targets are copied.  Callbacks never come from inside this call. */
+struct smtp_out *smtp_out_new(struct server *server, const struct smtp_out_owner *owner,
+			      const struct smtp_out_target *targets, uint32_t target_count);
+
+/* There may be something to pull. */
+void smtp_out_poke(struct smtp_out *o);
+bool smtp_out_is_ready(const struct smtp_out *o);
+bool smtp_out_is_idle(const struct smtp_out *o);
+
+/* An idle one says QUIT now, others when they are done.  on_end follows. */
+void smtp_out_finish(struct smtp_out *o);
+
+/* Cuts the connection, calls nobody; what was lent to it stays lent to nobody.  For shutting down. */
+void smtp_out_abort(struct smtp_out *o);
+
+#endif
