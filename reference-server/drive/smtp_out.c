@@ -24,7 +24,8 @@ struct smtp_out {
 	struct delivery *sending; /* whose content goes out now; the oldest in the client */
 	struct delivery *in_flight[2];
 	uint64_t sent_bytes; /* of its content */
-	bool ready;          /* has been at least once */
+	bool connecting;
+	bool ready; /* has been at least once */
 	bool idle;
 	bool without_tls;        /* the handshake failed once with this target */
 	bool failed_temporarily; /* one target at least */
@@ -73,6 +74,7 @@ static void connect_to_target(struct smtp_out *o)
 		c->bind.n > 0 && c->bind.ss.ss_family == target(o)->at.ss.ss_family ? &c->bind : NULL;
 
 	buf_reset(&o->out);
+	o->connecting = true;
 	o->conn =
 		conn_connect(&(struct conn_options){ .loop = o->server->loop, .on_event = on_conn, .ctx = o },
 			     &target(o)->at, bind_to);
