@@ -65,49 +65,13 @@
 #define SERVER_CORE_SMTP_CLIENT_H
 
 #include "reference-server/core/smtp_reply.h"
+#include "reference-server/core/smtp_result.h"
+#include "reference-server/core/stuffing.h"
 
 enum smtp_client_tls {
 	SMTP_CLIENT_TLS_NONE,    /* never ask for it */
 	SMTP_CLIENT_TLS_MAY,     /* when offered; refused: go on without */
 	SMTP_CLIENT_TLS_REQUIRE, /* or close, TEMPORARY 4.7.4 */
-};
-
-/* Where a conversation is, where it failed, and which time-out counts. */
-enum smtp_stage {
-	SMTP_STAGE_CONNECT, /* before smtp_client_init: for drivers' own results */
-	SMTP_STAGE_GREETING,
-	SMTP_STAGE_EHLO, /* and HELO */
-	SMTP_STAGE_STARTTLS,
-	SMTP_STAGE_TLS, /* handshake */
-	SMTP_STAGE_AUTH,
-	SMTP_STAGE_IDLE, /* READY */
-	SMTP_STAGE_MAIL,
-	SMTP_STAGE_RCPT,
-	SMTP_STAGE_DATA,
-	SMTP_STAGE_CONTENT,
-	SMTP_STAGE_FINAL_DOT,
-	SMTP_STAGE_RSET,
-	SMTP_STAGE_QUIT,
-	SMTP_STAGE_COUNT,
-};
-
-enum smtp_class {
-	SMTP_CLASS_OK,
-	SMTP_CLASS_TEMPORARY,
-	SMTP_CLASS_PERMANENT,
-	SMTP_CLASS_TOO_MANY,  /* recipients only: again at once, another transaction */
-	SMTP_CLASS_NOT_TRIED, /* recipients only: again at once, another connection */
-	SMTP_CLASS_COUNT,
-};
-
-struct smtp_result {
-	enum smtp_class class_;
-	enum smtp_stage stage;
-	uint16_t code;             /* 0: not from the server */
-	struct smtp_status status; /* always there; x.0.0 when the server gave none */
-	bool in_doubt;             /* TEMPORARY, but the server may have taken the message */
-	uint16_t text_bytes;
-	char text[SMTP_REPLY_TEXT_BYTES_MAX]; /* printable ASCII, not terminated: smtp_result_text() */
 };
 
 enum smtp_client_wish {
@@ -154,31 +118,31 @@ enum smtp_client_extension {
 struct smtp_client_slot {
 	struct smtp_client_message message;
 	uint8_t where;
-	bool reused;       /* the connection had served before */
-	bool mail_replied; /* something was heard about it */
-	bool mail_ok;
-	uint32_t rcpt_sent;
-	uint32_t rcpt_replied;
-	uint32_t rcpt_ok;
-	bool data_sent;
+	bool reused;        /* the connection had served before */
+	bool mail_replied;  /* something was heard about it */
+	bool mail_ok;       /* so the server has a transaction open */
+	bool data_sent;     /* its reply is outstanding */
+	uint32_t rcpt_next; /* index behind the last recipient replied to (or sent, one by one) */
+	uint32_t rcpt_open; /* RCPT replies outstanding */
+	uint32_t rcpt_ok;   /* accepted */
 };
 
 /* Read through the functions below. */
 struct smtp_client {
 	struct smtp_client_options options;
 	uint8_t session;
-	enum smtp_client_wish wish;
 	bool tls_on;
-	bool helo_only;
-	bool served; /* at least one message was started */
+	bool starttls_refused;
+	bool auth_done;
+	bool auth_response_sent;
+	bool served; /* at least one MAIL was sent */
 	uint32_t extensions;
 	uint64_t size_bytes_max; /* 0: none announced */
 	struct smtp_reply reply;
 	struct smtp_result closed;
 	struct smtp_client_slot slots[2]; /* [0] is the older */
 	uint32_t slot_count;
-	bool content_at_line_start;
-	bool content_last_was_cr;
+	struct stuffing stuffing;
 };
 
 void smtp_client_init(struct smtp_client *c, const struct smtp_client_options *options);
@@ -234,27 +198,12 @@ void smtp_client_lost(struct smtp_client *c, enum smtp_client_loss loss, struct 
  */
 const struct smtp_result *smtp_client_closed(const struct smtp_client *c);
 
-/* Which reply (or content, or idleness) is being waited for, and how long RFC 5321 4.5.3.2 gives it. */
+/* Which reply (or content, or idleness) is being waited for; smtp_stage_timeout_ms() says how long. */
 enum smtp_stage smtp_client_stage(const struct smtp_client *c);
-int64_t smtp_stage_timeout_ms(enum smtp_stage stage);
 
 bool smtp_client_is_tls(const struct smtp_client *c);
 uint32_t smtp_client_extensions(const struct smtp_client *c); /* enum smtp_client_extension bits */
 
-static inline struct span smtp_result_text(const struct smtp_result *r)
-{
-	return (struct span){ r->text, r->text_bytes };
-}
-
-/*
- * Fills *r; text is escaped and cut.  status with class 0 becomes x.0.0.  For drivers' own
- * results too (connect, DNS).
- */
-void smtp_result_set(struct smtp_result *r, enum smtp_class class_, enum smtp_stage stage, uint16_t code,
-		     struct smtp_status status, struct span text);
-
-const char *smtp_stage_name(enum smtp_stage stage); /* "final-dot" */
-const char *smtp_class_name(enum smtp_class class_);
 const char *smtp_client_wish_name(enum smtp_client_wish wish);
 
 #endif

@@ -58,6 +58,7 @@ struct smtp_reply {
 	const char *error;
 	uint8_t where;
 	bool complete;
+	bool is_last_line;
 	uint16_t line_code;
 	uint32_t line_count;
 	uint32_t line_bytes;
