@@ -7,10 +7,11 @@
  * clamped.  Single-threaded; threads keep their own and merge.
  *
  * A value that is only known to be larger than something (a message that had
- * not arrived when the run ended) is recorded as right-censored.  Percentiles
- * rank censored values above all others, so a percentile that falls among them
- * is "at least" the largest known lower bound of the smallest of them, and no
- * undelivered message can make a run look faster.
+ * not arrived when the run ended) is recorded as right-censored.  Censored
+ * values rank above all known ones; a percentile that falls among them is "at
+ * least" the value of its rank with each censored value taken as its bound, and
+ * not below the largest known one.  So no undelivered message can make a run
+ * look faster.
  */
 #ifndef HARNESS_LOAD_HIST_H
 #define HARNESS_LOAD_HIST_H
