@@ -282,9 +282,10 @@ void yaml_parse(struct yaml *y, const char *const *sets)
 	struct fy_diag_cfg diag_cfg;
 	fy_diag_cfg_default(&diag_cfg);
 	struct fy_diag *diag = fy_diag_create(&diag_cfg);
-	const struct fy_parse_cfg cfg = { .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG |
-						   FYPCF_DEFAULT_VERSION_1_2 | FYPCF_JSON_NONE,
-					  .diag = diag };
+	/* Not one of the enumerators but a sum of them. */
+	const unsigned flags =
+		(unsigned)FYPCF_QUIET | (unsigned)FYPCF_COLLECT_DIAG | (unsigned)FYPCF_DEFAULT_VERSION_1_2;
+	const struct fy_parse_cfg cfg = { .flags = (enum fy_parse_cfg_flags)flags, .diag = diag };
 
 	assert(diag != NULL); /* no memory */
 	fy_diag_set_collect_errors(diag, true);
