@@ -17,7 +17,7 @@
  * set a limit of its own, or see that a strict next hop would refuse.
  *
  * Split invariance: facts, counts and the joined content are the same however
- * the input was cut.  To get there without a buffer, up to three bytes at the
+ * the input was cut.  To get there without a buffer, up to two bytes at the
  * end of the input may stay unused (".", ".\r", "\r"): the caller keeps them
  * and puts the next bytes behind them.
  *
