@@ -1,0 +1,77 @@
+/*
+ * resolver: MX and address lookups on the loop, by libunbound.
+ *
+ * Asks the forwarder of the options, or the servers of resolv.conf.  CNAMEs
+ * are followed, truncated answers asked for again over TCP, answers kept for
+ * their TTL; TTL 0 is not kept.  Names are looked up as they are: no search
+ * list, no hosts file, trailing dot optional.
+ *
+ * What a lookup found comes as policy/route says it (RFC 5321 5.1):
+ *
+ *   FOUND     there are records of that type
+ *   NODATA    the name exists, such records do not
+ *   NXDOMAIN  the name does not exist
+ *   FAILED    SERVFAIL, REFUSED, no answer within timeout_ms, an answer that
+ *             cannot be read: ask again later
+ *
+ * Caching of trouble: what could go wrong once should not go on for long here,
+ * because the queue's own retry times decide when to try again.  Failures are
+ * therefore not reused beyond FAILURE_TTL_S, negative answers not beyond
+ * NEGATIVE_TTL_S or the zone's own time, and a forwarder that did not answer
+ * is asked again by the next lookup.  A lookup that libunbound would go on
+ * with is cancelled at timeout_ms.
+ *
+ * The callback runs once for each lookup, never from inside the call that
+ * started it, and not after lookup_cancel.  What it gets dies when it returns.
+ * A lookup is gone with its callback: do not cancel it then, or from inside.
+ * At most in_flight_max lookups are under way, the others wait in order; their
+ * time runs from when they are sent.
+ */
+#ifndef SERVER_DRIVE_RESOLVER_H
+#define SERVER_DRIVE_RESOLVER_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/span.h"
+#include "reference-server/policy/route.h"
+
+enum {
+	RESOLVER_NEGATIVE_TTL_S = 5,
+	RESOLVER_FAILURE_TTL_S = 1,
+	RESOLVER_MX_MAX = 256,        /* records of one answer that are looked at */
+	RESOLVER_ADDRESSES_MAX = 256, /* A and AAAA together */
+};
+
+struct resolver_options {
+	struct loop *loop;
+	const char *forwarder;  /* "127.0.0.1@5353"; NULL: resolv.conf */
+	int64_t timeout_ms;     /* 0: 10 s */
+	uint32_t in_flight_max; /* 0: 1000 */
+};
+
+struct resolver;
+struct lookup;
+
+/* NULL and *reterr when the forwarder is no address or resolv.conf cannot be read. */
+struct resolver *resolver_new(const struct resolver_options *o, struct err *reterr);
+/* Cancels what is under way.  Accepts NULL. */
+void resolver_free(struct resolver *r);
+
+/* host has no trailing dot; "" is the null MX (RFC 7505).  In the order of the answer: not sorted. */
+typedef void resolver_mx_fn(void *ctx, enum route_dns result, const struct route_mx *mx, uint32_t count);
+struct lookup *resolver_mx(struct resolver *r, struct span domain, resolver_mx_fn *fn, void *ctx);
+
+/*
+ * A and AAAA at once; IPv4 first.  FOUND when there is any, whatever became of the other; FAILED when one
+ * failed and the other gave none.
+ */
+typedef void resolver_addresses_fn(void *ctx, const struct route_addresses *addresses);
+struct lookup *resolver_addresses(struct resolver *r, struct span host, resolver_addresses_fn *fn, void *ctx);
+
+/* Accepts NULL. */
+void lookup_cancel(struct lookup *l);
+
+/* Under way and waiting. */
+uint32_t resolver_lookup_count(const struct resolver *r);
+
+#endif
