@@ -19,6 +19,7 @@ struct message *message_new(struct envelope *envelope, struct buf *content)
 
 	m->id = envelope->id;
 	m->envelope = envelope;
+	m->to_report = must(calloc(envelope->recipient_count + 1, sizeof(*m->to_report)));
 	if (buf_bytes(content) > 0) {
 		assert(buf_bytes(content) == envelope->body_bytes);
 		m->content = *content;
@@ -34,6 +35,7 @@ void message_free(struct message *m)
 		return;
 	envelope_free(m->envelope);
 	buf_free(&m->content);
+	free(m->to_report);
 	free(m);
 }
 
@@ -69,9 +71,9 @@ int message_peek(const struct message *m, struct store *store, uint64_t offset, 
 	return 0;
 }
 
-struct delivery *delivery_new(struct message *m, struct destination *to, uint32_t rcpt_count_max)
+struct handover *handover_new(struct message *m, struct destination *to, uint32_t rcpt_count_max)
 {
-	struct delivery *d = must(calloc(1, sizeof(*d)));
+	struct handover *d = must(calloc(1, sizeof(*d)));
 
 	d->message = m;
 	d->destination = to;
@@ -80,14 +82,14 @@ struct delivery *delivery_new(struct message *m, struct destination *to, uint32_
 	return d;
 }
 
-void delivery_add(struct delivery *d, uint32_t recipient_index)
+void handover_add(struct handover *d, uint32_t recipient_index)
 {
 	d->indexes[d->rcpt_count] = recipient_index;
 	d->rcpts[d->rcpt_count] = span_of(d->message->envelope->recipients[recipient_index].address);
 	d->rcpt_count++;
 }
 
-void delivery_free(struct delivery *d)
+void handover_free(struct handover *d)
 {
 	if (d == NULL)
 		return;
@@ -97,7 +99,7 @@ void delivery_free(struct delivery *d)
 	free(d);
 }
 
-void delivery_set_all(struct delivery *d, const struct smtp_result *result)
+void handover_set_all(struct handover *d, const struct smtp_result *result)
 {
 	if (d->results == NULL)
 		d->results = must(calloc(d->rcpt_count, sizeof(*d->results)));

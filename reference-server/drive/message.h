@@ -22,6 +22,9 @@ struct message {
 	struct envelope *envelope;
 	struct buf content;           /* whole body, or empty: read from the store */
 	bool in_memory;               /* content holds the body */
+	bool *to_report;              /* by recipient: failed, and its sender does not know yet */
+	bool expired;                 /* those failed because time ran out */
+	uint32_t again_count;         /* deliveries split off, or begun anew, since activation */
 	bool storing;                 /* an operation is under way */
 	uint32_t open_count;          /* deliveries that have not ended */
 	bool attempted;               /* some recipient was really tried since activation */
@@ -31,7 +34,7 @@ struct message {
 
 /* Recipients of one message for one destination.  Owned by the relay; lent to a connection while it is sent.
  */
-struct delivery {
+struct handover {
 	struct message *message;
 	struct destination *destination;
 	uint32_t rcpt_count;
@@ -39,9 +42,9 @@ struct delivery {
 	struct span *rcpts;                       /* their addresses; borrow from the envelope */
 	struct smtp_result *results;              /* filled when it has been sent or given up */
 	char remote_mta[ENVELOPE_TEXT_BYTES_MAX]; /* who answered, or "" */
-	TAILQ_ENTRY(delivery) next;
+	TAILQ_ENTRY(handover) next;
 };
-TAILQ_HEAD(delivery_list, delivery);
+TAILQ_HEAD(handover_list, handover);
 
 /* Takes envelope, and the content unless it is empty. */
 struct message *message_new(struct envelope *envelope, struct buf *content);
@@ -58,11 +61,11 @@ uint64_t message_bytes(const struct message *m);
 int message_peek(const struct message *m, struct store *store, uint64_t offset, char *scratch,
 		 size_t scratch_bytes, struct span *ret_bytes);
 
-struct delivery *delivery_new(struct message *m, struct destination *to, uint32_t rcpt_count_max);
-void delivery_add(struct delivery *d, uint32_t recipient_index);
-void delivery_free(struct delivery *d);
+struct handover *handover_new(struct message *m, struct destination *to, uint32_t rcpt_count_max);
+void handover_add(struct handover *d, uint32_t recipient_index);
+void handover_free(struct handover *d);
 
 /* The same result for every recipient. */
-void delivery_set_all(struct delivery *d, const struct smtp_result *result);
+void handover_set_all(struct handover *d, const struct smtp_result *result);
 
 #endif

@@ -21,8 +21,8 @@ struct smtp_out {
 	struct conn *conn;
 	struct smtp_client client;
 	struct buf out;
-	struct delivery *sending; /* whose content goes out now; the oldest in the client */
-	struct delivery *in_flight[2];
+	struct handover *sending; /* whose content goes out now; the oldest in the client */
+	struct handover *in_flight[2];
 	uint64_t sent_bytes; /* of its content */
 	bool connecting;
 	bool ready; /* has been at least once */
@@ -166,7 +166,7 @@ static bool start_next(struct smtp_out *o)
 
 	if (o->finishing || o->message_count >= c->messages_per_connection_max)
 		return false;
-	struct delivery *d = o->owner.next(o->owner.ctx, o);
+	struct handover *d = o->owner.next(o->owner.ctx, o);
 	if (d == NULL)
 		return false;
 	const struct envelope *e = d->message->envelope;
@@ -192,7 +192,7 @@ static bool start_next(struct smtp_out *o)
 static void on_done(struct smtp_out *o)
 {
 	struct smtp_client_message m = smtp_client_take_done(&o->client);
-	struct delivery *d = m.tag;
+	struct handover *d = m.tag;
 
 	assert(o->in_flight[0] == d);
 	o->in_flight[0] = o->in_flight[1];
@@ -208,7 +208,7 @@ static void on_done(struct smtp_out *o)
 /* Gives content until the output is full or there is no more. */
 static void send_content(struct smtp_out *o)
 {
-	struct delivery *d = o->in_flight[0];
+	struct handover *d = o->in_flight[0];
 	char *scratch = loop_scratch(o->server->loop);
 
 	assert(d != NULL);

@@ -26,9 +26,9 @@ struct smtp_out_owner {
 	/* The server answered EHLO; deliveries are about to be pulled. */
 	void (*on_ready)(void *ctx, struct smtp_out *o);
 	/* The next delivery, or NULL when there is none now.  Lent until on_result. */
-	struct delivery *(*next)(void *ctx, struct smtp_out *o);
+	struct handover *(*next)(void *ctx, struct smtp_out *o);
 	/* d->results and d->remote_mta are filled; d is the owner's again. */
-	void (*on_result)(void *ctx, struct smtp_out *o, struct delivery *d);
+	void (*on_result)(void *ctx, struct smtp_out *o, struct handover *d);
 	/*
 	 * It is gone, and every delivery was handed back.  failure: NULL when it
 	 * had been ready, else why no address could be used.

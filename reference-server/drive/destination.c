@@ -1,0 +1,525 @@
+#include "reference-server/drive/destination.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "reference-server/drive/routing.h"
+#include "reference-server/drive/smtp_out.h"
+#include "reference-server/policy/retry.h"
+#include "reference-server/policy/route.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	LINE_MAX = 1000,             /* deliveries in memory for one destination */
+	TARGETS_FRESH_MS = 1000,     /* the resolver's cache knows the real lifetimes */
+	SWEEP_MS = 60000,            /* idle destinations are forgotten */
+	WANTED_PATIENCE_MS = 100,    /* the relay knows, and takes when it has room */
+	CONNECTIONS_OPENING_MAX = 4, /* while none has answered yet */
+};
+
+enum state { STATE_UP, STATE_DOWN, STATE_PROBING };
+
+struct waiting {
+	uint64_t id;
+	int64_t expires_wall_ms;
+};
+
+struct out_entry {
+	struct smtp_out *out;
+	TAILQ_ENTRY(out_entry) next;
+};
+
+struct destination {
+	struct destinations *all;
+	char name[256];
+	enum state state;
+	struct handover_list line;
+	uint32_t line_count;
+	TAILQ_HEAD(, out_entry) outs;
+	uint32_t out_count;
+	uint32_t ready_count;
+	uint32_t failure_count; /* in a row */
+	int64_t down_until_ms;
+	struct smtp_result trouble;
+	bool has_trouble;
+	struct timer *timer;
+	struct routing *routing;
+	struct smtp_out_target targets[ROUTE_TARGETS_MAX];
+	uint32_t target_count;
+	int64_t targets_at_ms;
+	struct waiting *waiting; /* oldest first */
+	uint32_t waiting_begin, waiting_end, waiting_room;
+	bool wanted; /* the relay has been told */
+	UT_hash_handle hh;
+};
+
+struct destinations {
+	struct server *server;
+	struct destinations_owner owner;
+	struct destination *by_name;
+	struct timer *sweep;
+	uint32_t out_count;
+	bool stopping;
+};
+
+static void run(struct destination *d);
+static void pull_waiting(struct destination *d);
+
+static uint32_t waiting_count(const struct destination *d)
+{
+	return d->waiting_end - d->waiting_begin;
+}
+
+/* ---- up and down ---- */
+
+static struct retry_settings settings(const struct destination *d)
+{
+	const struct config_retry *c = &d->all->server->config->retry;
+	return (struct retry_settings){
+		.first_ms = c->first_ms,
+		.factor_percent = (uint32_t)(c->factor * 100),
+		.max_ms = c->max_ms,
+		.jitter_percent = (uint32_t)(c->jitter * 100),
+		.expiry_ms = c->expire_ms,
+	};
+}
+
+/* The timer serves the next probe and the first message to expire. */
+static void set_timer(struct destination *d)
+{
+	int64_t delay_ms = d->down_until_ms - clock_mono_ms();
+
+	if (waiting_count(d) > 0) {
+		int64_t expires_in_ms = d->waiting[d->waiting_begin].expires_wall_ms - clock_wall_ms();
+		if (d->state != STATE_DOWN || expires_in_ms < delay_ms)
+			delay_ms = expires_in_ms;
+	} else if (d->state != STATE_DOWN) {
+		timer_clear(d->timer);
+		return;
+	}
+	if (d->wanted && delay_ms < WANTED_PATIENCE_MS)
+		delay_ms = WANTED_PATIENCE_MS;
+	timer_set_ms(d->timer, delay_ms);
+}
+
+static void log_state(const struct destination *d, const char *event)
+{
+	log_event(LOG_INFO, event, LOG_C("destination", d->name), LOG_I("failures", d->failure_count),
+		  LOG_I("waiting", waiting_count(d)),
+		  LOG_I("retry_in_ms", d->down_until_ms - clock_mono_ms()), LOG_I("code", d->trouble.code),
+		  LOG_S("text", smtp_result_text(&d->trouble)));
+}
+
+static struct handover *pop_line(struct destination *d)
+{
+	struct handover *first = TAILQ_FIRST(&d->line);
+	if (first == NULL)
+		return NULL;
+	TAILQ_REMOVE(&d->line, first, next);
+	d->line_count--;
+	return first;
+}
+
+static void end_line(struct destination *d, const struct smtp_result *result)
+{
+	struct handover *delivery;
+	while ((delivery = pop_line(d)) != NULL) {
+		handover_set_all(delivery, result);
+		d->all->owner.on_ended(d->all->owner.ctx, delivery, false);
+	}
+}
+
+/* Nothing can be brought there now.  One delivery pays for the attempt, the others were not tried. */
+static void fail(struct destination *d, const struct smtp_result *why)
+{
+	if (why->class_ == SMTP_CLASS_PERMANENT) {
+		end_line(d, why);
+		return;
+	}
+	struct retry_settings s = settings(d);
+	d->trouble = *why;
+	d->has_trouble = true;
+	d->failure_count++;
+	d->state = STATE_DOWN;
+	d->down_until_ms = clock_mono_ms() + retry_delay_ms(&s, d->failure_count, (uint32_t)random_u64());
+	log_state(d, "destination-down");
+	struct handover *tried = pop_line(d);
+	if (tried != NULL) {
+		tried->message->held_for = d;
+		handover_set_all(tried, why);
+		d->all->owner.on_ended(d->all->owner.ctx, tried, false);
+	}
+	struct handover *delivery;
+	while ((delivery = pop_line(d)) != NULL)
+		d->all->owner.on_ended(d->all->owner.ctx, delivery, true);
+	set_timer(d);
+}
+
+static void come_up(struct destination *d)
+{
+	if (d->state != STATE_UP || d->has_trouble)
+		log_state(d, "destination-up");
+	d->state = STATE_UP;
+	d->failure_count = 0;
+	d->has_trouble = false;
+	set_timer(d);
+	pull_waiting(d);
+}
+
+static void want(struct destination *d)
+{
+	if (d->wanted)
+		return;
+	d->wanted = true;
+	d->all->owner.on_wanted(d->all->owner.ctx, d);
+}
+
+/* Whether destination_take_waiting would give something. */
+static bool may_take(const struct destination *d)
+{
+	if (waiting_count(d) == 0 || d->all->stopping)
+		return false;
+	if (d->waiting[d->waiting_begin].expires_wall_ms <= clock_wall_ms())
+		return true;
+	switch (d->state) {
+	case STATE_UP:
+		return d->line_count < LINE_MAX / 2;
+	case STATE_PROBING:
+		return d->line_count == 0 && d->out_count == 0 && d->routing == NULL;
+	case STATE_DOWN:
+		break;
+	}
+	return false;
+}
+
+static void pull_waiting(struct destination *d)
+{
+	if (may_take(d))
+		want(d);
+}
+
+static void on_timer(void *ctx)
+{
+	struct destination *d = ctx;
+
+	if (d->state == STATE_DOWN && clock_mono_ms() >= d->down_until_ms)
+		d->state = STATE_PROBING;
+	if (waiting_count(d) > 0)
+		want(d);
+	set_timer(d);
+}
+
+/* ---- connections ---- */
+
+static void on_ready(void *ctx, struct smtp_out *o)
+{
+	struct destination *d = ctx;
+	(void)o;
+	d->ready_count++;
+	come_up(d);
+}
+
+static struct handover *next_delivery(void *ctx, struct smtp_out *o)
+{
+	struct destination *d = ctx;
+	(void)o;
+	if (d->all->stopping)
+		return NULL;
+	struct handover *delivery = pop_line(d);
+	pull_waiting(d);
+	return delivery;
+}
+
+static void on_result(void *ctx, struct smtp_out *o, struct handover *delivery)
+{
+	struct destination *d = ctx;
+	(void)o;
+	d->all->owner.on_ended(d->all->owner.ctx, delivery, false);
+}
+
+static void forget_out(struct destination *d, struct smtp_out *o)
+{
+	struct out_entry *e;
+	TAILQ_FOREACH (e, &d->outs, next) {
+		if (e->out != o)
+			continue;
+		TAILQ_REMOVE(&d->outs, e, next);
+		free(e);
+		d->out_count--;
+		d->all->out_count--;
+		return;
+	}
+	abort();
+}
+
+static void on_end(void *ctx, struct smtp_out *o, const struct smtp_result *failure)
+{
+	struct destination *d = ctx;
+
+	forget_out(d, o);
+	if (failure == NULL)
+		d->ready_count--;
+	else if (d->out_count == 0)
+		fail(d, failure);
+	/* While others are connected or trying, one failed connection only means fewer of them. */
+	if (failure == NULL || d->out_count == 0)
+		run(d);
+	pull_waiting(d);
+}
+
+static void open_connection(struct destination *d)
+{
+	struct out_entry *e = calloc(1, sizeof(*e));
+	if (e == NULL)
+		abort();
+	e->out = smtp_out_new(d->all->server,
+			      &(struct smtp_out_owner){ .ctx = d,
+							.on_ready = on_ready,
+							.next = next_delivery,
+							.on_result = on_result,
+							.on_end = on_end },
+			      d->targets, d->target_count);
+	TAILQ_INSERT_TAIL(&d->outs, e, next);
+	d->out_count++;
+	d->all->out_count++;
+}
+
+static void on_routed(void *ctx, const struct smtp_out_target *targets, uint32_t target_count,
+		      const struct smtp_result *failure)
+{
+	struct destination *d = ctx;
+
+	d->routing = NULL;
+	if (failure != NULL) {
+		fail(d, failure);
+		return;
+	}
+	d->target_count = target_count < ROUTE_TARGETS_MAX ? target_count : ROUTE_TARGETS_MAX;
+	memcpy(d->targets, targets, d->target_count * sizeof(*targets));
+	d->targets_at_ms = clock_mono_ms();
+	run(d);
+}
+
+static uint32_t connections_allowed(const struct destination *d)
+{
+	uint32_t max = d->all->server->config->outbound.destination_connection_count_max;
+	if (d->state != STATE_UP)
+		return 1;
+	return d->ready_count > 0 || max < CONNECTIONS_OPENING_MAX ? max : CONNECTIONS_OPENING_MAX;
+}
+
+/* Wakes idle connections, opens more while there is work for them. */
+static void run(struct destination *d)
+{
+	const struct config_outbound *c = &d->all->server->config->outbound;
+	struct out_entry *e, *next;
+
+	if (d->all->stopping)
+		return;
+	for (e = TAILQ_FIRST(&d->outs); e != NULL && d->line_count > 0; e = next) {
+		next = TAILQ_NEXT(e, next);
+		if (smtp_out_is_idle(e->out))
+			smtp_out_poke(e->out);
+	}
+	uint32_t opening = d->out_count - d->ready_count;
+	while (d->line_count > opening && d->out_count < connections_allowed(d) &&
+	       d->all->out_count < c->connection_count_max) {
+		if (d->target_count == 0 || clock_mono_ms() - d->targets_at_ms > TARGETS_FRESH_MS) {
+			if (d->routing == NULL)
+				d->routing = routing_start(d->all->server, span_of(d->name), on_routed, d);
+			return;
+		}
+		open_connection(d);
+		opening++;
+	}
+}
+
+void destination_submit(struct destination *d, struct handover *delivery)
+{
+	bool taken = d->state == STATE_UP
+			     ? d->line_count < LINE_MAX
+			     : d->state == STATE_PROBING && d->line_count == 0 && d->out_count == 0;
+	if (!taken) {
+		d->all->owner.on_ended(d->all->owner.ctx, delivery, true);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&d->line, delivery, next);
+	d->line_count++;
+	run(d);
+}
+
+/* ---- waiting messages ---- */
+
+void destination_hold(struct destination *d, uint64_t id, int64_t arrival_wall_ms)
+{
+	if (d->waiting_end == d->waiting_room) {
+		uint32_t count = waiting_count(d);
+		if (d->waiting_begin < d->waiting_room / 2) {
+			d->waiting_room = d->waiting_room > 0 ? d->waiting_room * 2 : 64;
+			d->waiting = realloc(d->waiting, d->waiting_room * sizeof(*d->waiting));
+			if (d->waiting == NULL)
+				abort();
+		}
+		memmove(d->waiting, d->waiting + d->waiting_begin, count * sizeof(*d->waiting));
+		d->waiting_begin = 0;
+		d->waiting_end = count;
+	}
+	d->waiting[d->waiting_end++] = (struct waiting){
+		.id = id, .expires_wall_ms = arrival_wall_ms + d->all->server->config->retry.expire_ms
+	};
+	pull_waiting(d);
+	set_timer(d);
+}
+
+uint64_t destination_take_waiting(struct destination *d)
+{
+	if (!may_take(d)) {
+		d->wanted = false;
+		return 0;
+	}
+	return d->waiting[d->waiting_begin++].id;
+}
+
+const struct smtp_result *destination_trouble(const struct destination *d)
+{
+	return d->has_trouble ? &d->trouble : NULL;
+}
+
+const char *destination_name(const struct destination *d)
+{
+	return d->name;
+}
+
+void destination_retry_now(struct destination *d)
+{
+	if (d->state == STATE_DOWN)
+		d->state = STATE_PROBING;
+	d->down_until_ms = clock_mono_ms();
+	pull_waiting(d);
+}
+
+/* ---- all of them ---- */
+
+static bool is_idle(const struct destination *d)
+{
+	return d->state != STATE_DOWN && d->out_count == 0 && d->line_count == 0 && waiting_count(d) == 0 &&
+	       d->routing == NULL && !d->wanted;
+}
+
+static void destination_free(struct destination *d)
+{
+	struct handover *delivery;
+	struct out_entry *e;
+
+	while ((delivery = pop_line(d)) != NULL)
+		handover_free(delivery);
+	while ((e = TAILQ_FIRST(&d->outs)) != NULL) {
+		TAILQ_REMOVE(&d->outs, e, next);
+		smtp_out_abort(e->out);
+		free(e);
+	}
+	routing_cancel(d->routing);
+	timer_free(d->timer);
+	free(d->waiting);
+	free(d);
+}
+
+static void on_sweep(void *ctx)
+{
+	struct destinations *all = ctx;
+	struct destination *d, *next;
+
+	HASH_ITER(hh, all->by_name, d, next)
+	{
+		if (!is_idle(d))
+			continue;
+		HASH_DEL(all->by_name, d);
+		destination_free(d);
+	}
+	timer_set_ms(all->sweep, SWEEP_MS);
+}
+
+struct destinations *destinations_new(struct server *server, const struct destinations_owner *owner)
+{
+	struct destinations *all = calloc(1, sizeof(*all));
+	if (all == NULL)
+		abort();
+	all->server = server;
+	all->owner = *owner;
+	all->sweep = timer_new(server->loop, on_sweep, all);
+	timer_set_ms(all->sweep, SWEEP_MS);
+	return all;
+}
+
+void destinations_free(struct destinations *all)
+{
+	if (all == NULL)
+		return;
+	struct destination *d, *next;
+	HASH_ITER(hh, all->by_name, d, next)
+	{
+		HASH_DEL(all->by_name, d);
+		destination_free(d);
+	}
+	timer_free(all->sweep);
+	free(all);
+}
+
+struct destination *destinations_find(struct destinations *all, struct span domain)
+{
+	char name[sizeof(((struct destination *)0)->name)];
+	struct destination *d;
+
+	domain = span_sub(domain, 0, sizeof(name) - 1);
+	for (size_t i = 0; i < domain.n; i++)
+		name[i] = domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] - 'A' + 'a')
+								   : domain.p[i];
+	HASH_FIND(hh, all->by_name, name, domain.n, d);
+	if (d != NULL)
+		return d;
+	d = calloc(1, sizeof(*d));
+	if (d == NULL)
+		abort();
+	d->all = all;
+	memcpy(d->name, name, domain.n);
+	TAILQ_INIT(&d->line);
+	TAILQ_INIT(&d->outs);
+	d->timer = timer_new(all->server->loop, on_timer, d);
+	HASH_ADD_KEYPTR(hh, all->by_name, d->name, domain.n, d);
+	return d;
+}
+
+void destinations_retry_all(struct destinations *all)
+{
+	struct destination *d, *next;
+	HASH_ITER(hh, all->by_name, d, next)
+	destination_retry_now(d);
+}
+
+uint32_t destinations_waiting_count(const struct destinations *all)
+{
+	uint32_t count = 0;
+	for (const struct destination *d = all->by_name; d != NULL; d = d->hh.next)
+		count += waiting_count(d);
+	return count;
+}
+
+void destinations_stop(struct destinations *all)
+{
+	struct destination *d, *next;
+	struct out_entry *e, *next_out;
+
+	all->stopping = true;
+	HASH_ITER(hh, all->by_name, d, next)
+	for (e = TAILQ_FIRST(&d->outs); e != NULL; e = next_out) {
+		next_out = TAILQ_NEXT(e, next);
+		smtp_out_finish(e->out);
+	}
+}
+
+uint32_t destinations_connection_count(const struct destinations *all)
+{
+	return all->out_count;
+}
