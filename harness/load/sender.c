@@ -1,0 +1,474 @@
+#include "harness/load/sender.h"
+
+#include "harness/load/reach.h"
+#include "harness/load/smtp_session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+enum {
+	REPLY_TIMEOUT_MS = 300 * 1000, /* RFC 5321 section 4.5.3.2, its shortest for a command */
+	RETRY_INTERVAL_MS = 100,
+};
+
+/* A submitted message; addresses and, without a callback, content lie in `text`. */
+struct message {
+	TAILQ_ENTRY(message) link;
+	struct transaction transaction;
+	struct sender_report report;
+	int64_t due_ns; /* intended, or when to try again */
+	int64_t give_up_ns;
+	sender_content_fn *make_content;
+	void *make_content_ctx;
+	struct buf text;
+	struct buf content;
+	struct span *recipients;
+};
+TAILQ_HEAD(message_list, message);
+
+/* A connection and the message it carries, or for which it was opened. */
+struct slot {
+	TAILQ_ENTRY(slot) link;
+	struct smtp_session *session;
+	struct message *message;
+};
+TAILQ_HEAD(slot_list, slot);
+
+/*
+ * All decisions fall in pump, which runs from the loop: sessions only leave
+ * their results and schedule it, so nothing is freed under its own feet.
+ */
+struct sender {
+	struct sender_options o;
+	struct session_options session;
+	struct task *pump;
+	struct timer *due;
+	struct message_list waiting; /* in order of intended time */
+	struct message_list again;   /* in order of due_ns, for all wait equally long */
+	struct slot_list slots;
+	struct message_list finished; /* to be reported */
+	uint32_t pending_count;
+	uint32_t active_count;
+	uint32_t slot_count;
+	int64_t last_intended_ns;
+	bool told_idle;
+	bool stopped;
+};
+
+const char *sender_outcome_name(enum sender_outcome o)
+{
+	static const char *const names[] = {
+		[SENDER_ACCEPTED] = "accepted",           [SENDER_REFUSED] = "refused",
+		[SENDER_DEFERRED] = "deferred",           [SENDER_NOT_SENT] = "not-sent",
+		[SENDER_INDETERMINATE] = "indeterminate",
+	};
+	assert((size_t)o < sizeof(names) / sizeof(names[0]));
+	return names[o];
+}
+
+const char *sender_stage_name(enum sender_stage s)
+{
+	static const char *const names[] = { "start", "connect", "greeting", "hello",   "starttls",   "auth",
+					     "mail",  "rcpt",    "data",     "content", "final-reply" };
+	assert((size_t)s < sizeof(names) / sizeof(names[0]));
+	return names[s];
+}
+
+/* ---- messages ---- */
+static void *must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static void message_free(struct message *m)
+{
+	transaction_restart(&m->transaction);
+	free(m->transaction.recipient_replies);
+	free(m->recipients);
+	buf_free(&m->text);
+	buf_free(&m->content);
+	free(m);
+}
+
+/* All strings in one block; the spans are cut from it once it no longer moves. */
+static struct message *message_new(const struct outgoing *o)
+{
+	struct message *m = must(calloc(1, sizeof(*m)));
+	struct transaction *t = &m->transaction;
+	buf_add(&m->text, o->reverse_path);
+	buf_add(&m->text, o->mail_args);
+	for (uint32_t i = 0; i < o->recipient_count; i++)
+		buf_add(&m->text, o->recipients[i]);
+	if (o->make_content == NULL)
+		buf_add(&m->content, o->content);
+	struct span all = buf_span(&m->text);
+	t->reverse_path = span_sub(all, 0, o->reverse_path.n);
+	t->mail_args = span_sub(all, o->reverse_path.n, o->mail_args.n);
+	size_t at = o->reverse_path.n + o->mail_args.n;
+	m->recipients = must(calloc(o->recipient_count, sizeof(m->recipients[0])));
+	for (uint32_t i = 0; i < o->recipient_count; i++) {
+		m->recipients[i] = span_sub(all, at, o->recipients[i].n);
+		at += o->recipients[i].n;
+	}
+	t->recipients = m->recipients;
+	t->recipient_count = o->recipient_count;
+	t->recipient_replies = must(calloc(o->recipient_count, sizeof(t->recipient_replies[0])));
+	t->outcome = SENDER_NOT_SENT;
+	m->make_content = o->make_content;
+	m->make_content_ctx = o->make_content_ctx;
+	m->due_ns = o->intended_ns;
+	m->report = (struct sender_report){ .id = o->id, .intended_ns = o->intended_ns };
+	return m;
+}
+
+static void finish_message(struct sender *s, struct message *m)
+{
+	TAILQ_INSERT_TAIL(&s->finished, m, link);
+}
+
+/* Made late and thrown away early, so that only messages under way hold content. */
+static void make_content(struct message *m)
+{
+	if (m->make_content != NULL && buf_bytes(&m->content) == 0)
+		m->make_content(m->make_content_ctx, m->report.id, &m->content);
+	m->transaction.content = buf_span(&m->content);
+	m->report.content_bytes = buf_bytes(&m->content);
+}
+
+static void tell_message(struct sender *s, struct message *m)
+{
+	struct transaction *t = &m->transaction;
+	struct sender_report *r = &m->report;
+	struct sender_reply *recipients = must(calloc(t->recipient_count, sizeof(recipients[0])));
+	for (uint32_t i = 0; i < t->recipient_count; i++) {
+		const struct kept_reply *k = &t->recipient_replies[i];
+		recipients[i] = (struct sender_reply){ k->code, k->notes, buf_span(&k->text) };
+	}
+	r->outcome = t->outcome;
+	r->stage = t->stage;
+	r->final_dot_ns = t->final_dot_ns;
+	r->final_reply_ns = t->final_reply_ns;
+	r->reply = (struct sender_reply){ t->reply.code, t->reply.notes, buf_span(&t->reply.text) };
+	r->recipients = recipients;
+	r->recipient_count = t->recipient_count;
+	r->problem = t->problem;
+	s->o.on_report(s->o.ctx, r);
+	free(recipients);
+}
+
+/* Reports may submit more, which only lengthens the list. */
+static void tell_finished(struct sender *s)
+{
+	struct message *m;
+	while ((m = TAILQ_FIRST(&s->finished)) != NULL) {
+		TAILQ_REMOVE(&s->finished, m, link);
+		s->pending_count--;
+		tell_message(s, m);
+		message_free(m);
+	}
+}
+
+/* ---- slots ---- */
+static void session_changed(void *ctx, struct smtp_session *session)
+{
+	struct sender *s = ctx;
+	(void)session;
+	task_schedule(s->pump);
+}
+
+static void slot_free(struct sender *s, struct slot *slot)
+{
+	assert(slot->message == NULL);
+	TAILQ_REMOVE(&s->slots, slot, link);
+	s->slot_count--;
+	session_free(slot->session);
+	free(slot);
+}
+
+static struct slot *slot_open(struct sender *s)
+{
+	struct slot *slot = must(calloc(1, sizeof(*slot)));
+	slot->session = session_open(&s->session);
+	TAILQ_INSERT_TAIL(&s->slots, slot, link);
+	s->slot_count++;
+	return slot;
+}
+
+static struct slot *idle_slot(struct sender *s)
+{
+	struct slot *slot;
+	TAILQ_FOREACH (slot, &s->slots, link)
+		if (slot->message == NULL && session_state(slot->session) == SESSION_READY)
+			return slot;
+	return NULL;
+}
+
+static void begin_message(struct slot *slot)
+{
+	struct message *m = slot->message;
+	transaction_restart(&m->transaction);
+	m->report.connected_ns = session_ready_ns(slot->session);
+	session_begin(slot->session, &m->transaction);
+}
+
+/* The attempt is over.  A kept connection that had died unnoticed is no attempt. */
+static void attempt_ended(struct sender *s, struct slot *slot)
+{
+	struct message *m = slot->message;
+	struct transaction *t = &m->transaction;
+	int64_t now = clock_mono_ns();
+	bool stale = session_transaction_count(slot->session) > 1 && !t->answered &&
+		     (t->outcome == SENDER_NOT_SENT || t->reply.code == 421);
+	bool may_retry = !s->stopped && (t->outcome == SENDER_NOT_SENT || t->outcome == SENDER_DEFERRED) &&
+			 now < m->give_up_ns;
+	slot->message = NULL;
+	t->done = false;
+	s->active_count--;
+	if (stale && !s->stopped) {
+		m->due_ns = now;
+		m->report.attempts--;
+		TAILQ_INSERT_HEAD(&s->again, m, link);
+	} else if (may_retry) {
+		m->due_ns = now + s->o.retry_interval_ms * 1000000;
+		TAILQ_INSERT_TAIL(&s->again, m, link);
+	} else {
+		finish_message(s, m);
+	}
+	if (m->make_content != NULL)
+		buf_free(&m->content);
+}
+
+/* Takes in what happened on one connection. */
+static void look_at(struct sender *s, struct slot *slot)
+{
+	struct message *m = slot->message;
+	enum session_state state = session_state(slot->session);
+	if (m != NULL && state == SESSION_CLOSED && !m->transaction.done) {
+		transaction_restart(&m->transaction);
+		session_explain(slot->session, &m->transaction);
+	}
+	if (m != NULL && m->transaction.done) {
+		attempt_ended(s, slot);
+		if (s->o.connection_per_message || state == SESSION_CLOSED)
+			slot_free(s, slot);
+	} else if (m != NULL && state == SESSION_READY) {
+		begin_message(slot);
+	} else if (m == NULL && state == SESSION_CLOSED) {
+		slot_free(s, slot);
+	}
+}
+
+static void look_at_all(struct sender *s)
+{
+	struct slot *slot = TAILQ_FIRST(&s->slots);
+	while (slot != NULL) {
+		struct slot *next = TAILQ_NEXT(slot, link);
+		look_at(s, slot);
+		slot = next;
+	}
+}
+
+/* ---- starting messages ---- */
+static struct message_list *next_list(struct sender *s)
+{
+	struct message *w = TAILQ_FIRST(&s->waiting), *a = TAILQ_FIRST(&s->again);
+	if (w == NULL && a == NULL)
+		return NULL;
+	if (w == NULL || (a != NULL && a->due_ns <= w->due_ns))
+		return &s->again;
+	return &s->waiting;
+}
+
+static void start_message(struct sender *s, struct message *m, struct slot *slot, int64_t now)
+{
+	if (m->report.started_ns == 0) {
+		m->report.started_ns = now;
+		m->give_up_ns = s->o.retry_for_ms > 0 ? now + s->o.retry_for_ms * 1000000 : 0;
+	}
+	m->report.attempts++;
+	m->transaction.done = false;
+	s->active_count++;
+	slot->message = m;
+	make_content(m);
+	if (session_state(slot->session) == SESSION_READY)
+		begin_message(slot);
+}
+
+/* Starts what is due as far as connections go, and sets the timer for what is not. */
+static void start_due(struct sender *s)
+{
+	struct message_list *list;
+	while ((list = next_list(s)) != NULL) {
+		struct message *m = TAILQ_FIRST(list);
+		int64_t now = clock_mono_ns();
+		if (m->due_ns > now) {
+			timer_set_ns(s->due, m->due_ns - now);
+			return;
+		}
+		struct slot *slot = s->o.connection_per_message ? NULL : idle_slot(s);
+		if (slot == NULL && s->slot_count >= s->o.connections_max)
+			return;
+		if (slot == NULL)
+			slot = slot_open(s);
+		TAILQ_REMOVE(list, m, link);
+		start_message(s, m, slot, now);
+	}
+	timer_clear(s->due);
+}
+
+static void pump(void *ctx)
+{
+	struct sender *s = ctx;
+	look_at_all(s);
+	start_due(s);
+	tell_finished(s);
+	if (s->pending_count > 0 || s->told_idle)
+		return;
+	s->told_idle = true;
+	if (s->o.on_idle != NULL)
+		s->o.on_idle(s->o.ctx);
+}
+
+static void on_due(void *ctx)
+{
+	pump(ctx);
+}
+
+/* ---- public ---- */
+static int check_options(const struct sender_options *o, struct err *reterr)
+{
+	const struct access *a = &o->access;
+	assert(o->loop != NULL && o->on_report != NULL);
+	if (o->connections_max > SENDER_CONNECTIONS_MAX)
+		return err_set(reterr, -EINVAL, "sender: more than %d connections", SENDER_CONNECTIONS_MAX);
+	if (a->tls != ACCESS_PLAIN && a->tls_ctx == NULL)
+		return err_set(reterr, -EINVAL, "sender: TLS without certificates to trust");
+	if (a->user != NULL && a->password == NULL)
+		return err_set(reterr, -EINVAL, "sender: a user without a password");
+	if (a->mechanism == ACCESS_USER_PASS)
+		return err_set(reterr, -EINVAL, "sender: SMTP has no USER and PASS");
+	return reach_check(&a->server, a->allow_remote, reterr);
+}
+
+struct sender *sender_new(const struct sender_options *o, struct err *reterr)
+{
+	if (check_options(o, reterr) < 0)
+		return NULL;
+	struct sender *s = must(calloc(1, sizeof(*s)));
+	s->o = *o;
+	if (s->o.connections_max == 0)
+		s->o.connections_max = 1;
+	if (s->o.reply_timeout_ms == 0)
+		s->o.reply_timeout_ms = REPLY_TIMEOUT_MS;
+	if (s->o.retry_interval_ms == 0)
+		s->o.retry_interval_ms = RETRY_INTERVAL_MS;
+	s->session = (struct session_options){
+		.loop = o->loop,
+		.access = o->access,
+		.ehlo_name = o->ehlo_name != NULL ? o->ehlo_name : "[127.0.0.1]",
+		.no_pipelining = o->no_pipelining,
+		.reply_timeout_ms = s->o.reply_timeout_ms,
+		.on_change = session_changed,
+		.ctx = s,
+	};
+	s->pump = task_new(o->loop, pump, s);
+	s->due = timer_new(o->loop, on_due, s);
+	s->last_intended_ns = INT64_MIN;
+	s->told_idle = true;
+	TAILQ_INIT(&s->waiting);
+	TAILQ_INIT(&s->again);
+	TAILQ_INIT(&s->slots);
+	TAILQ_INIT(&s->finished);
+	return s;
+}
+
+void sender_submit(struct sender *s, const struct outgoing *m)
+{
+	assert(m->intended_ns >= s->last_intended_ns);
+	assert(m->recipient_count > 0 && m->recipient_count <= SENDER_RECIPIENTS_MAX);
+	struct message *message = message_new(m);
+	s->last_intended_ns = m->intended_ns;
+	s->pending_count++;
+	s->told_idle = false;
+	if (s->stopped) {
+		(void)snprintf(message->transaction.problem, sizeof(message->transaction.problem), "stopped");
+		finish_message(s, message);
+		task_schedule(s->pump);
+		return;
+	}
+	bool first = TAILQ_EMPTY(&s->waiting);
+	TAILQ_INSERT_TAIL(&s->waiting, message, link);
+	if (first)
+		task_schedule(s->pump);
+}
+
+uint32_t sender_pending_count(const struct sender *s)
+{
+	return s->pending_count;
+}
+
+uint32_t sender_active_count(const struct sender *s)
+{
+	return s->active_count;
+}
+
+uint32_t sender_connection_count(const struct sender *s)
+{
+	return s->slot_count;
+}
+
+static void finish_all(struct sender *s, struct message_list *list)
+{
+	struct message *m;
+	while ((m = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, m, link);
+		if (m->report.started_ns == 0)
+			(void)snprintf(m->transaction.problem, sizeof(m->transaction.problem),
+				       "stopped before it was started");
+		finish_message(s, m);
+	}
+}
+
+void sender_stop(struct sender *s)
+{
+	s->stopped = true;
+	finish_all(s, &s->waiting);
+	finish_all(s, &s->again);
+	tell_finished(s);
+	task_schedule(s->pump); /* for on_idle */
+}
+
+static void free_all(struct message_list *list)
+{
+	struct message *m;
+	while ((m = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, m, link);
+		message_free(m);
+	}
+}
+
+void sender_free(struct sender *s)
+{
+	if (s == NULL)
+		return;
+	struct slot *slot;
+	while ((slot = TAILQ_FIRST(&s->slots)) != NULL) {
+		struct message *m = slot->message;
+		slot->message = NULL;
+		slot_free(s, slot);
+		if (m != NULL)
+			message_free(m);
+	}
+	free_all(&s->waiting);
+	free_all(&s->again);
+	free_all(&s->finished);
+	task_free(s->pump);
+	timer_free(s->due);
+	free(s);
+}
