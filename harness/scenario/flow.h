@@ -18,9 +18,12 @@
 #include "base/span.h"
 #include "base/yaml.h"
 
+#include <limits.h>
+
 enum {
 	FLOW_HOSTS_MAX = 12,
-	FLOW_NONE = -1, /* index of nothing */
+	FLOW_NONE = -1,    /* index of nothing */
+	FLOW_FOREVER = -1, /* a duration: to the end of the run */
 };
 
 /* What a host listens for; every host has the same ports, on its own address. */
@@ -86,11 +89,12 @@ struct flow_traffic {
 	enum flow_outcome outcome; /* what must become of every message */
 };
 
+/* One for every account of every host that runs a server, said in the file or not. */
 struct flow_retrieve {
 	struct flow_address account;
 	uint32_t host;
 	enum flow_service service; /* FLOW_POP3 or FLOW_POP3S */
-	enum flow_tls tls;         /* on FLOW_POP3: none or STARTTLS (STLS) */
+	enum flow_tls tls;         /* on FLOW_POP3: STARTTLS (STLS) or none */
 	int64_t every_ms;
 };
 
@@ -119,7 +123,7 @@ enum flow_moment {
 struct flow_fault {
 	enum flow_fault_kind kind;
 	int64_t at_ms;
-	int64_t for_ms;     /* 0: to the end of the run; for HOST_*: 0 starts it again at once */
+	int64_t for_ms;     /* FLOW_FOREVER; 0 for HOST_*: started again at once */
 	uint32_t host;      /* FLOW_HOST_* */
 	uint32_t link_from; /* FLOW_LINK_* */
 	uint32_t link_to;
@@ -229,13 +233,18 @@ void flow_free(struct flow *f); /* accepts NULL */
 int32_t flow_host_by_domain(const struct flow *f, struct span domain);
 int32_t flow_host_by_name(const struct flow *f, struct span name);
 
-/* "password" is the account's generated or given one; see harness/world/world.h. */
-
 /*
- * Finds a flow by name or path: "three-steps" is looked for in
- * ./scenarios/flows and in the installed share directory; what holds a '/'
- * or ends in .yaml is a path.  False when there is none.
+ * Finds a flow by name or path: "three-steps" is looked for in flow_dirs,
+ * what holds a '/' or ends in .yaml is a path.  False when there is none.
  */
 bool flow_find(const char *name, char *ret_path, size_t path_bytes);
+
+/*
+ * Where flows live, in the order of search: ./scenarios/flows, then what was
+ * installed with the program, then the source tree it was built in.  Only
+ * directories that exist, each once; returns how many.
+ */
+enum { FLOW_DIRS_MAX = 3 };
+uint32_t flow_dirs(char ret_dirs[static FLOW_DIRS_MAX][PATH_MAX]);
 
 #endif

@@ -43,8 +43,6 @@ const struct addr *dns_addr(const struct dns *d, int view);
 int dns_add(struct dns *d, int view, const char *line, struct err *reterr);
 /* A whole zone file with $ORIGIN and the like, into all views; the error names line and reason. */
 int dns_add_file(struct dns *d, const char *path, struct err *reterr);
-/* True when the line would be accepted; for lint. */
-bool dns_line_is_valid(const char *line, struct err *reterr);
 
 /* ---- faults ---- */
 enum dns_fault_kind { DNS_SERVFAIL, DNS_NXDOMAIN, DNS_TIMEOUT };

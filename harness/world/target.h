@@ -25,9 +25,8 @@ struct target {
 	int stop_signal;
 };
 
-/* NULL when there is none of that name; "none" has no row, for no server runs there. */
+/* NULL when there is none of that name; "none" has no row, for no server runs there.  Flows may name exactly
+ * these. */
 const struct target *target_find(const char *name);
-/* NULL-terminated, with "none". */
-const char *const *target_names(void);
 
 #endif
