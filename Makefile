@@ -201,8 +201,9 @@ FUZZ_RUNS ?= 10000
 fuzz-short: $(FUZZERS)
 	@sh tests/fuzz.sh $(OUT) $(FUZZ_RUNS) $(FUZZERS)
 fuzz-run: $(FUZZERS)
-	@for f in $(FUZZERS); do n=$$(basename $$f); mkdir -p build/corpus/$$n tests/corpus/$$n; \
-		$$f -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 build/corpus/$$n tests/corpus/$$n || exit 1; done
+	@for f in $(FUZZERS); do n=$$(basename $$f); mkdir -p $(BUILD)/corpus/$$n tests/corpus/$$n $(OUT)/finds; \
+		$$f -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 -artifact_prefix=$(OUT)/finds/$$n- \
+			$(BUILD)/corpus/$$n tests/corpus/$$n || exit 1; done
 
 # ---- installing ------------------------------------------------------------
 install: all
