@@ -4,7 +4,8 @@
 #include <string.h>
 
 enum {
-	BLOCK_BYTES = 64, /* a constant trip count is what lets -O2 use vectors */
+	LANES = 16,     /* a constant trip count is what lets -O2 use vectors */
+	ROWS_MAX = 255, /* as many as a counter of 8 bits can hold */
 };
 
 void content_init(struct content *c)
@@ -14,59 +15,63 @@ void content_init(struct content *c)
 	*c = (struct content){ .at_line_start = true };
 }
 
-/* What one pass over a run finds besides its line ends. */
+/*
+ * What one pass over a run finds besides its line ends.  Kept in lanes, one
+ * for each byte of a vector register, and summed up rarely: adding across a
+ * register is what would cost.
+ */
 struct tally {
-	size_t cr_count;
-	unsigned char high; /* bit 7: an 8-bit byte was there */
-	unsigned char nul;  /* not 0: a NUL was there */
+	unsigned char cr_count[LANES];
+	unsigned char high[LANES]; /* bit 7: an 8-bit byte was there */
+	unsigned char nul[LANES];  /* not 0: a NUL was there */
 };
 
-static void tally_bytes(struct tally *t, const unsigned char *p, size_t n)
+static void tally_row(struct tally *restrict t, const unsigned char *restrict p, size_t n)
 {
-	unsigned char cr_count = 0;
-
-	assert(n <= BLOCK_BYTES);
 	for (size_t i = 0; i < n; i++) {
-		cr_count = (unsigned char)(cr_count + (p[i] == '\r'));
-		t->high |= p[i];
-		t->nul |= p[i] == 0;
+		t->cr_count[i] = (unsigned char)(t->cr_count[i] + (p[i] == '\r'));
+		t->high[i] |= p[i];
+		t->nul[i] |= p[i] == 0;
 	}
-	t->cr_count += cr_count;
 }
 
-static void tally_block(struct tally *t, const unsigned char *p)
+/* Notes the facts of at most ROWS_MAX rows and returns how many CRs they hold. */
+static size_t note_rows(struct content *c, const unsigned char *p, size_t n)
 {
-	unsigned char cr_count = 0;
+	struct tally t = { { 0 }, { 0 }, { 0 } };
 	unsigned char high = 0;
 	unsigned char nul = 0;
+	size_t cr_count = 0;
 
-	for (size_t i = 0; i < BLOCK_BYTES; i++) {
-		cr_count = (unsigned char)(cr_count + (p[i] == '\r'));
-		high |= p[i];
-		nul |= p[i] == 0;
+	assert(n <= (size_t)ROWS_MAX * LANES);
+	for (; n >= LANES; p += LANES, n -= LANES)
+		tally_row(&t, p, LANES);
+	tally_row(&t, p, n);
+	for (size_t i = 0; i < LANES; i++) {
+		cr_count += t.cr_count[i];
+		high |= t.high[i];
+		nul |= t.nul[i];
 	}
-	t->cr_count += cr_count;
-	t->high |= high;
-	t->nul |= nul;
+	if (nul != 0)
+		c->facts |= CONTENT_NUL;
+	if ((high & 0x80) != 0)
+		c->facts |= CONTENT_8BIT;
+	return cr_count;
 }
 
 static void note_facts(struct content *c, struct span run, size_t crlf_count)
 {
 	const unsigned char *p = (const unsigned char *)run.p;
-	struct tally t = { 0 };
-	size_t at = 0;
+	size_t cr_count = 0;
+	size_t n;
 
-	for (; run.n - at >= BLOCK_BYTES; at += BLOCK_BYTES)
-		tally_block(&t, p + at);
-	tally_bytes(&t, p + at, run.n - at);
-
-	assert(t.cr_count >= crlf_count);
-	if (t.cr_count > crlf_count)
+	for (size_t at = 0; at < run.n; at += n) {
+		n = run.n - at < (size_t)ROWS_MAX * LANES ? run.n - at : (size_t)ROWS_MAX * LANES;
+		cr_count += note_rows(c, p + at, n);
+	}
+	assert(cr_count >= crlf_count);
+	if (cr_count > crlf_count)
 		c->facts |= CONTENT_BARE_CR;
-	if (t.nul != 0)
-		c->facts |= CONTENT_NUL;
-	if ((t.high & 0x80) != 0)
-		c->facts |= CONTENT_8BIT;
 }
 
 static void count_line_bytes(struct content *c, size_t bytes)
