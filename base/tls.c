@@ -45,24 +45,71 @@ static struct tls_ctx *new_ctx(const SSL_METHOD *method)
 	return t;
 }
 
-struct tls_ctx *tls_server_new(const char *chain_path, const char *key_path, struct err *reterr)
+/* The first certificate is the server's own, the others its chain. */
+static bool use_chain(SSL_CTX *c, struct span pem)
 {
+	BIO *in = BIO_new_mem_buf(pem.p, (int)pem.n);
+	X509 *own = PEM_read_bio_X509_AUX(in, NULL, NULL, NULL);
+	bool ok = own != NULL && SSL_CTX_use_certificate(c, own) == 1;
+	X509 *next;
+
+	X509_free(own);
+	while (ok && (next = PEM_read_bio_X509(in, NULL, NULL, NULL)) != NULL) {
+		ok = SSL_CTX_add0_chain_cert(c, next) == 1;
+		if (!ok)
+			X509_free(next);
+	}
+	if (ok)
+		ERR_clear_error(); /* the end of the text is no error */
+	BIO_free(in);
+	return ok;
+}
+
+static bool use_key(SSL_CTX *c, struct span pem)
+{
+	BIO *in = BIO_new_mem_buf(pem.p, (int)pem.n);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, NULL, NULL);
+	bool ok = key != NULL && SSL_CTX_use_PrivateKey(c, key) == 1;
+
+	EVP_PKEY_free(key);
+	BIO_free(in);
+	return ok;
+}
+
+struct tls_ctx *tls_server_new_pem(struct span chain, struct span key, struct err *reterr)
+{
+	static const unsigned char session_context[] = "postrider";
 	struct tls_ctx *t = new_ctx(TLS_server_method());
-	SSL_CTX *c = t->ssl_ctx;
 	int rc = 0;
 
-	if (SSL_CTX_use_certificate_chain_file(c, chain_path) != 1)
-		rc = tls_err(reterr, "load certificate chain", chain_path);
-	else if (SSL_CTX_use_PrivateKey_file(c, key_path, SSL_FILETYPE_PEM) != 1)
-		rc = tls_err(reterr, "load private key", key_path);
-	else if (SSL_CTX_check_private_key(c) != 1)
-		rc = tls_err(reterr, "key does not belong to the certificate", key_path);
+	if (chain.n == 0 || !use_chain(t->ssl_ctx, chain))
+		rc = tls_err(reterr, "not usable", "TLS certificate");
+	else if (key.n == 0 || !use_key(t->ssl_ctx, key))
+		rc = tls_err(reterr, "not usable, or not the certificate's", "TLS private key");
 	if (rc != 0) {
 		tls_free(t);
 		return NULL;
 	}
-	static const unsigned char session_context[] = "postrider";
-	(void)SSL_CTX_set_session_id_context(c, session_context, sizeof(session_context) - 1);
+	(void)SSL_CTX_set_session_id_context(t->ssl_ctx, session_context, sizeof(session_context) - 1);
+	return t;
+}
+
+struct tls_ctx *tls_server_new(const char *chain_path, const char *key_path, struct err *reterr)
+{
+	enum { PEM_BYTES_MAX = 1024 * 1024 };
+	struct buf chain = { 0 }, key = { 0 };
+	struct tls_ctx *t = NULL;
+
+	if (file_read(chain_path, PEM_BYTES_MAX, &chain, reterr) == 0 &&
+	    file_read(key_path, PEM_BYTES_MAX, &key, reterr) == 0) {
+		t = tls_server_new_pem(buf_span(&chain), buf_span(&key), reterr);
+		if (t == NULL)
+			(void)err_wrap(reterr, chain_path);
+	}
+	if (key.p != NULL)
+		explicit_bzero(key.p, key.room);
+	buf_free(&chain);
+	buf_free(&key);
 	return t;
 }
 

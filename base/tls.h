@@ -10,6 +10,7 @@
 #define BASE_TLS_H
 
 #include "base/err.h"
+#include "base/span.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,9 @@ struct tls_ctx;
 
 /* Server side.  Certificate chain and key from PEM files.  NULL and *reterr on failure. */
 struct tls_ctx *tls_server_new(const char *chain_path, const char *key_path, struct err *reterr);
+
+/* The same from PEM text in memory. */
+struct tls_ctx *tls_server_new_pem(struct span chain, struct span key, struct err *reterr);
 
 /*
  * Client side.  ca_path: PEM bundle that a peer's chain must lead to and whose

@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "base/tls.h"
 #include "reference-server/config.h"
+#include "reference-server/policy/route.h"
 #include "reference-server/store/store.h"
 
 struct auth;
@@ -32,6 +33,7 @@ struct server {
 	struct resolver *resolver;
 	struct relay *relay; /* takes over every message once it is durable */
 	struct control *control;
+	struct route_settings route;                  /* rules, own names and addresses; for routing */
 	struct smtp_profile *profiles[SERVICE_COUNT]; /* of the SMTP services */
 	struct tls_ctx *tls_in;                       /* replaced by a reload; connections keep theirs */
 	struct tls_ctx *tls_out;                      /* opportunistic: no verification */
@@ -47,6 +49,9 @@ struct server {
  * certificates are.  Returns the exit code.
  */
 int server_run(struct config *config, const char *config_path);
+
+/* Reads certificates and configuration again, as SIGHUP does. */
+void server_reload(struct server *server);
 
 /* Session id for log lines; unique in this process. */
 uint64_t server_next_session(void);

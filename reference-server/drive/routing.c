@@ -1,0 +1,209 @@
+#include "reference-server/drive/routing.h"
+
+#include "base/random.h"
+#include "reference-server/core/address.h"
+#include "reference-server/drive/resolver.h"
+#include "reference-server/policy/route.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_BYTES_MAX = 256 };
+
+/* Addresses of one host, kept until all hosts have theirs. */
+struct answer {
+	struct routing *routing;
+	struct lookup *lookup;
+	struct route_addr addrs[ROUTE_ADDRS_PER_HOST_MAX];
+};
+
+struct routing {
+	struct server *server;
+	routing_fn *fn;
+	void *ctx;
+	char domain[NAME_BYTES_MAX];
+	uint16_t port;
+	struct task *soon; /* for outcomes that need no lookup */
+	struct lookup *mx_lookup;
+	struct route_hosts hosts;
+	char names[ROUTE_HOSTS_MAX][NAME_BYTES_MAX];
+	struct answer answers[ROUTE_HOSTS_MAX];
+	struct route_addresses addresses[ROUTE_HOSTS_MAX];
+	uint32_t open_count;
+	struct smtp_result failure;
+	bool failed;
+	struct smtp_out_target direct; /* an address that needed no lookup */
+	bool is_direct;
+};
+
+static void routing_free(struct routing *r)
+{
+	task_free(r->soon);
+	free(r);
+}
+
+static void set_failure(struct routing *r, enum route_result result, const struct route_error *e)
+{
+	r->failed = true;
+	smtp_result_set(&r->failure, result == ROUTE_PERMANENT ? SMTP_CLASS_PERMANENT : SMTP_CLASS_TEMPORARY,
+			SMTP_STAGE_CONNECT, 0, e->status, span_of(e->text));
+}
+
+static void tell_failure(struct routing *r)
+{
+	r->fn(r->ctx, NULL, 0, &r->failure);
+	routing_free(r);
+}
+
+static void to_addr(const struct route_target *t, struct addr *ret_addr)
+{
+	char ip[INET6_ADDRSTRLEN];
+	(void)inet_ntop(t->addr.is_ipv6 ? AF_INET6 : AF_INET, t->addr.bytes, ip, sizeof(ip));
+	(void)addr_parse(ip, t->port, ret_addr);
+}
+
+static void have_addresses(struct routing *r)
+{
+	struct route_targets targets;
+	struct route_error error;
+	enum route_result result =
+		route_to_targets(&r->server->route, &r->hosts, r->addresses, r->port, &targets, &error);
+
+	if (result != ROUTE_OK) {
+		set_failure(r, result, &error);
+		tell_failure(r);
+		return;
+	}
+	struct smtp_out_target *out = calloc(targets.count, sizeof(*out));
+	if (out == NULL)
+		abort();
+	for (uint32_t i = 0; i < targets.count; i++) {
+		to_addr(&targets.targets[i], &out[i].at);
+		(void)span_copy(r->hosts.hosts[targets.targets[i].host_index].name, out[i].host,
+				sizeof(out[i].host));
+	}
+	r->fn(r->ctx, out, targets.count, NULL);
+	free(out);
+	routing_free(r);
+}
+
+static void on_addresses(void *ctx, const struct route_addresses *found)
+{
+	struct answer *a = ctx;
+	struct routing *r = a->routing;
+	struct route_addresses *kept = &r->addresses[a - r->answers];
+
+	a->lookup = NULL;
+	*kept = *found;
+	kept->count = found->count < ROUTE_ADDRS_PER_HOST_MAX ? found->count : ROUTE_ADDRS_PER_HOST_MAX;
+	if (kept->count > 0)
+		memcpy(a->addrs, found->addrs, kept->count * sizeof(a->addrs[0]));
+	kept->addrs = a->addrs;
+	if (--r->open_count == 0)
+		have_addresses(r);
+}
+
+static void look_up_hosts(struct routing *r)
+{
+	r->open_count = r->hosts.count;
+	for (uint32_t i = 0; i < r->hosts.count; i++) {
+		/* The names borrow from an answer that is about to go. */
+		(void)span_copy(r->hosts.hosts[i].name, r->names[i], sizeof(r->names[i]));
+		r->hosts.hosts[i].name = span_of(r->names[i]);
+		r->answers[i].routing = r;
+		r->answers[i].lookup = resolver_addresses(r->server->resolver, r->hosts.hosts[i].name,
+							  on_addresses, &r->answers[i]);
+	}
+}
+
+static uint64_t next_random(void *ctx)
+{
+	(void)ctx;
+	return random_u64();
+}
+
+static void on_mx(void *ctx, enum route_dns found, const struct route_mx *mx, uint32_t count)
+{
+	struct routing *r = ctx;
+	struct route_error error;
+
+	r->mx_lookup = NULL;
+	enum route_result result = route_from_mx(&r->server->route, span_of(r->domain), found, mx, count,
+						 next_random, NULL, &r->hosts, &error);
+	if (result == ROUTE_OK) {
+		look_up_hosts(r);
+	} else {
+		set_failure(r, result, &error);
+		tell_failure(r);
+	}
+}
+
+static void on_soon(void *ctx)
+{
+	struct routing *r = ctx;
+
+	if (r->is_direct) {
+		r->fn(r->ctx, &r->direct, 1, NULL);
+		routing_free(r);
+	} else {
+		tell_failure(r);
+	}
+}
+
+/* host is an address: no lookup. */
+static bool try_direct(struct routing *r, struct span host, uint16_t port)
+{
+	struct span ip;
+	bool is_ipv6;
+
+	if (!address_literal_ip(host, &ip, &is_ipv6))
+		ip = host;
+	if (!span_copy(ip, r->direct.host, sizeof(r->direct.host)) ||
+	    !addr_parse(r->direct.host, port, &r->direct.at))
+		return false;
+	r->is_direct = true;
+	task_schedule(r->soon);
+	return true;
+}
+
+struct routing *routing_start(struct server *server, struct span domain, routing_fn *fn, void *ctx)
+{
+	struct routing *r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		abort();
+	*r = (struct routing){ .server = server, .fn = fn, .ctx = ctx, .port = server->route.mx_port };
+	r->soon = task_new(server->loop, on_soon, r);
+	(void)span_copy(span_sub(domain, 0, NAME_BYTES_MAX - 1), r->domain, sizeof(r->domain));
+
+	const struct route_rule *rule = route_find_rule(&server->route, domain);
+	struct span host = rule != NULL ? rule->host : domain;
+	if (rule != NULL)
+		r->port = rule->port;
+	if (try_direct(r, host, r->port))
+		return r;
+	if (rule != NULL) {
+		route_from_host(rule->host, &r->hosts);
+		look_up_hosts(r);
+	} else if (address_is_literal(domain)) {
+		set_failure(
+			r, ROUTE_PERMANENT,
+			&(struct route_error){ .status = { 5, 1, 2 },
+					       .text = "address literal of a kind that cannot be reached" });
+		task_schedule(r->soon);
+	} else {
+		r->mx_lookup = resolver_mx(server->resolver, span_of(r->domain), on_mx, r);
+	}
+	return r;
+}
+
+void routing_cancel(struct routing *r)
+{
+	if (r == NULL)
+		return;
+	lookup_cancel(r->mx_lookup);
+	for (uint32_t i = 0; i < ROUTE_HOSTS_MAX; i++)
+		lookup_cancel(r->answers[i].lookup);
+	routing_free(r);
+}

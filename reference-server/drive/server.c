@@ -1,0 +1,564 @@
+#include "reference-server/drive/server.h"
+
+#include "base/file.h"
+#include "base/listener.h"
+#include "base/log.h"
+#include "reference-server/drive/auth.h"
+#include "reference-server/drive/control.h"
+#include "reference-server/drive/directory.h"
+#include "reference-server/drive/keeper.h"
+#include "reference-server/drive/pop3_session.h"
+#include "reference-server/drive/relay.h"
+#include "reference-server/drive/resolver.h"
+#include "reference-server/drive/smtp_session.h"
+#include "reference-server/store/account.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	POOL_THREADS = 2,
+	DRAIN_CHECK_MS = 20,
+	PASSWORD_FILE_BYTES_MAX = 4096,
+};
+
+/* What accepts a service's connections. */
+struct door {
+	struct server *server;
+	enum service service;
+	struct listener *listener;
+	struct door *next;
+};
+
+/* What server_run owns beside the struct server. */
+struct run {
+	struct server server;
+	const char *config_path;
+	struct door *doors;
+	struct keeper *keeper;
+	struct signal_watch *signals[3];
+	struct timer *drain;
+	int64_t drain_until_ms;
+	struct retired *retired;
+	char cert_path[512];
+	char key_path[512];
+};
+
+/* Settings that a reload replaced: sessions may still borrow from them, so they go at the end. */
+struct retired {
+	struct config *config;
+	struct directory *directory;
+	struct smtp_profile *profiles[SERVICE_COUNT];
+	struct route_settings route;
+	struct retired *next;
+};
+
+uint64_t server_next_session(void)
+{
+	static uint64_t last;
+	return ++last;
+}
+
+/* ---- settings that are derived from the configuration ---- */
+
+static void *must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static struct route_endpoint endpoint_of(const struct addr *a)
+{
+	struct route_endpoint e = { .port = addr_port(a) };
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	if (a->ss.ss_family == AF_INET6) {
+		memcpy(&v6, &a->ss, sizeof(v6));
+		e.addr.is_ipv6 = true;
+		memcpy(e.addr.bytes, &v6.sin6_addr, 16);
+	} else {
+		memcpy(&v4, &a->ss, sizeof(v4));
+		memcpy(e.addr.bytes, &v4.sin_addr, 4);
+	}
+	return e;
+}
+
+static struct route_settings route_settings(const struct config *c, const struct door *doors)
+{
+	struct route_rule *rules = must(calloc(c->route_count + 1, sizeof(*rules)));
+	struct span *names = must(calloc(1, sizeof(*names)));
+	uint32_t door_count = 0;
+
+	for (uint32_t i = 0; i < c->route_count; i++)
+		rules[i] = (struct route_rule){
+			.domain =
+				c->routes[i].domain[0] == '\0' ? SPAN_LIT("*") : span_of(c->routes[i].domain),
+			.host = span_of(c->routes[i].host),
+			.port = c->routes[i].port,
+		};
+	names[0] = span_of(c->hostname);
+	for (const struct door *d = doors; d != NULL; d = d->next)
+		door_count++;
+	struct route_endpoint *endpoints = must(calloc(door_count + 1, sizeof(*endpoints)));
+	uint32_t endpoint_count = 0;
+	for (const struct door *d = doors; d != NULL; d = d->next)
+		if (d->service == SERVICE_SMTP)
+			endpoints[endpoint_count++] = endpoint_of(listener_addr(d->listener));
+	return (struct route_settings){
+		.rules = rules,
+		.rule_count = c->route_count,
+		.mx_port = c->outbound.port,
+		.own_names = names,
+		.own_name_count = 1,
+		.own_endpoints = endpoints,
+		.own_endpoint_count = endpoint_count,
+	};
+}
+
+static void *unconst(const void *p)
+{
+	void *q;
+	memcpy(&q, &p, sizeof(q));
+	return q;
+}
+
+static void route_settings_free(struct route_settings *s)
+{
+	free(unconst(s->rules));
+	free(unconst(s->own_names));
+	free(unconst(s->own_endpoints));
+}
+
+static void derive_settings(struct run *r)
+{
+	struct server *s = &r->server;
+	static const enum service smtp_services[] = { SERVICE_SMTP, SERVICE_SUBMISSION, SERVICE_SUBMISSIONS };
+
+	s->directory = directory_new(s->config, s->store);
+	for (size_t i = 0; i < 3; i++)
+		s->profiles[smtp_services[i]] = smtp_profile_new(s->config, smtp_services[i]);
+	s->route = route_settings(s->config, r->doors);
+	log_set_level(s->config->log_level);
+}
+
+static void retire_settings(struct run *r)
+{
+	struct retired *old = must(calloc(1, sizeof(*old)));
+	struct server *s = &r->server;
+
+	old->config = s->config;
+	old->directory = s->directory;
+	memcpy(old->profiles, s->profiles, sizeof(old->profiles));
+	old->route = s->route;
+	old->next = r->retired;
+	r->retired = old;
+}
+
+static void free_retired(struct retired *old)
+{
+	while (old != NULL) {
+		struct retired *next = old->next;
+		directory_free(old->directory);
+		for (unsigned i = 0; i < SERVICE_COUNT; i++)
+			smtp_profile_free(old->profiles[i]);
+		route_settings_free(&old->route);
+		config_free(old->config);
+		free(old);
+		old = next;
+	}
+}
+
+/* ---- certificates ---- */
+
+/* The configured files, or a self-signed pair in the data directory, made once. */
+static int find_certificate(struct run *r, struct err *reterr)
+{
+	const struct config *c = r->server.config;
+	const char *names[] = { c->hostname, "localhost", "127.0.0.1", NULL };
+
+	if (c->tls_certificate != NULL) {
+		(void)snprintf(r->cert_path, sizeof(r->cert_path), "%s", c->tls_certificate);
+		(void)snprintf(r->key_path, sizeof(r->key_path), "%s", c->tls_key);
+		return 0;
+	}
+	(void)snprintf(r->cert_path, sizeof(r->cert_path), "%s/certificate.pem", c->data_dir);
+	(void)snprintf(r->key_path, sizeof(r->key_path), "%s/key.pem", c->data_dir);
+	if (access(r->cert_path, R_OK) == 0 && access(r->key_path, R_OK) == 0)
+		return 0;
+	int rc = dir_make(c->data_dir, 0700, reterr);
+	if (rc == 0)
+		rc = cert_make(&(struct cert_options){ .common_name = c->hostname,
+						       .names = names,
+						       .ret_cert_path = r->cert_path,
+						       .ret_key_path = r->key_path },
+			       reterr);
+	return rc;
+}
+
+static struct tls_ctx *load_certificate(struct run *r, struct err *reterr)
+{
+	struct buf chain = { 0 }, key = { 0 };
+	struct tls_ctx *t = NULL;
+
+	if (keeper_read(r->keeper, r->cert_path, &chain, reterr) == 0 &&
+	    keeper_read(r->keeper, r->key_path, &key, reterr) == 0)
+		t = tls_server_new_pem(buf_span(&chain), buf_span(&key), reterr);
+	if (key.p != NULL)
+		explicit_bzero(key.p, key.room);
+	buf_free(&chain);
+	buf_free(&key);
+	return t;
+}
+
+void server_reload(struct server *server)
+{
+	struct run *r = (struct run *)server; /* its first member */
+	struct err e;
+
+	if (r->config_path != NULL) {
+		struct config *fresh = config_load(r->config_path);
+		if (fresh == NULL) {
+			log_event(LOG_ERROR, "reload-failed", LOG_C("file", r->config_path));
+			return;
+		}
+		retire_settings(r);
+		server->config = fresh;
+		derive_settings(r);
+	}
+	struct tls_ctx *t = load_certificate(r, &e);
+	if (t == NULL) {
+		log_event(LOG_ERROR, "reload-failed", LOG_C("error", e.text));
+		return;
+	}
+	tls_free(server->tls_in); /* connections keep what they need of it */
+	server->tls_in = t;
+	log_event(LOG_INFO, "reloaded", LOG_C("certificate", r->cert_path));
+}
+
+/* ---- accounts that the configuration names ---- */
+
+static int read_password(const struct config_account *a, struct buf *b, struct err *reterr)
+{
+	if (a->password != NULL) {
+		buf_add_cstr(b, a->password);
+		return 0;
+	}
+	int rc = file_read(a->password_file, PASSWORD_FILE_BYTES_MAX, b, reterr);
+	if (rc != 0)
+		return rc;
+	struct span line = buf_span(b);
+	while (line.n > 0 && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
+		line.n--;
+	buf_truncate(b, line.n);
+	return line.n > 0 ? 0 : err_set(reterr, -EINVAL, "%s: no password in it", a->password_file);
+}
+
+static void note_result(void *ctx, int result)
+{
+	*(int *)ctx = result;
+}
+
+static int ensure_account(struct server *s, const struct config_account *a, struct err *reterr)
+{
+	struct buf password = { 0 };
+	struct account existing;
+	struct account_keys keys;
+	int result = 0;
+	bool known = false;
+
+	int rc = read_password(a, &password, reterr);
+	if (rc != 0)
+		goto out;
+	known = account_find(s->store, span_of(a->address), &existing) == 0;
+	if (known && account_verify(&existing.keys, buf_span(&password)))
+		goto out;
+	account_derive(buf_span(&password), s->config->auth_iterations, &keys);
+	if (known)
+		account_set_keys(s->store, span_of(a->address), &keys, note_result, &result);
+	else
+		account_add(s->store, span_of(a->address), &keys, note_result, &result);
+	store_drain(s->store);
+	if (result != 0)
+		rc = err_errno(reterr, -result, "account %s: store", a->address);
+out:
+	if (password.p != NULL)
+		explicit_bzero(password.p, password.room);
+	buf_free(&password);
+	return rc;
+}
+
+static int ensure_accounts(struct server *s, struct err *reterr)
+{
+	int rc = 0;
+	for (uint32_t i = 0; rc == 0 && i < s->config->account_count; i++)
+		rc = ensure_account(s, &s->config->accounts[i], reterr);
+	return rc;
+}
+
+/* ---- listening ---- */
+
+static void on_accept(void *ctx, int fd, const struct addr *peer)
+{
+	struct door *d = ctx;
+
+	switch (d->service) {
+	case SERVICE_SMTP:
+	case SERVICE_SUBMISSION:
+	case SERVICE_SUBMISSIONS:
+		smtp_session_start(d->server, d->service, fd, peer);
+		break;
+	case SERVICE_POP3:
+	case SERVICE_POP3S:
+		pop3_session_start(d->server, d->service, fd, peer);
+		break;
+	case SERVICE_COUNT:
+		abort();
+	}
+}
+
+static int open_door(struct run *r, const struct config_listen *l, struct err *reterr)
+{
+	struct door *d = must(calloc(1, sizeof(*d)));
+	struct door **last = &r->doors;
+	struct addr at = l->at;
+
+	d->server = &r->server;
+	d->service = l->service;
+	d->listener = listener_new(r->server.loop, &at, on_accept, d, reterr);
+	if (d->listener == NULL && reterr->code == -EADDRINUSE && l->any_port_if_taken) {
+		addr_set_port(&at, 0);
+		d->listener = listener_new(r->server.loop, &at, on_accept, d, reterr);
+	}
+	if (d->listener == NULL) {
+		free(d);
+		return err_wrap(reterr, service_name(l->service));
+	}
+	listener_pause(d->listener); /* until everything behind it is ready */
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = d;
+	return 0;
+}
+
+static int open_doors(struct run *r, struct err *reterr)
+{
+	const struct config *c = r->server.config;
+	int rc = 0;
+	for (uint32_t i = 0; rc == 0 && i < c->listen_count; i++)
+		rc = open_door(r, &c->listens[i], reterr);
+	return rc;
+}
+
+static void close_doors(struct run *r)
+{
+	while (r->doors != NULL) {
+		struct door *d = r->doors;
+		r->doors = d->next;
+		listener_free(d->listener);
+		free(d);
+	}
+}
+
+static void announce(struct run *r)
+{
+	char text[56];
+	for (struct door *d = r->doors; d != NULL; d = d->next) {
+		(void)printf("%s %s\n", service_name(d->service),
+			     addr_format(listener_addr(d->listener), text));
+		listener_resume(d->listener);
+	}
+	(void)printf("ready\n");
+	(void)fflush(stdout);
+}
+
+/* ---- privileges ---- */
+
+static int give_up_root(const struct config *c, struct err *reterr)
+{
+	if (c->user == NULL)
+		return 0;
+	const struct passwd *pw = getpwnam(c->user);
+	if (pw == NULL)
+		return err_set(reterr, -ENOENT, "user \"%s\" does not exist", c->user);
+	if (geteuid() == pw->pw_uid)
+		return 0;
+	if (setgroups(0, NULL) != 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) != 0 ||
+	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0)
+		return err_errno(reterr, errno, "become user \"%s\"", c->user);
+	if (setuid(0) == 0)
+		return err_set(reterr, -EPERM, "become user \"%s\": root could be had back", c->user);
+	return 0;
+}
+
+/* The data directory belongs to the user we are going to be. */
+static int prepare_data_dir(const struct config *c, struct err *reterr)
+{
+	int rc = dir_make(c->data_dir, 0700, reterr);
+	const struct passwd *pw = c->user != NULL ? getpwnam(c->user) : NULL;
+	if (rc == 0 && pw != NULL && geteuid() == 0 && chown(c->data_dir, pw->pw_uid, pw->pw_gid) != 0)
+		rc = err_errno(reterr, errno, "%s: change owner", c->data_dir);
+	return rc;
+}
+
+/* ---- stopping ---- */
+
+static void on_drain(void *ctx)
+{
+	struct run *r = ctx;
+	bool idle = smtp_session_count() == 0 && pop3_session_count() == 0 &&
+		    relay_is_idle(r->server.relay) && store_pending_count(r->server.store) == 0;
+	if (idle || clock_mono_ms() >= r->drain_until_ms)
+		loop_stop(r->server.loop);
+	else
+		timer_set_ms(r->drain, DRAIN_CHECK_MS);
+}
+
+static void begin_stop(struct run *r)
+{
+	struct server *s = &r->server;
+
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	log_event(LOG_INFO, "stopping", LOG_I("sessions", smtp_session_count() + pop3_session_count()));
+	close_doors(r);
+	r->drain_until_ms = clock_mono_ms() + s->config->timeouts.drain_ms;
+	smtp_session_close_all(s);
+	pop3_session_close_all(s);
+	relay_stop(s->relay);
+	on_drain(r);
+}
+
+static void on_signal(void *ctx, int signo)
+{
+	struct run *r = ctx;
+	if (signo == SIGHUP)
+		server_reload(&r->server);
+	else
+		begin_stop(r);
+}
+
+/* ---- all of it ---- */
+
+/* As root, if we are root: ports, the keeper of files only root may read, then never root again. */
+static int start_privileged(struct run *r, struct err *reterr)
+{
+	struct server *s = &r->server;
+
+	int rc = prepare_data_dir(s->config, reterr);
+	if (rc == 0)
+		rc = find_certificate(r, reterr);
+	if (rc == 0) {
+		const char *paths[] = { r->cert_path, r->key_path, NULL };
+		r->keeper = s->config->user != NULL && geteuid() == 0 ? keeper_start(paths, reterr) : NULL;
+		if (s->config->user != NULL && geteuid() == 0 && r->keeper == NULL)
+			return reterr->code;
+		rc = open_doors(r, reterr);
+	}
+	return rc == 0 ? give_up_root(s->config, reterr) : rc;
+}
+
+static int start(struct run *r, struct err *reterr)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	struct server *s = &r->server;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	s->loop = loop_new();
+	int rc = start_privileged(r, reterr);
+	if (rc != 0)
+		return rc;
+	s->tls_in = load_certificate(r, reterr);
+	s->tls_out = s->tls_in != NULL ? tls_client_new(NULL, reterr) : NULL;
+	if (s->tls_out == NULL)
+		return reterr->code;
+	rc = store_open(&(struct store_options){ .data_dir = s->config->data_dir,
+						 .map_bytes_max = s->config->store_map_bytes,
+						 .loop = s->loop },
+			&s->store, reterr);
+	if (rc == 0)
+		rc = ensure_accounts(s, reterr);
+	if (rc != 0)
+		return rc;
+	s->pool = pool_new(s->loop, POOL_THREADS);
+	s->auth = auth_new(s);
+	s->resolver = resolver_new(&(struct resolver_options){ .loop = s->loop,
+							       .forwarder = s->config->dns_forwarder,
+							       .timeout_ms = s->config->dns_timeout_ms },
+				   reterr);
+	if (s->resolver == NULL)
+		return reterr->code;
+	derive_settings(r);
+	s->relay = relay_new(s);
+	s->control = control_new(s, reterr);
+	if (s->control == NULL)
+		return reterr->code;
+	r->drain = timer_new(s->loop, on_drain, r);
+	for (size_t i = 0; i < 3; i++)
+		r->signals[i] = signal_watch_new(s->loop, signals[i], on_signal, r);
+	return 0;
+}
+
+static void finish(struct run *r)
+{
+	struct server *s = &r->server;
+
+	close_doors(r);
+	control_free(s->control);
+	if (s->relay != NULL) {
+		smtp_session_abort_all();
+		pop3_session_abort_all();
+	}
+	if (s->store != NULL)
+		store_drain(
+			s->store); /* what was acknowledged is on its way to the relay, which is still there */
+	relay_free(s->relay);
+	resolver_free(s->resolver);
+	pool_free(s->pool);
+	store_close(s->store);
+	auth_free(s->auth);
+	if (s->directory != NULL)
+		retire_settings(r);
+	else
+		config_free(s->config);
+	free_retired(r->retired);
+	timer_free(r->drain);
+	for (size_t i = 0; i < 3; i++)
+		signal_watch_free(r->signals[i]);
+	keeper_stop(r->keeper);
+	tls_free(s->tls_in);
+	tls_free(s->tls_out);
+	loop_free(s->loop);
+}
+
+int server_run(struct config *config, const char *config_path)
+{
+	struct run *r = must(calloc(1, sizeof(*r)));
+	struct err e;
+	int exit_code = 0;
+
+	r->server.config = config;
+	r->config_path = config_path;
+	log_set_level(config->log_level);
+	if (start(r, &e) == 0) {
+		announce(r);
+		log_event(LOG_INFO, "started", LOG_C("hostname", config->hostname),
+			  LOG_C("data", config->data_dir));
+		loop_run(r->server.loop);
+		log_write(LOG_INFO, "stopped", NULL, 0);
+	} else {
+		(void)fprintf(stderr, "postriderd: %s\n", e.text);
+		exit_code = 1;
+	}
+	finish(r);
+	free(r);
+	return exit_code;
+}
