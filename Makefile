@@ -83,7 +83,9 @@ LD_$(MODE)  := $(SAN)
 WARN += -Wno-null-dereference $(if $(IS_CLANG),,-Wno-restrict -Wno-stringop-overflow -Wno-maybe-uninitialized) $(if $(IS_CLANG),-Wno-frame-larger-than,-Wno-stack-usage)
 endif
 
+# uthash's default hash falls through a switch in a way that clang does not accept.
 BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -DPOSTRIDER_VERSION='"$(VERSION)"' -include base/poison.h -I. -g \
+	-DHASH_FUNCTION=HASH_FNV \
 	-fno-common -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. $(OPT_$(MODE)) $(WARN)
 
 # One list of libraries for each program; headers are taken as system headers.
