@@ -665,7 +665,7 @@ class NextHop:
             return text
 
         usual_ehlo = "\r\n".join(["250-next-hop.example"] + ["250-" + e for e in self.extensions] + ["250 HELP"])
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), sock, stream:
             if answer("CONNECT", "", "220 next-hop.example")[0] != "2":
                 return
             for line in stream:
@@ -692,7 +692,6 @@ class NextHop:
                     state["to"].append(re.match(r"TO:<(.*?)>", argument).group(1))
                 if verb == "QUIT":
                     return
-        sock.close()
 
     @staticmethod
     def content(stream):
