@@ -183,7 +183,7 @@ void yaml_finish(struct yaml *y)
 
 enum yaml_kind yaml_kind(const struct yaml_node *n)
 {
-	return n->kind;
+	return n != NULL ? n->kind : YAML_NULL;
 }
 
 const struct yaml_node *yaml_first(const struct yaml_node *n)

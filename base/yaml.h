@@ -76,7 +76,7 @@ const char *yaml_messages(struct yaml *y);
 
 /* ---- walking ---- */
 enum yaml_kind { YAML_NULL, YAML_SCALAR, YAML_LIST, YAML_MAP };
-enum yaml_kind yaml_kind(const struct yaml_node *n);
+enum yaml_kind yaml_kind(const struct yaml_node *n); /* of NULL: YAML_NULL */
 /* Children of a list or mapping in file order; all keys count as asked for.  NULL has none. */
 const struct yaml_node *yaml_first(const struct yaml_node *n);
 const struct yaml_node *yaml_next(const struct yaml_node *n);
