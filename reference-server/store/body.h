@@ -47,9 +47,33 @@ void body_discard(struct store *s, uint64_t body_id, store_done_fn *done, void *
 
 /*
  * Copies at most n bytes from offset on; returns how many, 0 at or past the
- * end, -ENOENT for no such body, -EIO when rows are damaged.  Fills n unless
+ * end, -ENOENT for no such body, -EBADMSG when rows are damaged.  Fills n unless
  * the body ends.  Bodies in progress cannot be read.
  */
 ssize_t body_read(struct store *s, uint64_t body_id, uint64_t offset, void *ret_bytes, size_t n);
+
+/* ---- for this folder: inside a transaction ---- */
+
+struct env;
+struct txn;
+
+/*
+ * Makes a body of body_bytes live with this many references (> 0).  tail is
+ * its end; what comes before was appended and is in `receiving`.  -ESTALE when
+ * it is not, -EEXIST when the body is live already.
+ */
+int body_settle(struct txn *t, uint64_t body_id, uint64_t body_bytes, struct span tail, uint32_t refs);
+
+/* Adds or drops references; with the last one the body goes.  -EBADMSG when there is none to add to. */
+int body_add_refs(struct txn *t, uint64_t body_id, int64_t refs);
+
+/* *ret_bytes of a live body.  -ENOENT. */
+int body_size(struct txn *t, uint64_t body_id, uint64_t *ret_bytes);
+
+/* As body_read. */
+ssize_t body_copy(struct txn *t, uint64_t body_id, uint64_t offset, char *ret_bytes, size_t n);
+
+/* Removes every body in progress; before the writer runs. */
+int body_sweep(struct env *e);
 
 #endif

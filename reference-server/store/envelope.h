@@ -7,16 +7,18 @@
  * by the setters.  Times are wall-clock milliseconds since 1970, because they
  * must mean something after a restart.
  *
- * Row, version 1, big-endian (str = u16 length + bytes):
+ * Row, version 1, big-endian (text = u16 length + bytes):
  *
- *    0  u8   version            24  u32  attempt_count    40  u64  body_bytes
- *    1  u8   0                  28  u32  flags            48  str  reverse_path
- *    2  u16  0                  32  u64  body_id              u32 length + prefix
- *    4  u32  recipient_count                                  recipients:
- *    8  i64  due_wall_ms                                      u8 state, u32 attempt_count,
- *   16  i64  arrival_wall_ms                                  u16 reply_code, i64 last_attempt,
- *                                                             str address, original, enhanced,
- *   (expires_wall_ms follows prefix)                          reply_text, remote_mta
+ *    0  u8   version                 56  text  reverse_path
+ *    1  u8, u16  zero                    u32   length + prefix
+ *    4  u32  recipient_count             then for each recipient:
+ *    8  i64  due_wall_ms                   u8   state
+ *   16  i64  arrival_wall_ms               u32  attempt_count
+ *   24  u32  attempt_count                 u16  reply_code
+ *   28  u32  flags                         i64  last_attempt_wall_ms
+ *   32  u64  body_id                       text address, original, enhanced,
+ *   40  u64  body_bytes                         reply_text, remote_mta
+ *   48  i64  expires_wall_ms
  *
  * The message id is the row's key.  due and arrival stand at fixed offsets, so
  * that a restart reads a million rows without parsing them.
@@ -101,5 +103,7 @@ void envelope_pack(const struct envelope *e, struct buf *row);
 struct envelope *envelope_unpack(uint64_t id, struct span row);
 /* The two times a restart needs.  False when the row is too short or of an unknown version. */
 bool envelope_peek_times(struct span row, int64_t *ret_due_wall_ms, int64_t *ret_arrival_wall_ms);
+/* Which body it refers to. */
+bool envelope_peek_body(struct span row, uint64_t *ret_body_id, uint64_t *ret_body_bytes);
 
 #endif

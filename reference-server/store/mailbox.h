@@ -40,13 +40,13 @@ struct mailbox_list {
 	uint32_t entry_count;
 };
 
-/* A snapshot; give it back with mailbox_list_free.  -ENOENT: no such account.  -EIO: damaged rows. */
+/* A snapshot; give it back with mailbox_list_free.  -ENOENT: no such account.  -EBADMSG: damaged rows. */
 int mailbox_list(struct store *s, uint32_t account_id, struct mailbox_list *ret_list);
 void mailbox_list_free(struct mailbox_list *list); /* accepts NULL and a zeroed one */
 
 /*
  * Copies at most n bytes of the message from offset on; returns how many, 0
- * at its end; less than n only at the end.  -ENOENT, -EIO.
+ * at its end; less than n only at the end.  -ENOENT, -EBADMSG.
  */
 ssize_t mailbox_read(struct store *s, uint32_t account_id, uint32_t uid, uint64_t offset, void *ret_bytes,
 		     size_t n);
@@ -57,5 +57,17 @@ ssize_t mailbox_read(struct store *s, uint32_t account_id, uint32_t uid, uint64_
  */
 void mailbox_delete(struct store *s, uint32_t account_id, const uint32_t *uids, uint32_t uid_count,
 		    store_done_fn *done, void *ctx);
+
+/* ---- for this folder: inside a transaction ---- */
+
+struct txn;
+
+/* An empty mailbox for a new account. */
+int mailbox_make(struct txn *t, uint32_t account_id);
+/* With all its messages. */
+int mailbox_drop(struct txn *t, uint32_t account_id);
+/* Adds a message; the caller accounts for the reference to the body.  -ESRCH: no such account. */
+int mailbox_insert(struct txn *t, uint32_t account_id, uint64_t body_id, uint64_t body_bytes,
+		   int64_t arrival_wall_ms, struct span prefix);
 
 #endif

@@ -94,7 +94,7 @@ struct queue_change {
  */
 void queue_submit(struct store *s, const struct queue_change *c, store_done_fn *done, void *ctx);
 
-/* The envelope, owned by the caller (envelope_free).  -ENOENT; -EIO when its row is damaged. */
+/* The envelope, owned by the caller (envelope_free).  -ENOENT; -EBADMSG when its row is damaged. */
 int queue_load(struct store *s, uint64_t id, struct envelope **ret_envelope);
 
 /*
