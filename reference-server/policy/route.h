@@ -101,7 +101,8 @@ struct route_error {
 struct route_host {
 	struct span name; /* borrows from the answer or the domain */
 	uint16_t preference;
-	bool implicit; /* the domain itself, there being no MX */
+	bool implicit;   /* the domain itself, there being no MX */
+	bool configured; /* the host of a rule */
 };
 
 struct route_hosts {
@@ -135,10 +136,15 @@ struct route_targets {
 };
 
 /*
- * addresses[i] belongs to hosts->hosts[i].  A host whose address is ours drops itself and all of equal
- * or worse preference (RFC 5321 5.1): 5.4.6 when none is left.  Hosts without addresses are passed over.
- * Nothing left: TEMPORARY 4.4.3 when any lookup failed, else PERMANENT: 5.1.2 for
- * the implicit MX, 5.4.4 for MX hosts.  Duplicate addresses are kept once.
+ * addresses[i] belongs to hosts->hosts[i].  A host whose address and port are
+ * ours drops itself and all of equal or worse preference (RFC 5321 5.1).
+ * Hosts without addresses are passed over, duplicate addresses kept once, and
+ * while another host follows, one host gets at most half of the places.
+ *
+ * Nothing left: PERMANENT 5.4.6 when we are the best host ourselves;
+ * TEMPORARY 4.4.3 when any lookup failed; else PERMANENT, 5.1.2 for the
+ * implicit MX, 5.4.4 for MX hosts.  For a rule's host TEMPORARY 4.3.5 instead
+ * of any PERMANENT: a wrong setting must not return mail.
  */
 enum route_result route_to_targets(const struct route_settings *s, const struct route_hosts *hosts,
 				   const struct route_addresses *addresses, uint16_t port,
