@@ -1,5 +1,6 @@
 #include "harness/wire/smtp_tap.h"
 
+#include "harness/wire/command.h"
 #include "harness/wire/message.h"
 
 #include <assert.h>
@@ -238,39 +239,9 @@ static size_t client_chunk(struct smtp_tap *t, struct span in)
 }
 
 /* ---- commands ---- */
-static struct span take_word(struct span *s)
-{
-	size_t n = 0;
-	while (n < s->n && s->p[n] != ' ' && s->p[n] != '\t')
-		n++;
-	struct span word = { s->p, n };
-	*s = span_trim(span_sub(*s, n, s->n));
-	return word;
-}
-
-/* "<a@b> SIZE=1": the path between <>, which may hold a quoted ">", or a bare word. */
-static struct span take_path(struct span *args)
-{
-	if (args->n == 0 || args->p[0] != '<')
-		return take_word(args);
-	bool quoted = false;
-	size_t i = 1;
-	for (; i < args->n && (quoted || args->p[i] != '>'); i++) {
-		if (args->p[i] == '\\')
-			i++;
-		else if (args->p[i] == '"')
-			quoted = !quoted;
-	}
-	struct span path = span_sub(*args, 1, i - 1);
-	*args = span_trim(span_sub(*args, i + 1, args->n));
-	return path;
-}
-
 static void mail(struct smtp_tap *t, struct span args)
 {
-	(void)span_take_prefix_nocase(&args, SPAN_LIT("FROM:"));
-	args = span_trim(args);
-	struct span path = take_path(&args);
+	struct span path = command_path(&args);
 	t->transaction++;
 	t->recipient_count = 0;
 	t->content_begun = false;
@@ -280,9 +251,7 @@ static void mail(struct smtp_tap *t, struct span args)
 
 static void rcpt(struct smtp_tap *t, struct span args)
 {
-	(void)span_take_prefix_nocase(&args, SPAN_LIT("TO:"));
-	args = span_trim(args);
-	struct span path = take_path(&args);
+	struct span path = command_path(&args);
 	uint32_t recipient = t->recipient_count++;
 	tell(t, (struct tap_fact){ .kind = TAP_RCPT,
 				   .from_client = true,
@@ -294,7 +263,7 @@ static void rcpt(struct smtp_tap *t, struct span args)
 
 static void bdat(struct smtp_tap *t, struct span args)
 {
-	struct span size = take_word(&args);
+	struct span size = command_word(&args);
 	uint64_t bytes;
 	t->chunk_last = span_eq_nocase(args, SPAN_LIT("LAST"));
 	if (!span_to_u64(size, &bytes) || (args.n > 0 && !t->chunk_last)) {
@@ -339,7 +308,7 @@ static void client_line(struct smtp_tap *t, struct span line)
 	while (line.n > 0 && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
 		line.n--;
 	struct span args = line;
-	struct span verb = take_word(&args);
+	struct span verb = command_word(&args);
 	if (t->mode == MODE_AUTH_LINE) {
 		wait_with(t, COMMAND_AUTH);
 	} else if (span_eq_nocase(verb, SPAN_LIT("MAIL"))) {

@@ -1,0 +1,537 @@
+#include "harness/peer/sink.h"
+
+#include "base/buf.h"
+#include "base/conn.h"
+#include "base/listener.h"
+#include "harness/wire/command.h"
+#include "harness/wire/dots.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+enum {
+	LINE_BYTES_MAX = 32 * 1024,    /* a longer command line ends the connection */
+	OUTPUT_BYTES_MAX = 256 * 1024, /* a client that reads no replies is not read either */
+	RECIPIENTS_MAX = 10000,
+	CONTENT_BYTES_MAX = 256 * 1024 * 1024,
+};
+
+enum mode { MODE_COMMAND, MODE_CONTENT, MODE_CHUNK };
+
+/* What is to be done once a rule's delay is over. */
+struct deed {
+	enum sink_stage stage;
+	const struct sink_rule *rule; /* NULL: the usual reply */
+	char usual[400];
+};
+
+struct client {
+	LIST_ENTRY(client) link;
+	struct sink *sink;
+	struct conn *conn;
+	uint64_t number;
+	enum mode mode;
+	bool held; /* nothing is read until the deed is done */
+	struct timer *delay;
+	struct deed deed;
+	/* the transaction */
+	bool has_mail;
+	struct buf path; /* of the command that is being answered */
+	struct buf reverse_path;
+	struct buf recipients; /* each with a LF behind it */
+	uint32_t recipient_count;
+	struct dots_reader dots;
+	struct buf content;
+	uint64_t content_bytes;
+	int64_t final_dot_ns;
+	uint64_t chunk_bytes_left;
+	bool chunk_last;
+	bool chunk_refused;
+};
+LIST_HEAD(client_list, client);
+
+struct sink {
+	struct sink_options o;
+	struct listener *listener;
+	struct client_list clients;
+	uint32_t *rule_hits;
+	uint32_t client_count;
+	uint64_t clients_total;
+	uint32_t message_count;
+	uint64_t content_bytes;
+};
+
+static void *must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+/* ---- a client's end ---- */
+/* How: conn_free, conn_finish or conn_reset. */
+static void client_end(struct client *c, void (*how)(struct conn *))
+{
+	struct conn *conn = c->conn;
+	LIST_REMOVE(c, link);
+	c->sink->client_count--;
+	timer_free(c->delay);
+	buf_free(&c->path);
+	buf_free(&c->reverse_path);
+	buf_free(&c->recipients);
+	buf_free(&c->content);
+	free(c);
+	how(conn);
+}
+
+static void end_transaction(struct client *c)
+{
+	c->has_mail = false;
+	c->recipient_count = 0;
+	c->content_bytes = 0;
+	c->dots = (struct dots_reader){ 0 };
+	buf_reset(&c->reverse_path);
+	buf_reset(&c->recipients);
+	buf_free(&c->content);
+}
+
+/* ---- what a reply brings about ---- */
+static void hand_over(struct client *c)
+{
+	struct sink *s = c->sink;
+	s->message_count++;
+	s->content_bytes += c->content_bytes;
+	if (s->o.on_message == NULL)
+		return;
+	struct span *recipients =
+		must(calloc(c->recipient_count > 0 ? c->recipient_count : 1, sizeof(*recipients)));
+	struct span rest = buf_span(&c->recipients);
+	for (uint32_t i = 0; i < c->recipient_count; i++)
+		(void)span_take_until(&rest, '\n', &recipients[i]);
+	struct sink_message m = {
+		.connection = c->number,
+		.nth = s->message_count,
+		.final_dot_ns = c->final_dot_ns,
+		.reverse_path = buf_span(&c->reverse_path),
+		.recipients = recipients,
+		.recipient_count = c->recipient_count,
+		.content = buf_span(&c->content),
+		.content_bytes = c->content_bytes,
+		.dots_notes = c->dots.notes,
+		.over_tls = conn_is_tls(c->conn),
+	};
+	s->o.on_message(s->o.ctx, &m);
+	free(recipients);
+}
+
+static void accepted(struct client *c, enum sink_stage stage)
+{
+	switch (stage) {
+	case SINK_HELLO:
+	case SINK_RSET:
+		end_transaction(c);
+		break;
+	case SINK_STARTTLS:
+		(void)conn_start_tls(c->conn, c->sink->o.tls_ctx, CONN_TLS_SERVER, NULL);
+		end_transaction(c);
+		break;
+	case SINK_MAIL:
+		end_transaction(c);
+		c->has_mail = true;
+		buf_add(&c->reverse_path, buf_span(&c->path));
+		break;
+	case SINK_RCPT:
+		buf_add(&c->recipients, buf_span(&c->path));
+		buf_add(&c->recipients, SPAN_LIT("\n"));
+		c->recipient_count++;
+		break;
+	case SINK_DATA:
+		c->mode = MODE_CONTENT;
+		break;
+	case SINK_FINAL:
+		hand_over(c);
+		break;
+	case SINK_GREETING:
+	case SINK_QUIT:
+	case SINK_STAGE_COUNT:
+		break;
+	}
+}
+
+static void reply(struct client *c, const char *text)
+{
+	conn_write(c->conn, span_of(text));
+	conn_write(c->conn, SPAN_LIT("\r\n"));
+}
+
+/* Returns false when the client is gone. */
+static bool act(struct client *c)
+{
+	const struct deed *d = &c->deed;
+	const char *text = d->rule != NULL && d->rule->reply != NULL ? d->rule->reply : d->usual;
+	char wanted = d->stage == SINK_DATA ? '3' : '2';
+	enum sink_action action = d->rule != NULL ? d->rule->action : SINK_REPLY;
+	switch (action) {
+	case SINK_SILENT:
+		c->held = true;
+		return true;
+	case SINK_RESET:
+		client_end(c, conn_reset);
+		return false;
+	case SINK_CLOSE:
+		if (d->rule->reply != NULL)
+			reply(c, text);
+		client_end(c, conn_finish);
+		return false;
+	case SINK_REPLY:
+		break;
+	}
+	c->held = false;
+	reply(c, text);
+	if (text[0] == wanted)
+		accepted(c, d->stage);
+	if (d->stage == SINK_FINAL)
+		end_transaction(c);
+	if (d->stage == SINK_QUIT) {
+		client_end(c, conn_finish);
+		return false;
+	}
+	return true;
+}
+
+/* ---- rules ---- */
+static bool fits(const struct sink_rule *r, enum sink_stage stage, struct span path)
+{
+	if (r->stage != stage)
+		return false;
+	if (r->path == NULL || (stage != SINK_MAIL && stage != SINK_RCPT))
+		return true;
+	return memmem(path.p, path.n, r->path, strlen(r->path)) != NULL;
+}
+
+/* Every rule counts what fits it, whether or not one before it wins. */
+static const struct sink_rule *find_rule(struct sink *s, enum sink_stage stage, struct span path)
+{
+	const struct sink_rule *found = NULL;
+	for (uint32_t i = 0; i < s->o.rule_count; i++) {
+		const struct sink_rule *r = &s->o.rules[i];
+		if (!fits(r, stage, path))
+			continue;
+		uint32_t nth = ++s->rule_hits[i];
+		uint32_t from = r->from_nth > 0 ? r->from_nth : 1;
+		bool in_time = nth >= from && (r->count == 0 || nth - from < r->count);
+		if (found == NULL && in_time)
+			found = r;
+	}
+	return found;
+}
+
+/* Returns false when the client is gone. */
+static bool answer(struct client *c, enum sink_stage stage, const char *usual)
+{
+	c->deed.stage = stage;
+	c->deed.rule = find_rule(c->sink, stage, buf_span(&c->path));
+	(void)snprintf(c->deed.usual, sizeof(c->deed.usual), "%s", usual);
+	if (c->deed.rule == NULL || c->deed.rule->delay_ms <= 0)
+		return act(c);
+	c->held = true;
+	timer_set_ms(c->delay, c->deed.rule->delay_ms);
+	return true;
+}
+
+/* ---- commands ---- */
+static bool hello(struct client *c, bool extended)
+{
+	const struct sink_options *o = &c->sink->o;
+	char text[400];
+	bool starttls = o->tls_ctx != NULL && !o->no_starttls && !conn_is_tls(c->conn);
+	if (!extended)
+		return answer(c, SINK_HELLO, "250 sink");
+	if (o->no_ehlo)
+		return answer(c, SINK_HELLO, "500 5.5.1 not known");
+	(void)snprintf(text, sizeof(text), "250-%s%s%s%s%s\r\n250-SIZE %llu\r\n250 ENHANCEDSTATUSCODES",
+		       o->name, o->no_pipelining ? "" : "\r\n250-PIPELINING",
+		       o->no_8bitmime ? "" : "\r\n250-8BITMIME", o->no_chunking ? "" : "\r\n250-CHUNKING",
+		       starttls ? "\r\n250-STARTTLS" : "", (unsigned long long)o->content_bytes_max);
+	return answer(c, SINK_HELLO, text);
+}
+
+static bool chunk(struct client *c, struct span args)
+{
+	struct span size = command_word(&args);
+	c->chunk_last = span_eq_nocase(args, SPAN_LIT("LAST"));
+	if (c->sink->o.no_chunking || !span_to_u64(size, &c->chunk_bytes_left)) {
+		reply(c, "501 5.5.4 BDAT needs a size");
+		return true;
+	}
+	/* The chunk comes in any case (RFC 3030 section 2). */
+	c->chunk_refused = c->recipient_count == 0;
+	c->mode = MODE_CHUNK;
+	return true;
+}
+
+static bool data(struct client *c)
+{
+	if (c->recipient_count > 0)
+		return answer(c, SINK_DATA, "354 go ahead");
+	return answer(c, SINK_DATA, c->has_mail ? "554 5.5.1 no valid recipients" : "503 5.5.1 MAIL first");
+}
+
+static bool rcpt(struct client *c)
+{
+	if (!c->has_mail)
+		return answer(c, SINK_RCPT, "503 5.5.1 MAIL first");
+	return answer(c, SINK_RCPT,
+		      c->recipient_count < RECIPIENTS_MAX ? "250 2.1.5 ok" : "452 4.5.3 too many");
+}
+
+static bool starttls(struct client *c)
+{
+	bool can = c->sink->o.tls_ctx != NULL && !c->sink->o.no_starttls && !conn_is_tls(c->conn);
+	return answer(c, SINK_STARTTLS, can ? "220 2.0.0 go ahead" : "502 5.5.1 not here");
+}
+
+static bool verb_is(struct span verb, const char *name)
+{
+	return span_eq_nocase(verb, span_of(name));
+}
+
+static bool command(struct client *c, struct span line)
+{
+	struct span args = line;
+	struct span verb = command_word(&args);
+	bool auth = verb_is(verb, "AUTH");
+	if (c->sink->o.on_command != NULL)
+		c->sink->o.on_command(c->sink->o.ctx, c->number, auth ? verb : line);
+	buf_reset(&c->path);
+	if (verb_is(verb, "MAIL") || verb_is(verb, "RCPT"))
+		buf_add(&c->path, command_path(&args));
+	if (verb_is(verb, "EHLO") || verb_is(verb, "HELO"))
+		return hello(c, verb_is(verb, "EHLO"));
+	if (verb_is(verb, "MAIL"))
+		return answer(c, SINK_MAIL, c->has_mail ? "503 5.5.1 once only" : "250 2.1.0 ok");
+	if (verb_is(verb, "RCPT"))
+		return rcpt(c);
+	if (verb_is(verb, "DATA"))
+		return data(c);
+	if (verb_is(verb, "BDAT"))
+		return chunk(c, args);
+	if (verb_is(verb, "RSET"))
+		return answer(c, SINK_RSET, "250 2.0.0 ok");
+	if (verb_is(verb, "STARTTLS"))
+		return starttls(c);
+	if (verb_is(verb, "QUIT"))
+		return answer(c, SINK_QUIT, "221 2.0.0 bye");
+	reply(c, verb_is(verb, "NOOP") ? "250 2.0.0 ok" : "502 5.5.1 not implemented");
+	return true;
+}
+
+/* ---- content ---- */
+static void keep(struct client *c, struct span bytes)
+{
+	c->content_bytes += bytes.n;
+	if (c->sink->o.keep_content && c->content_bytes <= c->sink->o.content_bytes_max)
+		buf_add(&c->content, bytes);
+}
+
+static bool content_ended(struct client *c)
+{
+	char text[100];
+	c->mode = MODE_COMMAND;
+	c->final_dot_ns = clock_mono_ns();
+	if (c->content_bytes > c->sink->o.content_bytes_max)
+		return answer(c, SINK_FINAL, "552 5.3.4 too big");
+	(void)snprintf(text, sizeof(text), "250 2.0.0 ok, taken as %llu-%u", (unsigned long long)c->number,
+		       c->sink->message_count + 1);
+	return answer(c, SINK_FINAL, text);
+}
+
+static bool chunk_ended(struct client *c)
+{
+	char text[100];
+	if (c->chunk_last && !c->chunk_refused)
+		return content_ended(c);
+	c->mode = MODE_COMMAND;
+	(void)snprintf(text, sizeof(text), "250 2.0.0 %llu octets so far",
+		       (unsigned long long)c->content_bytes);
+	reply(c, c->chunk_refused ? "503 5.5.1 no valid recipients" : text);
+	return true;
+}
+
+/* ---- reading ---- */
+/* Each reads from the front of the input; false when the client is gone or waits for more. */
+static bool read_command(struct client *c, struct span in)
+{
+	size_t n = span_find(in, '\n');
+	if (n == in.n) {
+		if (n <= LINE_BYTES_MAX)
+			return false;
+		reply(c, "500 5.5.2 line too long");
+		client_end(c, conn_finish);
+		return false;
+	}
+	/* Copied, for the answer may start TLS, which drops the input. */
+	struct buf line = { 0 };
+	buf_add(&line, (struct span){ in.p, n > 0 && in.p[n - 1] == '\r' ? n - 1 : n });
+	conn_consume(c->conn, n + 1);
+	bool alive = command(c, buf_span(&line));
+	buf_free(&line);
+	return alive;
+}
+
+static bool read_content(struct client *c, struct span in)
+{
+	struct span data;
+	bool end;
+	size_t n = dots_read(&c->dots, in, &data, &end);
+	keep(c, data);
+	conn_consume(c->conn, n);
+	return end ? content_ended(c) : true;
+}
+
+static bool read_chunk(struct client *c, struct span in)
+{
+	size_t n = c->chunk_bytes_left < in.n ? (size_t)c->chunk_bytes_left : in.n;
+	keep(c, span_sub(in, 0, n));
+	c->chunk_bytes_left -= n;
+	conn_consume(c->conn, n);
+	return c->chunk_bytes_left == 0 ? chunk_ended(c) : true;
+}
+
+static void read_all(struct client *c)
+{
+	bool more = true;
+	while (more && !c->held && conn_output_bytes(c->conn) < OUTPUT_BYTES_MAX) {
+		struct span in = conn_input(c->conn);
+		bool empty_chunk = c->mode == MODE_CHUNK && c->chunk_bytes_left == 0;
+		if (in.n == 0 && !empty_chunk)
+			return;
+		if (c->mode == MODE_COMMAND)
+			more = read_command(c, in);
+		else
+			more = c->mode == MODE_CONTENT ? read_content(c, in) : read_chunk(c, in);
+	}
+}
+
+static void on_delay(void *ctx)
+{
+	struct client *c = ctx;
+	if (act(c) && !c->held)
+		read_all(c);
+}
+
+static void greet(struct client *c)
+{
+	char text[200];
+	(void)snprintf(text, sizeof(text), "220 %s ESMTP", c->sink->o.name);
+	buf_reset(&c->path);
+	(void)answer(c, SINK_GREETING, text);
+}
+
+static void on_event(void *ctx, enum conn_event event)
+{
+	struct client *c = ctx;
+	switch (event) {
+	case CONN_INPUT:
+	case CONN_DRAINED:
+		read_all(c);
+		break;
+	case CONN_SECURED:
+		if (c->sink->o.implicit_tls)
+			greet(c);
+		break;
+	case CONN_EOF:
+	case CONN_FAILED:
+		client_end(c, conn_free);
+		break;
+	case CONN_CONNECTED:
+	case CONN_TIMEOUT:
+		break;
+	}
+}
+
+static void on_accept(void *ctx, int fd, const struct addr *peer)
+{
+	struct sink *s = ctx;
+	struct client *c = must(calloc(1, sizeof(*c)));
+	(void)peer;
+	c->sink = s;
+	c->number = ++s->clients_total;
+	c->delay = timer_new(s->o.loop, on_delay, c);
+	c->conn = conn_take(&(struct conn_options){ .loop = s->o.loop, .on_event = on_event, .ctx = c }, fd);
+	LIST_INSERT_HEAD(&s->clients, c, link);
+	s->client_count++;
+	if (s->o.implicit_tls)
+		(void)conn_start_tls(c->conn, s->o.tls_ctx, CONN_TLS_SERVER, NULL);
+	else
+		greet(c);
+}
+
+/* ---- public ---- */
+struct sink *sink_new(const struct sink_options *o, struct err *reterr)
+{
+	char text[56];
+	assert(o->loop != NULL);
+	if (!addr_is_loopback(&o->at)) {
+		(void)err_set(reterr, -EPERM, "sink: %s is not a loopback address",
+			      addr_format(&o->at, text));
+		return NULL;
+	}
+	if (o->implicit_tls && o->tls_ctx == NULL) {
+		(void)err_set(reterr, -EINVAL, "sink: TLS without a certificate");
+		return NULL;
+	}
+	struct sink *s = must(calloc(1, sizeof(*s)));
+	s->o = *o;
+	s->o.name = o->name != NULL ? o->name : "sink.example";
+	if (s->o.content_bytes_max == 0)
+		s->o.content_bytes_max = CONTENT_BYTES_MAX;
+	s->rule_hits = must(calloc(o->rule_count + 1, sizeof(s->rule_hits[0])));
+	LIST_INIT(&s->clients);
+	s->listener = listener_new(o->loop, &o->at, on_accept, s, reterr);
+	if (s->listener == NULL) {
+		sink_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+const struct addr *sink_addr(const struct sink *s)
+{
+	return listener_addr(s->listener);
+}
+
+uint32_t sink_message_count(const struct sink *s)
+{
+	return s->message_count;
+}
+
+uint64_t sink_content_bytes(const struct sink *s)
+{
+	return s->content_bytes;
+}
+
+uint32_t sink_connection_count(const struct sink *s)
+{
+	return s->client_count;
+}
+
+uint64_t sink_connections_total(const struct sink *s)
+{
+	return s->clients_total;
+}
+
+void sink_free(struct sink *s)
+{
+	if (s == NULL)
+		return;
+	listener_free(s->listener);
+	struct client *c;
+	while ((c = LIST_FIRST(&s->clients)) != NULL)
+		client_end(c, conn_free);
+	free(s->rule_hits);
+	free(s);
+}
