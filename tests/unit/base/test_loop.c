@@ -173,7 +173,7 @@ static void files_are_replaced_whole(void **state)
 {
 	(void)state;
 	char dir[] = "/tmp/postrider-test-XXXXXX";
-	char path[96], deep[96];
+	char path[128], deep[96];
 	struct buf b = { 0 };
 	struct err e;
 
