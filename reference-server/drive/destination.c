@@ -356,7 +356,7 @@ void destination_hold(struct destination *d, uint64_t id, int64_t arrival_wall_m
 {
 	if (d->waiting_end == d->waiting_room) {
 		uint32_t count = waiting_count(d);
-		if (d->waiting_begin < d->waiting_room / 2) {
+		if (d->waiting_begin <= d->waiting_room / 2) {
 			d->waiting_room = d->waiting_room > 0 ? d->waiting_room * 2 : 64;
 			d->waiting = realloc(d->waiting, d->waiting_room * sizeof(*d->waiting));
 			if (d->waiting == NULL)
