@@ -9,6 +9,8 @@
  *
  * Polling sees a message late; what is known is an interval: it was not there
  * at absent_ns and was there at listed_ns.
+ *
+ * The retriever may be freed from a drain's done, not from the other callbacks.
  */
 #ifndef HARNESS_LOAD_RETRIEVER_H
 #define HARNESS_LOAD_RETRIEVER_H
@@ -28,9 +30,9 @@ struct retrieved {
 	struct span message; /* as stored: unstuffed, line ends as they came */
 	struct span uid;
 	uint32_t nth;          /* how many this retriever has handed over, from 1 */
-	int64_t absent_ns;     /* the last successful poll's login was sent; 0: there was none before */
-	int64_t poll_start_ns; /* this poll began to connect */
-	int64_t listed_ns;     /* this poll's login was answered */
+	int64_t absent_ns;     /* the last listing without it: its login was sent; 0: there was none before */
+	int64_t poll_start_ns; /* the poll that retrieved it began to connect */
+	int64_t listed_ns;     /* the first listing with it was complete */
 	int64_t retrieved_ns;  /* its last byte was here */
 	int64_t listed_octets; /* by LIST; -1: the server did not say */
 	uint32_t dots_notes;   /* enum dots_note */
