@@ -17,7 +17,12 @@
  *              when the mode ends, callers who waited are then connected on
  *   RESET      connections that are up, and each new one, are reset (RST)
  *   DELAY      PASS, each run of bytes delay_ms later, order kept
- * A moment fault resets single connections in any passing mode.
+ * A moment fault resets single connections in any passing mode:
+ *   after-connect                at once, before any byte of the server
+ *   in-content                   when so many content bytes went on to the server
+ *   after-final-dot-before-250   when the server's 2xx to the content reaches the
+ *                                link, so that it surely has the message; the
+ *                                reply never reaches the client
  */
 #ifndef HARNESS_FAULT_LINK_H
 #define HARNESS_FAULT_LINK_H
@@ -66,6 +71,12 @@ int link_set_mode(struct link *l, enum link_mode mode, int64_t delay_ms, struct 
 enum link_mode link_mode(const struct link *l);
 
 /*
+ * The server behind the link is down: as it would, the link stops listening, and callers get ECONNREFUSED.  Other
+ * than under LINK_REFUSE, connections that are up live on.  Independent of the mode.
+ */
+int link_set_down(struct link *l, bool down, struct err *reterr);
+
+/*
  * From now on, the next count connections that reach the moment are reset
  * there (0: all, until link_clear_moment).  at_byte counts content bytes, for FLOW_MOMENT_IN_CONTENT.
  */
@@ -75,6 +86,8 @@ uint32_t link_moment_count(const struct link *l); /* how often it has struck sin
 
 /* Resets every connection that is up; returns how many. */
 uint32_t link_reset_all(struct link *l);
+/* How many connections modes and link_reset_all have reset so far; moments are not counted. */
+uint32_t link_reset_count(const struct link *l);
 
 uint32_t link_from(const struct link *l);
 uint32_t link_to(const struct link *l);

@@ -14,7 +14,10 @@ struct links *links_new(struct loop *l, const struct world *w, const struct link
 			struct err *reterr);
 void links_free(struct links *ls); /* accepts NULL */
 
-/* from ≠ to. */
+/* from ≠ to.  NULL when no server runs on to: then nothing listens there. */
 struct link *links_get(const struct links *ls, uint32_t from, uint32_t to);
+
+/* The server of host to went down or came back: link_set_down on every link to it. */
+int links_set_down(struct links *ls, uint32_t to, bool down, struct err *reterr);
 
 #endif

@@ -22,6 +22,11 @@ static bool is_link_fault(enum flow_fault_kind k)
 	return k >= FLOW_LINK_REFUSE && k <= FLOW_LINK_DELAY;
 }
 
+static bool runs_no_server(const struct flow_reader *r, int32_t host)
+{
+	return strcmp(r->flow->hosts[host].target, "none") == 0;
+}
+
 /* "isp2 -> fredsco" */
 static void read_link(struct flow_reader *r, const struct yaml_node *map, struct flow_fault *f)
 {
@@ -41,6 +46,9 @@ static void read_link(struct flow_reader *r, const struct yaml_node *map, struct
 		return;
 	if (from == to)
 		yaml_error(r->y, n, "a link leads from one host to another");
+	if (runs_no_server(r, from) || runs_no_server(r, to))
+		yaml_error(r->y, n, "host \"%s\" has target none, so there is no link",
+			   r->flow->hosts[runs_no_server(r, from) ? from : to].name);
 	f->link_from = (uint32_t)from;
 	f->link_to = (uint32_t)to;
 }
@@ -52,7 +60,7 @@ static void read_host(struct flow_reader *r, const struct yaml_node *map, struct
 	if (host == FLOW_NONE)
 		return;
 	f->host = (uint32_t)host;
-	if (strcmp(r->flow->hosts[host].target, "none") == 0)
+	if (runs_no_server(r, host))
 		yaml_error(r->y, yaml_get(map, "host"),
 			   "host \"%s\" has target none: there is nothing to stop",
 			   r->flow->hosts[host].name);

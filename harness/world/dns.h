@@ -13,8 +13,10 @@
  * than everybody else sees.
  *
  * Faults hit names at or below a domain and count lookups, not queries: the
- * queries for one name and type that follow each other within two seconds,
- * whatever their transport, are one lookup.
+ * queries of a resolver that tries again at once are one lookup.  Queries for
+ * the same name and type belong together when no more than 100 ms lie between
+ * them, or 3 s under a time-out fault, where resolvers wait before they try
+ * again.
  *
  * RFC 1035, 2308 §2 (negative answers), 6891 (EDNS).
  */

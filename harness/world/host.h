@@ -2,7 +2,8 @@
  * host: the life of one server process under test: configured, started,
  * awaited, stopped, killed, started again.
  *
- * All of it is asynchronous on the loop.  A process dies with the harness,
+ * All of it is asynchronous on the loop; a host is not freed inside its own
+ * callback.  A process dies with the harness,
  * however that ends (parent-death signal), and host_free kills and reaps what
  * still runs.  Its output goes to stdout.log and stderr.log in its directory,
  * appended over restarts.  What is special about a kind of server is in a

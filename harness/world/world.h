@@ -12,6 +12,8 @@
  *     isp2 127.A.B.1 --MX fredsco.example?--> dns view 127.A.B.17
  *          \--> link 127.A.B.33+… --> fredsco 127.A.B.2
  *
+ * Neither world nor hosts may be freed inside one of their callbacks.
+ *
  * Order of calls: world_new (addresses, DNS, CA; nothing runs), links_new
  * (fault/links.h), world_start, … traffic …, world_stop, links_free, world_free.
  */

@@ -1,0 +1,502 @@
+#include "harness/world/world.h"
+
+#include "base/file.h"
+#include "base/random.h"
+#include "harness/world/ca.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	RANGE_TRIES = 50,
+	/* Last bytes of addresses in the run's range. */
+	FIRST_HOST = 1,
+	FIRST_DNS = 17,
+	FIRST_LINK = 33, /* + from * FLOW_HOSTS_MAX + to: up to 176 */
+	FIRST_SPARE = 200,
+	SPARES_MAX = 32,
+	/* Offsets from the run's first port; services come first. */
+	DNS_PORT_OFFSET = FLOW_SERVICE_COUNT,
+	PORTS_PER_RUN = FLOW_SERVICE_COUNT + 1,
+	FIRST_PORT = 10000, /* below what the kernel hands out by itself */
+	LAST_PORT = 32000,
+	PASSWORD_CHARS = 20,
+};
+
+struct place {
+	struct world *world;
+	uint32_t index;
+	struct host *host; /* NULL: target none */
+	char dir[PATH_MAX];
+	char cert_path[PATH_MAX];
+	char key_path[PATH_MAX];
+	char **passwords;
+	world_host_fn *fn; /* waits for the outcome of world_host_start, stop or kill */
+	void *ctx;
+};
+
+struct world {
+	struct loop *loop;
+	const struct flow *flow;
+	world_fn *on_event;
+	void *ctx;
+	char dir[PATH_MAX - 256];
+	struct ca *ca;
+	struct dns *dns;
+	FILE *dns_log;
+	uint8_t a, b; /* 127.a.b.x */
+	uint16_t first_port;
+	struct place places[FLOW_HOSTS_MAX];
+	bool starting;
+	bool stopping;
+	bool broken; /* told once */
+	bool broken_while_stopping;
+	struct task *stopped; /* tells that nothing ran when world_stop was called */
+	struct err error;
+};
+
+/* ---- addresses ---- */
+
+static struct addr addr_in(const struct world *w, unsigned last_byte, uint16_t port)
+{
+	char text[24];
+	struct addr at;
+
+	(void)snprintf(text, sizeof(text), "127.%u.%u.%u", w->a, w->b, last_byte);
+	if (!addr_parse(text, port, &at))
+		abort();
+	return at;
+}
+
+uint16_t world_smtp_port(const struct world *w)
+{
+	return w->first_port;
+}
+
+struct addr world_service_addr(const struct world *w, uint32_t host, enum flow_service s)
+{
+	assert(host < w->flow->host_count && s < FLOW_SERVICE_COUNT);
+	return addr_in(w, FIRST_HOST + host, (uint16_t)(w->first_port + s));
+}
+
+struct addr world_host_addr(const struct world *w, uint32_t host)
+{
+	assert(host < w->flow->host_count);
+	return addr_in(w, FIRST_HOST + host, 0);
+}
+
+struct addr world_link_addr(const struct world *w, uint32_t from, uint32_t to)
+{
+	assert(from != to && from < w->flow->host_count && to < w->flow->host_count);
+	return addr_in(w, FIRST_LINK + from * FLOW_HOSTS_MAX + to, w->first_port);
+}
+
+struct addr world_spare_addr(const struct world *w, uint32_t n)
+{
+	assert(n < SPARES_MAX);
+	return addr_in(w, FIRST_SPARE + n, w->first_port);
+}
+
+static struct addr dns_addr_of(const struct world *w, uint32_t host)
+{
+	return addr_in(w, FIRST_DNS + host, (uint16_t)(w->first_port + DNS_PORT_OFFSET));
+}
+
+static bool is_free(struct addr at, int type)
+{
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+	bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&at.ss, at.n) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return bound;
+}
+
+/* Nobody else listens there, neither on an address of the range nor on all addresses. */
+static bool range_is_free(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->flow->host_count; i++) {
+		for (uint32_t s = 0; s < FLOW_SERVICE_COUNT; s++)
+			if (!is_free(world_service_addr(w, i, (enum flow_service)s), SOCK_STREAM))
+				return false;
+		if (!is_free(dns_addr_of(w, i), SOCK_STREAM) || !is_free(dns_addr_of(w, i), SOCK_DGRAM))
+			return false;
+		for (uint32_t k = 0; k < w->flow->host_count; k++)
+			if (i != k && !is_free(world_link_addr(w, i, k), SOCK_STREAM))
+				return false;
+	}
+	return true;
+}
+
+static int choose_range(struct world *w, struct err *reterr)
+{
+	for (int i = 0; i < RANGE_TRIES; i++) {
+		uint64_t r = random_u64();
+		w->a = (uint8_t)(16 + r % 239);
+		w->b = (uint8_t)(1 + (r >> 16) % 254);
+		w->first_port = (uint16_t)(FIRST_PORT + (r >> 32) % (LAST_PORT - PORTS_PER_RUN - FIRST_PORT));
+		if (range_is_free(w))
+			return 0;
+	}
+	return err_set(reterr, -EADDRINUSE, "world: no free addresses and ports on 127.0.0.0/8");
+}
+
+/* ---- names ---- */
+
+static void on_query(void *ctx, const struct dns_query *q)
+{
+	struct world *w = ctx;
+
+	(void)fprintf(w->dns_log, "%lld.%06lld %s %s %s %s %s\n", (long long)(q->at_ns / 1000000000),
+		      (long long)(q->at_ns / 1000 % 1000000), w->flow->hosts[q->view].name,
+		      q->tcp ? "tcp" : "udp", q->name, q->type, q->result);
+}
+
+/* What host `view` finds for host `to`'s name. */
+static int add_address(struct world *w, int view, uint32_t to, struct err *reterr)
+{
+	struct buf line = { 0 };
+	char ip[56];
+	struct addr at = view == (int)to ? world_host_addr(w, to) : world_link_addr(w, (uint32_t)view, to);
+
+	buf_addf(&line, "%s. 0 IN A %s", w->flow->hosts[to].mx_name, addr_format_ip(&at, ip));
+	int rc = dns_add(w->dns, view, buf_cstr(&line), reterr);
+	buf_free(&line);
+	return rc;
+}
+
+static int add_host_names(struct world *w, uint32_t index, struct err *reterr)
+{
+	const struct flow_host *h = &w->flow->hosts[index];
+	struct buf line = { 0 };
+	int rc = 0;
+
+	for (uint32_t i = 0; i < h->domain_count && rc == 0; i++) {
+		buf_reset(&line);
+		buf_addf(&line, "%s. 0 IN MX 10 %s.", h->domains[i], h->mx_name);
+		rc = dns_add(w->dns, DNS_VIEW_ALL, buf_cstr(&line), reterr);
+	}
+	for (uint32_t view = 0; view < w->flow->host_count && rc == 0; view++)
+		rc = add_address(w, (int)view, index, reterr);
+	buf_free(&line);
+	return rc;
+}
+
+static int make_dns(struct world *w, struct err *reterr)
+{
+	const struct flow_dns *d = &w->flow->dns;
+	char path[PATH_MAX];
+	int rc = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/dns.log", w->dir);
+	w->dns_log = fopen(path, "we");
+	if (w->dns_log == NULL)
+		return err_errno(reterr, errno, "%s", path);
+	w->dns = dns_new(w->loop);
+	dns_on_query(w->dns, on_query, w);
+	for (uint32_t i = 0; i < w->flow->host_count && rc == 0; i++) {
+		struct addr at = dns_addr_of(w, i);
+		int view = dns_listen(w->dns, &at, reterr);
+		assert(view < 0 || view == (int)i); /* a host's index is its view */
+		rc = view < 0 ? view : 0;
+	}
+	for (uint32_t i = 0; i < w->flow->host_count && rc == 0; i++)
+		rc = add_host_names(w, i, reterr);
+	for (uint32_t i = 0; i < d->record_count && rc == 0; i++)
+		rc = dns_add(w->dns, DNS_VIEW_ALL, d->records[i], reterr);
+	for (uint32_t i = 0; i < d->servfail_domain_count; i++)
+		(void)dns_fault_add(w->dns, d->servfail_domains[i], DNS_SERVFAIL, 0);
+	for (uint32_t i = 0; i < d->absent_domain_count; i++)
+		(void)dns_fault_add(w->dns, d->absent_domains[i], DNS_NXDOMAIN, 0);
+	return rc;
+}
+
+/* ---- hosts ---- */
+
+static void on_host(void *ctx, struct host *h, enum host_event event);
+
+static char *make_password(const char *given)
+{
+	static const char CHARS[] = "abcdefghijkmnpqrstuvwxyz23456789"; /* 32: no character is likelier */
+	unsigned char r[PASSWORD_CHARS];
+	char *p = given != NULL ? strdup(given) : calloc(1, PASSWORD_CHARS + 1);
+
+	if (p == NULL)
+		abort();
+	if (given != NULL)
+		return p;
+	random_bytes(r, sizeof(r));
+	for (size_t i = 0; i < PASSWORD_CHARS; i++)
+		p[i] = CHARS[r[i] % 32];
+	return p;
+}
+
+static int make_certificate(struct world *w, struct place *p, const struct flow_host *h, struct err *reterr)
+{
+	struct addr at = world_host_addr(w, p->index);
+	char ip[56];
+	const char *names[FLOW_HOSTS_MAX + 32] = { h->mx_name };
+	size_t count = 1;
+
+	for (uint32_t i = 0; i < h->domain_count && count + 2 < sizeof(names) / sizeof(names[0]); i++)
+		names[count++] = h->domains[i];
+	names[count++] = addr_format_ip(&at, ip);
+	return ca_issue(w->ca, h->name, names, p->cert_path, p->key_path, reterr);
+}
+
+static int make_host(struct world *w, struct place *p, const char *program, struct err *reterr)
+{
+	const struct flow_host *h = &w->flow->hosts[p->index];
+	struct host_options o = { .loop = w->loop, .program = program, .on_event = on_host, .ctx = p };
+	struct host_setup *s = &o.setup;
+
+	(void)snprintf(p->dir, sizeof(p->dir), "%s/hosts/%s", w->dir, h->name);
+	int rc = make_certificate(w, p, h, reterr);
+	if (rc != 0)
+		return rc;
+	*s = (struct host_setup){ .flow = h,
+				  .dir = p->dir,
+				  .address = world_host_addr(w, p->index),
+				  .dns = *dns_addr(w->dns, (int)p->index),
+				  .outbound_port = w->first_port,
+				  .cert_path = p->cert_path,
+				  .key_path = p->key_path,
+				  .ca_path = ca_cert_path(w->ca),
+				  .passwords = (const char *const *)p->passwords };
+	for (uint32_t i = 0; i < FLOW_SERVICE_COUNT; i++)
+		s->services[i] = world_service_addr(w, p->index, (enum flow_service)i);
+	if (h->smart_host != FLOW_NONE)
+		s->smart_host = world_link_addr(w, p->index, (uint32_t)h->smart_host);
+	p->host = host_new(&o, reterr);
+	return p->host != NULL ? 0 : reterr->code;
+}
+
+static int make_hosts(struct world *w, const char *program, struct err *reterr)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < w->flow->host_count && rc == 0; i++) {
+		const struct flow_host *h = &w->flow->hosts[i];
+		struct place *p = &w->places[i];
+		p->world = w;
+		p->index = i;
+		p->passwords = calloc(h->account_count + 1, sizeof(*p->passwords));
+		if (p->passwords == NULL)
+			abort();
+		for (uint32_t k = 0; k < h->account_count; k++)
+			p->passwords[k] = make_password(h->accounts[k].password);
+		if (strcmp(h->target, "none") != 0)
+			rc = make_host(w, p, program, reterr);
+	}
+	return rc;
+}
+
+/* ---- the whole ---- */
+
+static void tell_stopped(void *ctx);
+
+/* Servers change their directory and get their paths from us, so that all are absolute. */
+static int make_dir(struct world *w, const char *dir, struct err *reterr)
+{
+	char resolved[PATH_MAX];
+	int rc = dir_make(dir, 0700, reterr);
+
+	if (rc != 0)
+		return rc;
+	if (realpath(dir, resolved) == NULL)
+		return err_errno(reterr, errno, "%s", dir);
+	if (!span_copy(span_of(resolved), w->dir, sizeof(w->dir)))
+		return err_set(reterr, -ENAMETOOLONG, "%s", dir);
+	return 0;
+}
+
+struct world *world_new(const struct world_options *o, struct err *reterr)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	char path[PATH_MAX];
+
+	if (w == NULL)
+		abort();
+	w->loop = o->loop;
+	w->flow = o->flow;
+	w->on_event = o->on_event;
+	w->ctx = o->ctx;
+	w->stopped = task_new(w->loop, tell_stopped, w);
+	int rc = make_dir(w, o->dir, reterr);
+	(void)snprintf(path, sizeof(path), "%s/ca", w->dir);
+	if (rc == 0)
+		w->ca = ca_new(path, reterr);
+	if (rc != 0 || w->ca == NULL || choose_range(w, reterr) != 0 || make_dns(w, reterr) != 0 ||
+	    make_hosts(w, o->program, reterr) != 0) {
+		world_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+void world_free(struct world *w)
+{
+	if (w == NULL)
+		return;
+	for (uint32_t i = 0; i < w->flow->host_count; i++) {
+		struct place *p = &w->places[i];
+		host_free(p->host);
+		for (uint32_t k = 0; p->passwords != NULL && p->passwords[k] != NULL; k++)
+			free(p->passwords[k]);
+		free(p->passwords);
+	}
+	task_free(w->stopped);
+	dns_free(w->dns);
+	if (w->dns_log != NULL)
+		(void)fclose(w->dns_log);
+	ca_free(w->ca);
+	free(w);
+}
+
+static void break_world(struct world *w, const struct err *why)
+{
+	if (w->broken)
+		return;
+	w->broken = true;
+	w->error = *why;
+	w->starting = false;
+	w->on_event(w->ctx, WORLD_BROKEN);
+}
+
+static bool all_in(const struct world *w, enum host_state state)
+{
+	for (uint32_t i = 0; i < w->flow->host_count; i++)
+		if (w->places[i].host != NULL && host_state(w->places[i].host) != state)
+			return false;
+	return true;
+}
+
+static void tell_stopped(void *ctx)
+{
+	struct world *w = ctx;
+
+	if (!w->stopping || !all_in(w, HOST_IDLE))
+		return;
+	w->stopping = false;
+	w->on_event(w->ctx, w->broken_while_stopping ? WORLD_BROKEN : WORLD_STOPPED);
+}
+
+static void on_host(void *ctx, struct host *h, enum host_event event)
+{
+	struct place *p = ctx;
+	struct world *w = p->world;
+	world_host_fn *fn = p->fn;
+
+	if (fn != NULL) {
+		p->fn = NULL;
+		fn(p->ctx, h, event);
+	}
+	if (w->stopping) {
+		if (event == HOST_HAS_FAILED && !w->broken_while_stopping) {
+			w->broken_while_stopping = true;
+			w->error = *host_error(h);
+		}
+		if (event == HOST_IS_READY) /* its start was under way when the world was told to stop */
+			host_stop(h);
+		task_schedule(w->stopped);
+	} else if (fn != NULL) {
+		return; /* whoever asked decides */
+	} else if (event == HOST_IS_READY) {
+		if (w->starting && all_in(w, HOST_READY)) {
+			w->starting = false;
+			w->on_event(w->ctx, WORLD_READY);
+		}
+	} else if (event == HOST_HAS_FAILED) {
+		break_world(w, host_error(h));
+	}
+}
+
+int world_start(struct world *w, struct err *reterr)
+{
+	w->starting = true;
+	for (uint32_t i = 0; i < w->flow->host_count; i++) {
+		int rc = w->places[i].host != NULL ? host_start(w->places[i].host, reterr) : 0;
+		if (rc != 0)
+			return err_wrap(reterr, w->flow->hosts[i].name);
+	}
+	return 0;
+}
+
+void world_stop(struct world *w)
+{
+	w->starting = false;
+	w->stopping = true;
+	for (uint32_t i = 0; i < w->flow->host_count; i++) {
+		struct host *h = w->places[i].host;
+		if (h != NULL && (host_state(h) == HOST_STARTING || host_state(h) == HOST_READY))
+			host_stop(h);
+	}
+	task_schedule(w->stopped);
+}
+
+const struct err *world_error(const struct world *w)
+{
+	return &w->error;
+}
+
+const struct flow *world_flow(const struct world *w)
+{
+	return w->flow;
+}
+
+struct host *world_host(const struct world *w, uint32_t index)
+{
+	assert(index < w->flow->host_count);
+	return w->places[index].host;
+}
+
+struct dns *world_dns(const struct world *w)
+{
+	return w->dns;
+}
+
+const char *world_ca_path(const struct world *w)
+{
+	return ca_cert_path(w->ca);
+}
+
+const char *world_password(const struct world *w, uint32_t host, uint32_t account)
+{
+	assert(host < w->flow->host_count && account < w->flow->hosts[host].account_count);
+	return w->places[host].passwords[account];
+}
+
+/* ---- single hosts ---- */
+
+static struct place *await(struct world *w, uint32_t host, world_host_fn *fn, void *ctx)
+{
+	struct place *p = &w->places[host];
+
+	assert(host < w->flow->host_count && p->host != NULL && p->fn == NULL);
+	p->fn = fn;
+	p->ctx = ctx;
+	return p;
+}
+
+int world_host_start(struct world *w, uint32_t host, world_host_fn *fn, void *ctx, struct err *reterr)
+{
+	struct place *p = await(w, host, fn, ctx);
+	int rc = host_start(p->host, reterr);
+
+	if (rc != 0)
+		p->fn = NULL;
+	return rc;
+}
+
+void world_host_stop(struct world *w, uint32_t host, world_host_fn *fn, void *ctx)
+{
+	host_stop(await(w, host, fn, ctx)->host);
+}
+
+void world_host_kill(struct world *w, uint32_t host, world_host_fn *fn, void *ctx)
+{
+	host_kill(await(w, host, fn, ctx)->host);
+}
