@@ -1,0 +1,143 @@
+#include "harness/judge/metrics.h"
+
+#include <assert.h>
+
+/* Two ends of one hop are seen on two sockets in one loop round, in either order. */
+static int64_t between(int64_t from_ns, int64_t to_ns)
+{
+	return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+static void measure_message(struct metrics *m, const struct ledger_message *msg, int64_t ended_ns)
+{
+	if (msg->started_ns != LEDGER_NEVER)
+		hist_record(m->of[FLOW_METRIC_SEND_LAG], between(msg->intended_ns, msg->started_ns));
+	else
+		hist_record_censored(m->of[FLOW_METRIC_SEND_LAG], between(msg->intended_ns, ended_ns));
+
+	if (msg->submission == LEDGER_ACCEPTED)
+		hist_record(m->of[FLOW_METRIC_ACCEPT], between(msg->intended_ns, msg->final_reply_ns));
+	else if (msg->submission == LEDGER_NO_REPLY)
+		hist_record_censored(m->of[FLOW_METRIC_ACCEPT], between(msg->intended_ns, ended_ns));
+}
+
+/* Promised, and neither delivered nor given back: how long it takes is only known to be longer. */
+static bool is_open(const struct ledger_row *r)
+{
+	return r->copies == 0 && r->dsns_failed == 0 &&
+	       (r->outcome == OUTCOME_STILL_QUEUED || r->outcome == OUTCOME_LOST ||
+		r->outcome == OUTCOME_INDETERMINATE);
+}
+
+static void measure_hops(struct metrics *m, const struct ledger_message *msg, const struct ledger_row *r,
+			 int64_t ended_ns, bool links_seen)
+{
+	bool hop_done = r->attempt_replied_ns != LEDGER_NEVER;
+
+	if (hop_done && msg->submission == LEDGER_ACCEPTED)
+		hist_record(m->of[FLOW_METRIC_QUEUE], between(msg->final_reply_ns, r->attempt_started_ns));
+	else if (links_seen && is_open(r) && msg->submission == LEDGER_ACCEPTED)
+		hist_record_censored(m->of[FLOW_METRIC_QUEUE], between(msg->final_reply_ns, ended_ns));
+	if (hop_done)
+		hist_record(m->of[FLOW_METRIC_TRANSFER],
+			    between(r->attempt_started_ns, r->attempt_replied_ns));
+}
+
+static void measure_arrival(struct metrics *m, const struct ledger_message *msg, const struct ledger_row *r,
+			    int64_t ended_ns)
+{
+	bool hop_done = r->attempt_replied_ns != LEDGER_NEVER;
+	int64_t stored_ns = hop_done ? r->attempt_replied_ns : msg->final_reply_ns;
+
+	if (r->copies > 0) {
+		if (stored_ns != LEDGER_NEVER)
+			hist_record(m->of[FLOW_METRIC_VISIBILITY], between(stored_ns, r->seen_ns));
+		hist_record(m->of[FLOW_METRIC_END_TO_END], between(msg->intended_ns, r->seen_ns));
+	} else if (is_open(r) && msg->submission != LEDGER_PLANNED) {
+		if (hop_done)
+			hist_record_censored(m->of[FLOW_METRIC_VISIBILITY], between(stored_ns, ended_ns));
+		hist_record_censored(m->of[FLOW_METRIC_END_TO_END], between(msg->intended_ns, ended_ns));
+	}
+}
+
+static bool any_attempt(const struct ledger *l)
+{
+	for (uint32_t i = 0; i < ledger_row_count(l); i++)
+		if (ledger_row(l, i)->attempts > 0)
+			return true;
+	return false;
+}
+
+static void measure_uncertainty(struct metrics *m, const struct ledger *l)
+{
+	uint32_t count = 0;
+	double sum_ns = 0;
+
+	for (uint32_t i = 0; i < ledger_row_count(l); i++) {
+		const struct ledger_row *r = ledger_row(l, i);
+		if (r->copies == 0)
+			continue;
+		/* No poll before this one: it cannot have been there before it was sent. */
+		int64_t intended_ns = ledger_message(l, r->id)->intended_ns;
+		int64_t from_ns = r->not_before_ns > intended_ns ? r->not_before_ns : intended_ns;
+		int64_t width_ns = between(from_ns, r->seen_ns);
+		count++;
+		sum_ns += (double)width_ns;
+		if (width_ns > m->seen_interval_max_ns)
+			m->seen_interval_max_ns = width_ns;
+	}
+	if (count > 0)
+		m->seen_interval_mean_ns = (int64_t)(sum_ns / count);
+}
+
+struct metrics metrics_measure(const struct ledger *l, int64_t ended_ns)
+{
+	struct metrics m = { 0 };
+	bool links_seen = any_attempt(l);
+
+	for (unsigned i = 0; i < FLOW_METRIC_COUNT; i++)
+		m.of[i] = hist_new();
+	for (uint32_t id = 0; id < ledger_message_count(l); id++)
+		measure_message(&m, ledger_message(l, id), ended_ns);
+	for (uint32_t i = 0; i < ledger_row_count(l); i++) {
+		const struct ledger_row *r = ledger_row(l, i);
+		const struct ledger_message *msg = ledger_message(l, r->id);
+		measure_hops(&m, msg, r, ended_ns, links_seen);
+		measure_arrival(&m, msg, r, ended_ns);
+	}
+	measure_uncertainty(&m, l);
+	return m;
+}
+
+void metrics_free(struct metrics *m)
+{
+	for (unsigned i = 0; i < FLOW_METRIC_COUNT; i++)
+		hist_free(m->of[i]);
+	*m = (struct metrics){ 0 };
+}
+
+bool metrics_drain(const struct ledger *l, int64_t since_ns, int64_t *ret_drain_ns, uint32_t *ret_rows)
+{
+	int64_t last_ns = since_ns;
+	uint32_t waiting = 0;
+	bool drained = true;
+
+	for (uint32_t i = 0; i < ledger_row_count(l); i++) {
+		const struct ledger_row *r = ledger_row(l, i);
+		const struct ledger_message *msg = ledger_message(l, r->id);
+		int64_t settled_ns = r->copies > 0 ? r->seen_ns : r->told_ns;
+		if (msg->submission != LEDGER_ACCEPTED || r->rcpt_code >= 400 ||
+		    msg->final_reply_ns > since_ns)
+			continue;
+		if (settled_ns == LEDGER_NEVER) {
+			drained = false;
+			waiting++;
+		} else if (settled_ns > since_ns) {
+			waiting++;
+			last_ns = settled_ns > last_ns ? settled_ns : last_ns;
+		}
+	}
+	*ret_drain_ns = last_ns - since_ns;
+	*ret_rows = waiting;
+	return drained;
+}

@@ -1,0 +1,84 @@
+#include "reports/page.h"
+
+#include <math.h>
+#include <string.h>
+
+void page_text(struct buf *html, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		switch (*text) {
+		case '&':
+			buf_add_cstr(html, "&amp;");
+			break;
+		case '<':
+			buf_add_cstr(html, "&lt;");
+			break;
+		case '>':
+			buf_add_cstr(html, "&gt;");
+			break;
+		case '"':
+			buf_add_cstr(html, "&quot;");
+			break;
+		default:
+			buf_add(html, (struct span){ text, 1 });
+			break;
+		}
+	}
+}
+
+/* Three significant digits, no exponent. */
+static void add_value(struct buf *html, double value, const char *unit)
+{
+	int decimals = value >= 99.95 || value == 0 ? 0 : value >= 9.995 ? 1 : 2;
+
+	buf_addf(html, "%.*f\xc2\xa0%s", decimals, value, unit);
+}
+
+void page_duration(struct buf *html, double ms)
+{
+	if (ms < 0.9995)
+		add_value(html, ms * 1000, "µs");
+	else if (ms < 999.5)
+		add_value(html, ms, "ms");
+	else if (ms < 119950)
+		add_value(html, ms / 1000, "s");
+	else
+		buf_addf(html, "%.0f\xc2\xa0min %.0f\xc2\xa0s", floor(ms / 60000),
+			 floor(fmod(ms, 60000) / 1000));
+}
+
+void page_count(struct buf *html, json_int_t n)
+{
+	struct buf digits = { 0 };
+
+	buf_addf(&digits, "%" JSON_INTEGER_FORMAT, n);
+	struct span s = buf_span(&digits);
+	for (size_t i = 0; i < s.n; i++) {
+		if (i > 0 && (s.n - i) % 3 == 0 && s.p[i - 1] != '-')
+			buf_add_cstr(html, "\xe2\x80\xaf"); /* narrow no-break space */
+		buf_add(html, (struct span){ s.p + i, 1 });
+	}
+	buf_free(&digits);
+}
+
+json_int_t get_int(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+double get_number(const json_t *object, const char *name)
+{
+	return json_number_value(json_object_get(object, name));
+}
+
+const char *get_text(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text != NULL ? text : "";
+}
+
+bool get_bool(const json_t *object, const char *name)
+{
+	return json_is_true(json_object_get(object, name));
+}

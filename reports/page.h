@@ -1,0 +1,26 @@
+/*
+ * page: small pieces of HTML and of JSON reading, for report.c.
+ */
+#ifndef REPORTS_PAGE_H
+#define REPORTS_PAGE_H
+
+#include "base/buf.h"
+
+#include <jansson.h>
+
+/* Appends text with &, <, > and quotes escaped. */
+void page_text(struct buf *html, const char *text);
+
+/* Appends "0.8 ms", "12 ms", "1.53 s", "2 min 5 s": at most three significant digits. */
+void page_duration(struct buf *html, double ms);
+
+/* Appends 12345 as "12 345", with thin spaces. */
+void page_count(struct buf *html, json_int_t n);
+
+/* Values by name, for objects that were checked to be there: a missing one is 0, "" or NULL. */
+json_int_t get_int(const json_t *object, const char *name);
+double get_number(const json_t *object, const char *name);
+const char *get_text(const json_t *object, const char *name);
+bool get_bool(const json_t *object, const char *name);
+
+#endif
