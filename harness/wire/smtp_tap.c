@@ -36,7 +36,6 @@ struct pending {
 	uint32_t transaction;
 	uint32_t recipient;
 	uint32_t label_bytes; /* at the front of smtp_tap.labels: path or Message-ID */
-	uint32_t notes;
 	uint64_t content_bytes;
 	bool content_ended;
 };
@@ -202,7 +201,6 @@ static size_t client_content(struct smtp_tap *t, struct span in)
 		push(t,
 		     (struct pending){ .command = COMMAND_FINAL,
 				       .content_bytes = t->content_bytes,
-				       .notes = t->dots.notes,
 				       .content_ended = true },
 		     buf_span(&t->message_id));
 	return n;
