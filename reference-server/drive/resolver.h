@@ -14,12 +14,11 @@
  *   FAILED    SERVFAIL, REFUSED, no answer within timeout_ms, an answer that
  *             cannot be read: ask again later
  *
- * Caching of trouble: what could go wrong once should not go on for long here,
- * because the queue's own retry times decide when to try again.  Failures are
- * therefore not reused beyond FAILURE_TTL_S, negative answers not beyond
- * NEGATIVE_TTL_S or the zone's own time, and a forwarder that did not answer
- * is asked again by the next lookup.  A lookup that libunbound would go on
- * with is cancelled at timeout_ms.
+ * Caching of trouble: the queue's own retry times decide when to try again, so
+ * what went wrong once must not go on for long here.  A failure is not reused
+ * beyond RESOLVER_FAILURE_TTL_MS, a negative answer not beyond
+ * RESOLVER_NEGATIVE_TTL_S or the zone's own time, and a server that was silent
+ * is asked again by the next lookup (see resolver_context.h).
  *
  * The callback runs once for each lookup, never from inside the call that
  * started it, and not after lookup_cancel.  What it gets dies when it returns.
@@ -37,7 +36,7 @@
 
 enum {
 	RESOLVER_NEGATIVE_TTL_S = 5,
-	RESOLVER_FAILURE_TTL_S = 1,
+	RESOLVER_FAILURE_TTL_MS = 200,
 	RESOLVER_MX_MAX = 256,        /* records of one answer that are looked at */
 	RESOLVER_ADDRESSES_MAX = 256, /* A and AAAA together */
 };
@@ -57,7 +56,8 @@ struct resolver *resolver_new(const struct resolver_options *o, struct err *rete
 /* Cancels what is under way.  Accepts NULL. */
 void resolver_free(struct resolver *r);
 
-/* host has no trailing dot; "" is the null MX (RFC 7505).  In the order of the answer: not sorted. */
+/* host is in lower case without trailing dot; "" is the null MX (RFC 7505).  In the order of the answer: not
+ * sorted. */
 typedef void resolver_mx_fn(void *ctx, enum route_dns result, const struct route_mx *mx, uint32_t count);
 struct lookup *resolver_mx(struct resolver *r, struct span domain, resolver_mx_fn *fn, void *ctx);
 
