@@ -6,14 +6,16 @@
  * the driver's output buf, and what needs the outside world comes back as a
  * wish.  No socket, clock or mailbox is touched here.
  *
- * A wish stays until it is answered with the function named beside it; feed
- * must not be called meanwhile.  After the answer the driver feeds the bytes
- * it still has.  Pipelined commands just wait in the driver's input; no reply is held back.
+ * A wish stays until it is answered with the function named beside it; until
+ * then feed uses nothing and says the wish again.  After the answer the driver
+ * feeds the bytes it still has.  Pipelined commands just wait in the driver's
+ * input; no reply is held back.
  *
  * Input bytes are never repaired.  A line with a bare CR or LF, or longer than
- * 255 bytes with CRLF (RFC 2449 4), is answered -ERR and swallowed up to its CRLF.
- * Responses to AUTH challenges may have POP3_AUTH_LINE_BYTES_MAX.  Empty and
- * nonsensical lines are errors like any other; error_count_max of them end the session.
+ * 255 bytes with CRLF (RFC 2449 4), is answered -ERR as soon as that is seen,
+ * and swallowed up to its CRLF.  Responses to AUTH challenges may have
+ * POP3_AUTH_LINE_BYTES_MAX.  Empty and nonsensical lines are errors like any
+ * other.  The error_count_max'th error is answered and ends the session.
  *
  * Split invariance: the same bytes in any split give the same output and the
  * same wishes.
@@ -23,27 +25,26 @@
  * 1.  Only `deleted` is written here.  Messages go for good in UPDATE only,
  * which is entered by QUIT in TRANSACTION and nothing else (RFC 1939 6).
  *
- * octets must be exact: what RETR sends, every line end counted as two, stuffing dots and the
- * final ".CRLF" not counted (RFC 1939 11).  Content is expected to have CRLF line ends; a missing last
- * CRLF is added when it is sent, and the driver counts it in octets.
+ * octets must be exact: what RETR sends, every line end counted as two,
+ * stuffing dots and the final "." CRLF not counted (RFC 1939 11).  Content has
+ * CRLF line ends; a missing last CRLF is added when it is sent, and the driver
+ * counts it in octets.
  */
 #ifndef SERVER_CORE_POP3_SERVER_H
 #define SERVER_CORE_POP3_SERVER_H
 
-#include "base/buf.h"
-#include "base/span.h"
+#include "reference-server/core/stuffing.h"
 
 enum {
 	POP3_COMMAND_BYTES_MAX = 255, /* with CRLF */
 	POP3_AUTH_LINE_BYTES_MAX = 12288,
-	POP3_USER_BYTES_MAX = 255,
 	POP3_UIDL_BYTES_MAX = 70, /* RFC 1939 7 */
 };
 
 /* Owned by the driver, shared by many sessions, constant while they live. */
 struct pop3_server_config {
 	struct span host;         /* in the greeting */
-	uint32_t error_count_max; /* bad commands and failed logins; this many: -ERR and close.  0: no maximum
+	uint32_t error_count_max; /* bad commands and failed logins; this many: close.  0: no maximum
 				   */
 	bool offer_stls;
 	bool login_without_tls;       /* USER/PASS in clear (RFC 2595 2.3); default no */
@@ -123,7 +124,7 @@ struct pop3_server {
 	enum pop3_wish wish; /* unanswered, or INPUT */
 	bool tls;
 
-	struct span user;     /* borrows from this struct */
+	struct span user; /* of USER, in LOGIN and after it; empty after AUTH.  Borrows from this struct */
 	struct span password; /* during LOGIN; borrows from the input */
 	struct span auth_mechanism;
 	struct span auth_response;
@@ -143,12 +144,10 @@ struct pop3_server {
 	uint32_t error_count;
 	bool swallowing;
 	bool content_begun;
-	bool content_in_body;
-	bool content_at_line_start;
-	bool content_cr;
-	bool content_line_empty;
-	bool content_full;
-	char user_text[POP3_USER_BYTES_MAX];
+	bool top_in_body;
+	bool top_line_empty; /* nothing but a CR so far */
+	struct stuffing stuffing;
+	char user_text[POP3_COMMAND_BYTES_MAX];
 };
 
 /* tls: implicit TLS, the connection is protected already. */
@@ -189,7 +188,7 @@ void pop3_server_open_failed(struct pop3_server *s, enum pop3_open_failure why);
  * During RETRIEVE: the next bytes of the message, any cut; last ends it.
  * +OK goes out with the first call, dots are stuffed, CRLF "." CRLF ends it.
  * Returns true while more is wanted: a TOP that has its lines needs no more,
- * and is complete then.
+ * is complete then, and must be given nothing more.
  */
 bool pop3_server_content(struct pop3_server *s, struct span bytes, bool last);
 
@@ -212,7 +211,7 @@ enum pop3_close {
 	POP3_CLOSE_COUNT,
 };
 
-/* The server's own wish to end the session, any time but in mid content; deletes nothing. */
+/* The server's own wish to end the session, at any time; deletes nothing.  In mid content nothing is said. */
 void pop3_server_close(struct pop3_server *s, enum pop3_close why);
 
 const char *pop3_state_name(enum pop3_state state);
