@@ -378,6 +378,11 @@ void smtp_server_refuse_content(struct smtp_server *s, enum smtp_answer answer)
 		s->refusal = answer;
 }
 
+static bool is_too_big(const struct smtp_server *s)
+{
+	return s->config->size_bytes_max > 0 && s->content.content_bytes > s->config->size_bytes_max;
+}
+
 /* What speaks against the whole content; empty when nothing does. */
 static struct span judge_content(const struct smtp_server *s)
 {
@@ -385,6 +390,8 @@ static struct span judge_content(const struct smtp_server *s)
 
 	if (s->refusal != SMTP_ANSWER_ACCEPT)
 		return smtp_answer_line(s->refusal);
+	if (is_too_big(s))
+		return smtp_answer_line(SMTP_ANSWER_TOO_BIG);
 	if (!config->accept_bare_eol && (s->content.facts & (CONTENT_BARE_CR | CONTENT_BARE_LF)) != 0)
 		return SPAN_LIT("550 5.5.2 bare CR or LF in the message, lines end with CRLF\r\n");
 	if (config->header_bytes_max > 0 && s->header.header_bytes > config->header_bytes_max)
@@ -406,7 +413,7 @@ static void finish_content(struct smtp_server *s)
 	}
 }
 
-/* A run that crosses the size limit is cut at it, so that what the driver gets depends on no split. */
+/* What is over the size limit is not handed out: the driver gets the same bytes whatever the split is. */
 static void take_run(struct smtp_server *s, struct span run)
 {
 	uint64_t size_bytes_max = s->config->size_bytes_max;
@@ -415,10 +422,9 @@ static void take_run(struct smtp_server *s, struct span run)
 	header_scan_feed(&s->header, run);
 	if (s->refusal != SMTP_ANSWER_ACCEPT)
 		return;
-	if (size_bytes_max > 0 && s->content.content_bytes > size_bytes_max) {
-		run = span_sub(run, 0, (size_t)(size_bytes_max - before_bytes));
-		s->refusal = SMTP_ANSWER_TOO_BIG;
-	}
+	if (is_too_big(s))
+		run = span_sub(run, 0,
+			       before_bytes < size_bytes_max ? (size_t)(size_bytes_max - before_bytes) : 0);
 	if (run.n == 0)
 		return;
 	s->run = run;

@@ -204,7 +204,7 @@ struct smtp_server {
 	/* Of no interest to drivers. */
 	bool mail_refused;        /* so that pipelined RCPT and DATA are no errors of the client */
 	enum smtp_wish wish;      /* the last one returned, INPUT once it is answered */
-	enum smtp_answer refusal; /* of the content so far, or ACCEPT */
+	enum smtp_answer refusal; /* of this content by the driver, or ACCEPT */
 	bool swallowing;          /* up to the next CRLF */
 	bool swallowed_replied;
 	char helo_text[ADDRESS_DOMAIN_BYTES_MAX];
@@ -241,7 +241,7 @@ void smtp_server_auth_fail(struct smtp_server *s, enum smtp_auth_failure why);
 /*
  * In state DATA, between feeds or at SMTP_WISH_CONTENT: swallow the rest of
  * this message and give this answer (not ACCEPT) after its final dot.  The
- * first refusal counts.  There are no more CONTENT wishes for it.
+ * first refusal counts, and before what the session itself finds wrong.  There are no more CONTENT wishes for it.
  */
 void smtp_server_refuse_content(struct smtp_server *s, enum smtp_answer answer);
 

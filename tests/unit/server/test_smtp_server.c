@@ -270,6 +270,8 @@ static void check_row(const struct row *row, size_t step)
 	if (row->after_tls.n > 0) {
 		assert_int_equal(c.s.state, SMTP_STATE_TLS);
 		smtp_server_tls_started(&c.s);
+		assert_true(c.s.tls && !c.s.esmtp && !c.s.authenticated);
+		assert_int_equal(c.s.helo.n + c.s.identity.n + c.s.reverse_path.n, 0);
 		play(&c, row->after_tls);
 	}
 	if (strcmp(buf_cstr(&c.transcript), row->transcript) != 0 || c.s.state != row->end)
@@ -782,6 +784,12 @@ static void content_of_the_maximum_passes_and_one_more_does_not(void **state)
 	add_fill(&want, 'x', 999);
 	buf_add_cstr(&want, "\r) 250/2.0.0");
 	expect("1001 bytes", &relay, &client, buf_cstr(&want));
+
+	buf_add_cstr(&client, HELLO "MAIL FROM:<full@b>\r\n" RCPT "DATA\r\n");
+	add_fill(&client, 'x', 5000);
+	buf_add_cstr(&client, "\r\n.\r\n");
+	expect("refused by the driver and too big", &relay, &client,
+	       "250 MAIL(full@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5 354 452/4.3.1 REFUSED()");
 
 	/* Bytes over the maximum are swallowed, not handed out. */
 	buf_add_cstr(&client, TO_DATA);
