@@ -1,0 +1,364 @@
+#include "reference-server/cli.h"
+
+#include "base/file.h"
+#include "base/opt.h"
+#include "reference-server/config.h"
+#include "reference-server/drive/admin.h"
+#include "reference-server/drive/control.h"
+#include "reference-server/drive/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum {
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	PASSWORD_BYTES_MAX = 1024,
+};
+
+static int usage(const char *text)
+{
+	(void)fprintf(stderr, "postriderd: %s\n", text);
+	return EXIT_USAGE;
+}
+
+/* ---- serve ---- */
+
+struct serve_options {
+	const char *config_path;
+	const char *data_dir;
+	const char *hostname;
+	struct opt_list domains;
+	struct opt_list users;
+	struct opt_list listens;
+	uint32_t log_level;
+};
+
+static int set_each(struct config *c, const struct opt_list *l,
+		    int (*set)(struct config *, const char *, struct err *), struct err *reterr)
+{
+	for (uint32_t i = 0; i < l->count; i++)
+		if (set(c, l->items[i], reterr) != 0)
+			return reterr->code;
+	return 0;
+}
+
+static struct config *config_from_options(const struct serve_options *o)
+{
+	struct config *c = config_new();
+	struct err e;
+
+	c->data_dir = strdup(o->data_dir);
+	c->hostname = o->hostname != NULL ? strdup(o->hostname) : NULL;
+	c->log_level = (enum log_level)o->log_level;
+	if (set_each(c, &o->domains, config_set_domain, &e) != 0 ||
+	    set_each(c, &o->users, config_set_user, &e) != 0 ||
+	    set_each(c, &o->listens, config_set_listen, &e) != 0) {
+		(void)usage(e.text);
+		config_free(c);
+		return NULL;
+	}
+	config_complete(c);
+	return c;
+}
+
+int cli_serve(int argc, char **argv)
+{
+	static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
+	struct serve_options o = { .log_level = LOG_INFO };
+	const struct opt options[] = {
+		{ "config", OPT_STR, &o.config_path, .value = "FILE",
+		  .help = "postriderd.conf(5); instead of all options below" },
+		{ "data", OPT_STR, &o.data_dir, .value = "DIR",
+		  .help = "where queue, mailboxes and certificate live; made if missing" },
+		{ "domain", OPT_LIST, &o.domains, .value = "NAME",
+		  .help = "a domain whose mail ends here; repeatable" },
+		{ "user", OPT_LIST, &o.users, .value = "NAME:PASSWORD",
+		  .help = "an account; without @ in the first domain; repeatable.  For trying out: others on "
+			  "this machine can see it" },
+		{ "listen", OPT_LIST, &o.listens, .value = "SERVICE=ADDR:PORT",
+		  .help = "smtp, submission, submissions, pop3 or pop3s; port 0 takes a free one; "
+			  "repeatable.  Default: all five on 127.0.0.1" },
+		{ "hostname", OPT_STR, &o.hostname, .value = "NAME",
+		  .help = "our own name; default mx.DOMAIN" },
+		{ "log-level", OPT_CHOICE, &o.log_level, .value = "LEVEL",
+		  .help = "debug, info, warn or error", .choices = levels },
+		{ 0 },
+	};
+	int rc = opt_parse(
+		&(struct opt_command){
+			.name = "postriderd serve",
+			.purpose = "Runs the server in the foreground.  Prints one line per service (name, "
+				   "address:port), then "
+				   "\"ready\"; logs to standard error.  SIGTERM finishes what is under way "
+				   "and exits 0; SIGHUP "
+				   "reads certificate and configuration again.",
+			.options = options,
+			.example = "postriderd serve --data /tmp/fredsco --domain fredsco.example --user "
+				   "sales:secret\n"
+				   "postriderd serve --config /etc/postriderd.conf",
+			.exit_codes = "0  stopped by SIGTERM or SIGINT\n1  could not start\n2  usage or "
+				      "configuration mistakes",
+		},
+		argc, argv);
+	struct config *c = NULL;
+	if (rc != OPT_GO)
+		goto out;
+	rc = EXIT_USAGE;
+	if (o.config_path != NULL) {
+		if (o.data_dir != NULL || o.domains.count > 0 || o.users.count > 0 || o.listens.count > 0)
+			(void)usage("--config stands alone: the file says everything else");
+		else
+			c = config_load(o.config_path);
+	} else if (o.data_dir == NULL || o.domains.count == 0) {
+		(void)usage("serve wants --config FILE, or --data DIR and --domain NAME; see postriderd "
+			    "serve --help");
+	} else {
+		c = config_from_options(&o);
+	}
+	if (c != NULL)
+		rc = server_run(c, o.config_path);
+out:
+	opt_list_free(&o.domains);
+	opt_list_free(&o.users);
+	opt_list_free(&o.listens);
+	return rc;
+}
+
+/* ---- requests, to the server or to its store ---- */
+
+/* Steps the job to its end on a store that no server has open. */
+static int run_offline(const char *data_dir, uint32_t iterations, struct span request, struct err *reterr)
+{
+	struct store *store = NULL;
+	struct buf text = { 0 };
+	int rc = store_open(&(struct store_options){ .data_dir = data_dir }, &store, reterr);
+	if (rc != 0)
+		return rc;
+	struct admin_job *job =
+		admin_start(&(struct admin_options){ .store = store, .iterations = iterations }, request);
+	enum admin_step step;
+
+	while ((step = admin_step(job, &text)) == ADMIN_MORE || step == ADMIN_WAIT) {
+		if (step == ADMIN_WAIT)
+			store_drain(store);
+		(void)fwrite(buf_span(&text).p, 1, buf_bytes(&text), stdout);
+		buf_reset(&text);
+	}
+	if (buf_bytes(&text) > 0)
+		(void)fwrite(buf_span(&text).p, 1, buf_bytes(&text), stdout);
+	if (step == ADMIN_FAILED) {
+		*reterr = *admin_error(job);
+		rc = reterr->code;
+	}
+	admin_free(job);
+	store_close(store);
+	buf_free(&text);
+	return rc;
+}
+
+struct target {
+	const char *data_dir;
+	const char *config_path;
+};
+
+static int run_request(const struct target *t, struct span request)
+{
+	struct config *c = t->config_path != NULL ? config_load(t->config_path) : NULL;
+	struct err e = { .code = -EINVAL };
+
+	if (t->config_path != NULL && c == NULL)
+		return EXIT_USAGE;
+	const char *data_dir = c != NULL ? c->data_dir : t->data_dir;
+	if (data_dir == NULL) {
+		config_free(c);
+		return usage("which server?  Say --data DIR or --config FILE");
+	}
+	int rc = control_request(data_dir, request, stdout, &e);
+	if (rc == -ENOENT) {
+		if (access(data_dir, F_OK) != 0)
+			rc = err_errno(&e, ENOENT, "%s", data_dir);
+		else
+			rc = run_offline(data_dir, c != NULL ? c->auth_iterations : 0, request, &e);
+	}
+	config_free(c);
+	if (rc != 0) {
+		(void)fflush(stdout);
+		(void)fprintf(stderr, "postriderd: %s\n", e.text);
+	}
+	return rc == 0 ? 0 : EXIT_FAILED;
+}
+
+static bool is_one_of(const char *verb, const char *const *verbs)
+{
+	for (; *verbs != NULL; verbs++)
+		if (strcmp(verb, *verbs) == 0)
+			return true;
+	return false;
+}
+
+#define TARGET_OPTIONS(t)                                                                                   \
+	{ "data", OPT_STR, &(t).data_dir, .value = "DIR", .help = "the server's data directory" },          \
+	{                                                                                                   \
+		"config", OPT_STR, &(t).config_path, .value = "FILE",                                       \
+						     .help = "its configuration, which names the directory" \
+	}
+
+int cli_queue(int argc, char **argv)
+{
+	static const char *const verbs[] = { "list", "show", "flush", "remove", NULL };
+	struct target t = { 0 };
+	const char *verb = NULL, *word = NULL;
+	struct buf request = { 0 };
+	const struct opt options[] = { TARGET_OPTIONS(t), { 0 } };
+	const struct opt_arg args[] = {
+		{ "list|show|flush|remove", .ret_one = &verb, .help = "what to do" },
+		{ "ID|DOMAIN", .ret_one = &word, .optional = true,
+		  .help = "a queue id (show, remove), or a domain (flush)" },
+		{ 0 },
+	};
+	int rc = opt_parse(
+		&(struct opt_command){
+			.name = "postriderd queue",
+			.purpose = "Looks at the messages that wait to be delivered, tries them again at "
+				   "once (flush) "
+				   "or drops one without telling its sender (remove).  Works on a running "
+				   "server, and, "
+				   "but for flush, on the data directory of one that is down.",
+			.options = options,
+			.args = args,
+			.example = "postriderd queue list --data /tmp/fredsco\npostriderd queue flush "
+				   "isp2.example --data /tmp/fredsco",
+			.exit_codes = "0  done\n1  no such message, or the server refused\n2  usage mistakes",
+		},
+		argc, argv);
+	if (rc != OPT_GO)
+		return rc;
+	if (!is_one_of(verb, verbs))
+		return usage("queue wants list, show ID, flush [DOMAIN] or remove ID");
+	bool needs_id = strcmp(verb, "show") == 0 || strcmp(verb, "remove") == 0;
+	if (needs_id && word == NULL)
+		return usage("which message?  postriderd queue list shows the ids");
+	buf_addf(&request, "queue %s%s%s\n", verb, word != NULL ? " " : "", word != NULL ? word : "");
+	rc = run_request(&t, buf_span(&request));
+	buf_free(&request);
+	return rc;
+}
+
+int cli_status(int argc, char **argv)
+{
+	struct target t = { 0 };
+	const struct opt options[] = { TARGET_OPTIONS(t), { 0 } };
+	int rc = opt_parse(&(struct opt_command){ .name = "postriderd status",
+						  .purpose = "Counts: sessions, queue, store.",
+						  .options = options,
+						  .example = "postriderd status --data /tmp/fredsco" },
+			   argc, argv);
+	return rc != OPT_GO ? rc : run_request(&t, SPAN_LIT("status\n"));
+}
+
+/* ---- accounts ---- */
+
+static bool ask_password(struct buf *ret_password)
+{
+	struct termios shown, hidden;
+	char line[PASSWORD_BYTES_MAX];
+
+	if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &shown) != 0)
+		return false;
+	(void)fputs("Password: ", stderr);
+	hidden = shown;
+	hidden.c_lflag &= ~(tcflag_t)ECHO;
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+	bool ok = fgets(line, sizeof(line), stdin) != NULL;
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+	(void)fputs("\n", stderr);
+	if (ok)
+		buf_add_cstr(ret_password, line);
+	explicit_bzero(line, sizeof(line));
+	return ok;
+}
+
+/* From the file, the environment, or the terminal; never from the command line, which others can read. */
+static int find_password(const char *path, struct buf *ret_password)
+{
+	const char *env = getenv("POSTRIDERD_PASSWORD");
+	struct err e;
+
+	if (path != NULL) {
+		if (file_read(path, PASSWORD_BYTES_MAX, ret_password, &e) != 0)
+			return usage(e.text);
+	} else if (env != NULL) {
+		buf_add_cstr(ret_password, env);
+	} else if (!ask_password(ret_password)) {
+		return usage("no password: say --password-file FILE, or set POSTRIDERD_PASSWORD");
+	}
+	struct span s = buf_span(ret_password);
+	while (s.n > 0 && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r'))
+		s.n--;
+	buf_truncate(ret_password, s.n);
+	if (s.n == 0 || span_find(s, '\n') != s.n)
+		return usage("the password is one line that is not empty");
+	return 0;
+}
+
+int cli_account(int argc, char **argv)
+{
+	static const char *const verbs[] = { "add", "list", "remove", NULL };
+	struct target t = { 0 };
+	const char *verb = NULL, *address = NULL, *password_path = NULL;
+	struct buf request = { 0 }, password = { 0 };
+	const struct opt options[] = {
+		TARGET_OPTIONS(t),
+		{ "password-file", OPT_STR, &password_path, .value = "FILE",
+		  .help = "for add; else POSTRIDERD_PASSWORD in the environment, else asked for on a "
+			  "terminal" },
+		{ 0 },
+	};
+	const struct opt_arg args[] = {
+		{ "add|list|remove", .ret_one = &verb, .help = "what to do" },
+		{ "ADDRESS", .ret_one = &address, .optional = true, .help = "local-part@domain" },
+		{ 0 },
+	};
+	int rc = opt_parse(
+		&(struct opt_command){
+			.name = "postriderd account",
+			.purpose = "Adds an account or gives it a new password, lists accounts, or removes "
+				   "one with its "
+				   "whole mailbox.  Only keys derived from the password are stored.  Works "
+				   "on a running "
+				   "server and on the data directory of one that is down.",
+			.options = options,
+			.args = args,
+			.example = "postriderd account add sales@fredsco.example --password-file pw --data "
+				   "/tmp/fredsco",
+			.exit_codes = "0  done\n1  no such account, or the server refused\n2  usage mistakes",
+		},
+		argc, argv);
+	if (rc != OPT_GO)
+		return rc;
+	if (!is_one_of(verb, verbs))
+		return usage("account wants add ADDRESS, list or remove ADDRESS");
+	if (strcmp(verb, "list") != 0 && address == NULL)
+		return usage("which account?  Say its address, as in sales@fredsco.example");
+	buf_addf(&request, "account %s%s%s\n", verb, address != NULL ? " " : "",
+		 address != NULL ? address : "");
+	rc = strcmp(verb, "add") == 0 ? find_password(password_path, &password) : 0;
+	if (rc == 0) {
+		buf_add(&request, buf_span(&password));
+		if (buf_bytes(&password) > 0)
+			buf_add(&request, SPAN_LIT("\n"));
+		rc = run_request(&t, buf_span(&request));
+	}
+	if (password.p != NULL)
+		explicit_bzero(password.p, password.room);
+	if (request.p != NULL)
+		explicit_bzero(request.p, request.room);
+	buf_free(&password);
+	buf_free(&request);
+	return rc;
+}

@@ -1,0 +1,18 @@
+#include "base/opt.h"
+#include "reference-server/cli.h"
+
+int main(int argc, char **argv)
+{
+	static const struct opt_verb verbs[] = {
+		{ "serve", cli_serve, "run the server until SIGTERM" },
+		{ "queue", cli_queue, "list, show, flush, remove: messages that wait" },
+		{ "account", cli_account, "add, list, remove: who has a mailbox" },
+		{ "status", cli_status, "what a running server is doing" },
+		{ 0 },
+	};
+	return opt_dispatch("postriderd",
+			    "A reference mail relay and mailbox server: SMTP and submission in, a durable "
+			    "queue, relaying "
+			    "by MX, POP3 out.  It exists to be tested against and to be tested.",
+			    verbs, argc, argv);
+}
