@@ -158,6 +158,7 @@ static void on_auth_line(struct pop3_server *s, struct span line)
 	} else if (!base64_is_valid(line)) {
 		cancel_auth(s, "-ERR the response is not base64");
 	} else {
+		s->auth_mechanism = (struct span){ NULL, 0 }; /* its line is gone */
 		s->auth_response = line;
 		s->auth_response_given = true;
 		s->wish = POP3_WISH_AUTH_STEP;

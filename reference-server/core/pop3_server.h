@@ -125,8 +125,8 @@ struct pop3_server {
 	bool tls;
 
 	struct span user; /* of USER, in LOGIN and after it; empty after AUTH.  Borrows from this struct */
-	struct span password; /* during LOGIN; borrows from the input */
-	struct span auth_mechanism;
+	struct span password;       /* during LOGIN; borrows from the input */
+	struct span auth_mechanism; /* during AUTH only; empty in AUTH_STEP */
 	struct span auth_response;
 	bool auth_response_given;
 

@@ -244,9 +244,9 @@ static const struct row {
 	{ "AUTH with initial response", TLS, "AUTH plain Z29vZA==\r\nSTAT\r\n",
 	  HELLO "{plain=Z29vZA==}+OK 4 messages (53 octets)\r\n+OK 4 53\r\n" },
 	{ "AUTH without", TLS, "AUTH PLAIN\r\nZ29vZA==\r\n",
-	  HELLO "{PLAIN}+ \r\n{PLAIN=Z29vZA==}+OK 4 messages (53 octets)\r\n" },
+	  HELLO "{PLAIN}+ \r\n{=Z29vZA==}+OK 4 messages (53 octets)\r\n" },
 	{ "AUTH in several steps", CLEAR, "AUTH SCRAM-SHA-256 bW9yZQ==\r\nbW9yZQ==\r\n\r\nAUTH SCRAM-SHA-256\r\n*\r\n",
-	  HELLO "{SCRAM-SHA-256=bW9yZQ==}+ Y2hhbGxlbmdl\r\n{SCRAM-SHA-256=bW9yZQ==}+ Y2hhbGxlbmdl\r\n{SCRAM-SHA-256=}"
+	  HELLO "{SCRAM-SHA-256=bW9yZQ==}+ Y2hhbGxlbmdl\r\n{=bW9yZQ==}+ Y2hhbGxlbmdl\r\n{=}"
 	  "-ERR not a message of this mechanism\r\n{SCRAM-SHA-256}+ \r\n-ERR cancelled\r\n{cancelled}" },
 	{ "AUTH with an empty initial response", TLS, "AUTH PLAIN =\r\n", HELLO "{PLAIN=}-ERR not a message of this mechanism\r\n" },
 	{ "AUTH with bad base64", TLS, "AUTH PLAIN =AAA\r\nAUTH PLAIN \r\nA=BC\r\nSTAT\r\nAUTH PLAIN Z29vZA== x\r\n",
