@@ -118,22 +118,6 @@ void queue_submit(struct store *s, const struct queue_change *c, store_done_fn *
 
 /* ---- on the writer's thread ---- */
 
-static int insert_row(struct txn *t, const struct queued *m)
-{
-	struct key k = key_u64(m->id);
-
-	return txn_insert(t, DB_QUEUE, key_span(&k), buf_span(&m->row));
-}
-
-/* A new message, with or without a row of its own. */
-static int enter(struct txn *t, const struct queued *m, bool with_row, uint32_t copy_count)
-{
-	if (m->id == 0 || m->body_id == 0)
-		return -ENOSPC; /* store_new_id had none left */
-	int rc = with_row ? insert_row(t, m) : 0;
-	return rc != 0 ? rc : body_settle(t, m->body_id, m->body_bytes, m->body, copy_count + with_row);
-}
-
 static int copy_to_mailboxes(struct txn *t, const struct queue_op *q, uint64_t body_id, uint64_t body_bytes)
 {
 	int rc = 0;
@@ -143,6 +127,41 @@ static int copy_to_mailboxes(struct txn *t, const struct queue_op *q, uint64_t b
 		struct span prefix = span_sub(buf_span(&q->prefixes), c->prefix_at, c->prefix_bytes);
 		rc = mailbox_insert(t, c->account_id, body_id, body_bytes, c->arrival_wall_ms, prefix);
 	}
+	return rc;
+}
+
+/*
+ * *ret_stored: the very same row is there already.  When writing the last page
+ * of a commit fails, the transaction may be stored although it failed; once the
+ * environment is open again it is seen and durable, and this is the second try.
+ */
+static int insert_row(struct txn *t, const struct queued *m, bool *ret_stored)
+{
+	struct key k = key_u64(m->id);
+	struct span there = { 0 };
+
+	int rc = txn_get(t, DB_QUEUE, key_span(&k), &there);
+	if (rc == 0) {
+		*ret_stored = span_eq(there, buf_span(&m->row));
+		return *ret_stored ? 0 : -EEXIST;
+	}
+	return rc == -ENOENT ? txn_insert(t, DB_QUEUE, key_span(&k), buf_span(&m->row)) : rc;
+}
+
+/* A new message, with or without a row of its own, and its copies. */
+static int enter(struct txn *t, const struct queued *m, bool with_row, const struct queue_op *copies)
+{
+	uint32_t copy_count = copies != NULL ? copies->copy_count : 0;
+	bool stored = false;
+
+	if (m->id == 0 || m->body_id == 0)
+		return -ENOSPC; /* store_new_id had none left */
+	int rc = with_row ? insert_row(t, m, &stored) : 0;
+	if (rc != 0 || stored)
+		return rc;
+	rc = body_settle(t, m->body_id, m->body_bytes, m->body, copy_count + with_row);
+	if (rc == 0 && copies != NULL)
+		rc = copy_to_mailboxes(t, copies, m->body_id, m->body_bytes);
 	return rc;
 }
 
@@ -178,20 +197,11 @@ static int apply_change(struct txn *t, struct store_op *op)
 {
 	const struct queue_op *q = (const struct queue_op *)op;
 	bool fresh = q->row == QUEUE_INSERT || q->row == QUEUE_PASS;
-	int rc;
 
 	if (q->message.too_big || q->dsn.too_big)
 		return -E2BIG;
-	if (fresh) {
-		rc = enter(t, &q->message, q->row == QUEUE_INSERT, q->copy_count);
-		if (rc == 0)
-			rc = copy_to_mailboxes(t, q, q->message.body_id, q->message.body_bytes);
-	} else {
-		rc = change_row(t, q);
-	}
-	if (rc == 0 && q->has_dsn)
-		rc = enter(t, &q->dsn, true, 0);
-	return rc;
+	int rc = fresh ? enter(t, &q->message, q->row == QUEUE_INSERT, q) : change_row(t, q);
+	return rc == 0 && q->has_dsn ? enter(t, &q->dsn, true, NULL) : rc;
 }
 
 /* ---- reading ---- */

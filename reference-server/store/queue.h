@@ -85,12 +85,12 @@ struct queue_change {
 
 /*
  * INSERT and PASS are new operations: besides storage errors, -EEXIST for an
- * id that is in use, -ESTALE when the body in progress is not as long as
- * claimed, -E2BIG when a limit of envelope.h is exceeded.  UPDATE and REMOVE
- * are kept: they are done when they are durable, or -ENOENT when the message
- * is not in the queue (any more): then nothing was delivered or bounced
- * either.  -ESRCH when an account of a delivery does not exist: nothing was
- * changed.  done may be NULL.
+ * id that is in use (unless by the very same envelope: then it is stored),
+ * -ESTALE when the body in progress is not as long as claimed, -E2BIG when a
+ * limit of envelope.h is exceeded.  UPDATE and REMOVE are kept: they are done
+ * when they are durable, or -ENOENT when the message is not in the queue (any
+ * more): then nothing was delivered or bounced either.  -ESRCH when an account
+ * of a delivery does not exist: nothing was changed.  done may be NULL.
  */
 void queue_submit(struct store *s, const struct queue_change *c, store_done_fn *done, void *ctx);
 

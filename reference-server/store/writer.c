@@ -54,6 +54,7 @@ static int note_full_disk(struct writer *w, int rc, bool from_disk)
 	if (disk_full || (rc == -ENOSPC && from_disk)) {
 		ballast_release(w->ballast);
 		atomic_store(&w->ballast_held, false);
+		atomic_store(&w->full, true);
 		w->ballast_at_ms = now_ms() + BALLAST_EVERY_MS;
 	}
 	return rc;
