@@ -76,8 +76,9 @@ static void *must(void *p)
 static void client_end(struct client *c, void (*how)(struct conn *))
 {
 	struct conn *conn = c->conn;
+	struct sink *s = c->sink;
 	LIST_REMOVE(c, link);
-	c->sink->client_count--;
+	s->client_count--;
 	timer_free(c->delay);
 	buf_free(&c->path);
 	buf_free(&c->reverse_path);
@@ -85,6 +86,8 @@ static void client_end(struct client *c, void (*how)(struct conn *))
 	buf_free(&c->content);
 	free(c);
 	how(conn);
+	if (s->client_count == 0 && s->o.on_quiet != NULL)
+		s->o.on_quiet(s->o.ctx);
 }
 
 static void end_transaction(struct client *c)
@@ -528,6 +531,7 @@ void sink_free(struct sink *s)
 {
 	if (s == NULL)
 		return;
+	s->o.on_quiet = NULL;
 	listener_free(s->listener);
 	struct client *c;
 	while ((c = LIST_FIRST(&s->clients)) != NULL)

@@ -65,6 +65,9 @@ typedef void sink_message_fn(void *ctx, const struct sink_message *m);
 /* Called for every command line, before it is answered; AUTH arguments are left out. */
 typedef void sink_command_fn(void *ctx, uint64_t connection, struct span line);
 
+/* Called when the last open connection has ended; its last reply may not have been written yet. */
+typedef void sink_quiet_fn(void *ctx);
+
 struct sink_options {
 	struct loop *loop;
 	struct addr at;   /* port 0: any free one */
@@ -82,6 +85,7 @@ struct sink_options {
 	uint32_t rule_count;
 	sink_message_fn *on_message; /* may be NULL */
 	sink_command_fn *on_command; /* may be NULL */
+	sink_quiet_fn *on_quiet;     /* may be NULL */
 	void *ctx;
 };
 
