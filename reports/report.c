@@ -216,6 +216,14 @@ static void add_ledger(struct buf *html, const json_t *result)
 	buf_add_cstr(html, ".</p>\n");
 }
 
+static void add_seconds(struct buf *html, const json_t *value)
+{
+	if (value == NULL || json_is_null(value))
+		buf_add_cstr(html, "<td class=\"n\">–</td>");
+	else
+		buf_addf(html, "<td class=\"n\">%.3f\xc2\xa0s</td>", json_number_value(value));
+}
+
 /* ---- evidence: the rows that went wrong ---- */
 
 static bool is_bad_row(const json_t *row)
@@ -227,16 +235,6 @@ static bool is_bad_row(const json_t *row)
 			return true;
 	/* Told, but not as it should be. */
 	return get_int(row, "notifications") > 0 && get_text(row, "reason")[0] != '\0';
-}
-
-static void add_moment(struct buf *html, const json_t *row, const char *name)
-{
-	const json_t *value = json_object_get(row, name);
-
-	if (value == NULL || json_is_null(value))
-		buf_add_cstr(html, "<td class=\"n\">–</td>");
-	else
-		buf_addf(html, "<td class=\"n\">%.3f\xc2\xa0s</td>", json_number_value(value));
 }
 
 static void add_evidence_row(struct buf *html, const json_t *row)
@@ -251,9 +249,9 @@ static void add_evidence_row(struct buf *html, const json_t *row)
 	buf_add_cstr(html, "</td><td>");
 	page_text(html, whose);
 	buf_add_cstr(html, "</td>");
-	add_moment(html, row, "intended_s");
-	add_moment(html, row, "final_reply_s");
-	add_moment(html, row, "seen_s");
+	add_seconds(html, json_object_get(row, "intended_s"));
+	add_seconds(html, json_object_get(row, "final_reply_s"));
+	add_seconds(html, json_object_get(row, "seen_s"));
 	buf_add_cstr(html, "<td>");
 	page_text(html, get_text(row, "reason"));
 	if (get_text(row, "reply")[0] != '\0') {
@@ -462,14 +460,6 @@ static void add_over_time(struct buf *html, const json_t *result, const char *di
 	add_figure(html, &p, "Backlog:", "accepted, and not yet retrieved or bounced.");
 }
 
-static void add_seconds(struct buf *html, const json_t *value)
-{
-	if (value == NULL || json_is_null(value))
-		buf_add_cstr(html, "<td class=\"n\">–</td>");
-	else
-		buf_addf(html, "<td class=\"n\">%.3f\xc2\xa0s</td>", json_number_value(value));
-}
-
 static void add_faults(struct buf *html, const json_t *result)
 {
 	const json_t *faults = json_object_get(result, "faults");
@@ -490,10 +480,7 @@ static void add_faults(struct buf *html, const json_t *result)
 		buf_add_cstr(html, "</th>");
 		add_seconds(html, json_object_get(f, "planned_at_s"));
 		add_seconds(html, json_object_get(f, "began_s"));
-		if (get_number(f, "planned_for_s") > 0)
-			add_seconds(html, json_object_get(f, "planned_for_s"));
-		else
-			add_seconds(html, NULL);
+		add_seconds(html, json_object_get(f, "planned_for_s"));
 		add_seconds(html, json_object_get(f, "ended_s"));
 		buf_add_cstr(html, "<td class=\"n\">");
 		page_count(html, get_int(f, "strikes"));

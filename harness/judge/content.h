@@ -55,6 +55,9 @@ struct content_digest {
 /* Appends the whole message, without dot-stuffing and without the final dot. */
 void content_make(const struct content_spec *s, struct buf *ret_message);
 
+/* How many bytes of such a message are not its body: header and the empty line. */
+uint32_t content_header_bytes(const struct content_spec *s);
+
 void content_digest(struct span message, struct content_digest *ret_digest);
 
 /* Writes the marker and a NUL. */

@@ -219,25 +219,42 @@ static void add_to_field(struct buf *out, struct span to)
 	buf_addf(out, "%.*s\r\n", SPAN_FMT(to));
 }
 
-void content_make(const struct content_spec *s, struct buf *ret_message)
+static void add_header(const struct content_spec *s, const char *marker, struct buf *out)
 {
-	char marker[CONTENT_MARKER_CHARS + 1];
 	struct span domain = domain_of(s->from);
 
-	content_marker(s->seed, s->id, marker);
-	buf_addf(ret_message, "From: %.*s\r\n", SPAN_FMT(s->from));
-	add_to_field(ret_message, s->to);
-	buf_addf(ret_message, "Subject: postrider message %" PRIu32 "\r\n", s->id);
-	add_date(ret_message, s->date_wall_ms);
-	buf_addf(ret_message, "Message-ID: <%s@%.*s>\r\n", marker, SPAN_FMT(domain));
-	buf_addf(ret_message, "X-Postrider-Token: %s\r\n", marker);
-	buf_addf(ret_message,
+	buf_addf(out, "From: %.*s\r\n", SPAN_FMT(s->from));
+	add_to_field(out, s->to);
+	buf_addf(out, "Subject: postrider message %" PRIu32 "\r\n", s->id);
+	add_date(out, s->date_wall_ms);
+	buf_addf(out, "Message-ID: <%s@%.*s>\r\n", marker, SPAN_FMT(domain));
+	buf_addf(out, "X-Postrider-Token: %s\r\n", marker);
+	buf_addf(out,
 		 "MIME-Version: 1.0\r\n"
 		 "Content-Type: text/plain; charset=%s\r\n"
 		 "Content-Transfer-Encoding: %s\r\n"
 		 "\r\n",
 		 s->eight_bit ? "utf-8" : "us-ascii", s->eight_bit ? "8bit" : "7bit");
+}
 
+uint32_t content_header_bytes(const struct content_spec *s)
+{
+	char marker[CONTENT_MARKER_CHARS + 1];
+	struct buf header = { 0 };
+
+	content_marker(s->seed, s->id, marker);
+	add_header(s, marker, &header);
+	size_t n = buf_bytes(&header);
+	buf_free(&header);
+	return (uint32_t)n;
+}
+
+void content_make(const struct content_spec *s, struct buf *ret_message)
+{
+	char marker[CONTENT_MARKER_CHARS + 1];
+
+	content_marker(s->seed, s->id, marker);
+	add_header(s, marker, ret_message);
 	struct body body = {
 		.out = ret_message,
 		.left_bytes = s->body_bytes < CONTENT_BODY_BYTES_MIN ? CONTENT_BODY_BYTES_MIN : s->body_bytes,

@@ -145,7 +145,6 @@ uint32_t ledger_plan(struct ledger *l, const struct ledger_plan *p)
 		.started_ns = LEDGER_NEVER,
 		.final_dot_ns = LEDGER_NEVER,
 		.final_reply_ns = LEDGER_NEVER,
-		.digest = p->digest,
 	};
 	for (uint32_t i = 0; i < p->recipient_count; i++)
 		plan_row(l, id, &p->recipients[i]);
@@ -158,6 +157,11 @@ static struct ledger_message *message_of(struct ledger *l, uint32_t id)
 	assert(id < l->message_count);
 	assert(!l->settled);
 	return &l->messages[id];
+}
+
+void ledger_content(struct ledger *l, uint32_t id, const struct content_digest *digest)
+{
+	message_of(l, id)->digest = *digest;
 }
 
 void ledger_connected(struct ledger *l, uint32_t id, int64_t at_ns)

@@ -130,11 +130,12 @@ struct ledger_plan {
 	uint32_t recipient_count; /* at least 1 */
 	uint32_t body_bytes;
 	uint32_t group; /* the caller's: which traffic entry this belongs to */
-	struct content_digest digest;
 };
 /* Returns the id. */
 uint32_t ledger_plan(struct ledger *l, const struct ledger_plan *p);
 
+/* Its content has been made. */
+void ledger_content(struct ledger *l, uint32_t id, const struct content_digest *digest);
 void ledger_connected(struct ledger *l, uint32_t id, int64_t at_ns);
 void ledger_started(struct ledger *l, uint32_t id, int64_t at_ns);
 /* recipient: index within the plan. */

@@ -205,7 +205,9 @@ static json_t *faults_json(const struct record *r)
 		put(o, "kind", json_string(flow_fault_name(f->flow->kind)));
 		put(o, "what", text_of(buf_cstr(&what)));
 		put(o, "planned_at_s", json_real((double)f->flow->at_ms / 1000));
-		put(o, "planned_for_s", json_real((double)f->flow->for_ms / 1000));
+		put(o, "planned_for_s",
+		    f->flow->for_ms == FLOW_FOREVER ? json_null()
+						    : json_real((double)f->flow->for_ms / 1000));
 		put(o, "began_s", moment_of(r, f->begin_ns));
 		put(o, "ended_s", moment_of(r, f->end_ns));
 		put(o, "strikes", json_integer(f->strike_count));

@@ -1,0 +1,276 @@
+#include "harness/cli/run.h"
+
+#include "base/file.h"
+#include "base/loop.h"
+#include "base/opt.h"
+#include "harness/cli/run_flow.h"
+#include "harness/judge/result.h"
+#include "harness/judge/verdict.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	EXIT_HARNESS = 4,
+	EXIT_INTERRUPTED = 130,
+	NAME_TRIES = 100,
+	DIR_MODE = 0755,
+	FILE_MODE = 0644,
+};
+
+enum colour_choice { COLOUR_AUTO, COLOUR_ALWAYS, COLOUR_NEVER };
+
+struct run_command {
+	struct opt_list names;
+	struct opt_list sets;
+	uint64_t seed;
+	const char *results;
+	const char *program;
+	const char *junit;
+	bool keep_world;
+	bool quiet;
+	bool json;
+	uint32_t colour;
+	struct flow **flows;
+};
+
+/* ---- reading ---- */
+
+static int parse(struct run_command *c, int argc, char **argv)
+{
+	static const char *const colours[] = { "auto", "always", "never", NULL };
+	const struct opt options[] = {
+		{ "set", OPT_LIST, &c->sets, .value = "NAME=VALUE",
+		  .help = "replaces ${NAME} in the flow; repeatable" },
+		{ "seed", OPT_U64, &c->seed, .value = "N",
+		  .help = "makes content and schedule from N instead of the flow's seed" },
+		{ "results", OPT_STR, &c->results, .value = "DIR",
+		  .help = "where result directories go; 'results' when absent" },
+		{ "junit", OPT_STR, &c->junit, .value = "FILE",
+		  .help = "writes JUnit XML, one suite a flow" },
+		{ "json", OPT_FLAG, &c->json,
+		  .help = "prints result.json on standard output instead of words" },
+		{ "quiet", OPT_FLAG, &c->quiet, .help = "prints only the line with the verdict" },
+		{ "color", OPT_CHOICE, &c->colour, .value = "WHEN", .help = "auto, always or never",
+		  .choices = colours },
+		{ "program", OPT_STR, &c->program, .value = "PATH",
+		  .help = "the reference server to run; postriderd beside this program when absent" },
+		{ "keep-world", OPT_FLAG, &c->keep_world,
+		  .help = "leaves the servers' data, keys and passwords in the result directory" },
+		{ 0 },
+	};
+	const struct opt_arg args[] = {
+		{ "FLOW", .ret_many = &c->names, .help = "a flow file, or a name from 'postrider list'" },
+		{ 0 },
+	};
+	return opt_parse(
+		&(struct opt_command){
+			.name = "postrider run",
+			.purpose = "Builds the world of each flow on 127.0.0.0/8, starts its servers, sends "
+				   "its traffic, "
+				   "breaks what the flow says, retrieves the mail, and judges from the "
+				   "ledger of every "
+				   "message whether the promise was kept.  Results go to results/FLOW-TIME/, "
+				   "and "
+				   "results/latest points at the last.",
+			.options = options,
+			.args = args,
+			.example = "postrider run three-steps\npostrider run next-hop-down --set rate=200/s "
+				   "--seed 7",
+			.exit_codes =
+				"0    every promise was kept\n1    a promise or an expectation was broken\n"
+				"2    usage error, or a mistake in a flow: nothing was started\n"
+				"3    a run was not valid, or judged nothing\n4    the harness failed\n"
+				"130  interrupted; the report is marked" },
+		argc, argv);
+}
+
+/* True when one of the options was given; the parser leaves an absent one alone, also when 0 would be a seed. */
+static bool was_given(int argc, char **argv, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strncmp(argv[i], name, n) == 0 && (argv[i][n] == '\0' || argv[i][n] == '='))
+			return true;
+	return false;
+}
+
+/* Every flow, and every mistake in them, before anything starts. */
+static bool read_flows(struct run_command *c)
+{
+	struct buf messages = { 0 };
+	uint32_t mistakes = 0;
+	bool fine = true;
+
+	c->flows = calloc(c->names.count + 1, sizeof(struct flow *));
+	if (c->flows == NULL)
+		abort();
+	for (uint32_t i = 0; i < c->names.count; i++) {
+		char path[PATH_MAX];
+		if (!flow_find(c->names.items[i], path, sizeof(path))) {
+			(void)fprintf(stderr,
+				      "postrider run: %s: no such flow; 'postrider list' names them\n",
+				      c->names.items[i]);
+			fine = false;
+			continue;
+		}
+		c->flows[i] = flow_read(&(struct flow_options){ .path = path,
+								.sets = c->sets.items,
+								.ret_messages = &messages,
+								.ret_error_count = &mistakes });
+		fine = fine && c->flows[i] != NULL;
+	}
+	(void)fputs(buf_cstr(&messages), stderr);
+	buf_free(&messages);
+	return fine;
+}
+
+/* ---- result directories ---- */
+
+/* results/latest: replaced in one step, so that it never points nowhere. */
+static void point_latest(const char *base, const char *name)
+{
+	char link[PATH_MAX];
+	char temporary[PATH_MAX];
+
+	(void)snprintf(link, sizeof(link), "%s/latest", base);
+	(void)snprintf(temporary, sizeof(temporary), "%s/.latest.%ld", base, (long)getpid());
+	if (symlink(name, temporary) != 0)
+		return;
+	if (rename(temporary, link) != 0)
+		(void)unlink(temporary);
+}
+
+/* A new directory base/FLOW-TIME, numbered when that second has seen one already. */
+static int make_result_dir(const char *base, const char *flow, char *ret_dir, size_t dir_bytes,
+			   struct err *reterr)
+{
+	time_t now = (time_t)(clock_wall_ms() / 1000);
+	struct tm tm;
+	char stamp[32];
+	char name[256];
+	int rc = dir_make(base, DIR_MODE, reterr);
+
+	if (rc != 0)
+		return rc;
+	(void)localtime_r(&now, &tm);
+	(void)strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
+	for (int i = 1; i <= NAME_TRIES; i++) {
+		if (i == 1)
+			(void)snprintf(name, sizeof(name), "%.180s-%s", flow, stamp);
+		else
+			(void)snprintf(name, sizeof(name), "%.180s-%s-%d", flow, stamp, i);
+		int n = snprintf(ret_dir, dir_bytes, "%s/%s", base, name);
+		if (n < 0 || (size_t)n >= dir_bytes)
+			return err_set(reterr, -ENAMETOOLONG, "%s: path too long", base);
+		if (mkdir(ret_dir, DIR_MODE) == 0) {
+			point_latest(base, name);
+			return 0;
+		}
+		if (errno != EEXIST)
+			return err_errno(reterr, errno, "%s", ret_dir);
+	}
+	return err_set(reterr, -EEXIST, "%s: too many results in one second", ret_dir);
+}
+
+/* ---- running ---- */
+
+static bool want_colour(const struct run_command *c, int fd)
+{
+	const char *no = getenv("NO_COLOR");
+
+	if (c->colour != COLOUR_AUTO)
+		return c->colour == COLOUR_ALWAYS;
+	return isatty(fd) && (no == NULL || *no == '\0');
+}
+
+static void print_outcome(const struct run_command *c, struct run_outcome *o)
+{
+	if (c->json)
+		(void)fputs(buf_cstr(&o->json), stdout);
+	else if (c->quiet)
+		(void)fputs(buf_cstr(&o->line), stdout);
+	else
+		(void)fputs(buf_cstr(&o->text), stdout);
+	(void)fflush(stdout);
+}
+
+static int run_one(const struct run_command *c, const struct flow *f, bool seed_given, struct buf *junit)
+{
+	char dir[PATH_MAX];
+	struct run_outcome outcome = { 0 };
+	struct err e;
+	struct run_options o = {
+		.flow = f,
+		.seed = seed_given ? c->seed : f->seed,
+		.sets = c->sets.items,
+		.dir = dir,
+		.program = c->program,
+		.keep_world = c->keep_world,
+		.progress = progress_mode_for(c->quiet),
+		.colour = want_colour(c, STDOUT_FILENO) && !c->json,
+	};
+
+	int rc = make_result_dir(c->results, f->name, dir, sizeof(dir), &e);
+	if (rc == 0)
+		rc = run_flow(&o, &outcome, &e);
+	if (rc != 0) {
+		(void)fprintf(stderr, "postrider run: %s: %s\n", f->name, e.text);
+		return EXIT_HARNESS;
+	}
+	print_outcome(c, &outcome);
+	buf_add(junit, buf_span(&outcome.junit));
+	int code = verdict_exit_code(outcome.verdict);
+	run_outcome_free(&outcome);
+	return code;
+}
+
+static int write_junit(const char *path, struct span suites)
+{
+	struct buf xml = { 0 };
+	struct err e;
+
+	result_junit_begin(&xml);
+	buf_add(&xml, suites);
+	result_junit_end(&xml);
+	int rc = file_write(path, buf_span(&xml), FILE_MODE, &e);
+	buf_free(&xml);
+	if (rc == 0)
+		return 0;
+	(void)fprintf(stderr, "postrider run: %s\n", e.text);
+	return EXIT_HARNESS;
+}
+
+static int run_all(const struct run_command *c, bool seed_given)
+{
+	struct buf junit = { 0 };
+	int code = 0;
+
+	for (uint32_t i = 0; i < c->names.count && code != EXIT_INTERRUPTED; i++)
+		code = exit_code_worse(code, run_one(c, c->flows[i], seed_given, &junit));
+	if (c->junit != NULL)
+		code = exit_code_worse(code, write_junit(c->junit, buf_span(&junit)));
+	buf_free(&junit);
+	return code;
+}
+
+int cli_run(int argc, char **argv)
+{
+	struct run_command c = { .results = "results" };
+	int rc = parse(&c, argc, argv);
+
+	if (rc == OPT_GO)
+		rc = read_flows(&c) ? run_all(&c, was_given(argc, argv, "--seed")) : OPT_EXIT_USAGE;
+	for (uint32_t i = 0; c.flows != NULL && i < c.names.count; i++)
+		flow_free(c.flows[i]);
+	free(c.flows);
+	opt_list_free(&c.names);
+	opt_list_free(&c.sets);
+	return rc;
+}

@@ -1,0 +1,269 @@
+#include "harness/cli/run_end.h"
+
+#include "base/file.h"
+#include "harness/judge/result.h"
+#include "harness/judge/verdict.h"
+#include "reports/report.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+	NS_PER_MS = 1000000,
+	LOG_BYTES_MAX = 256 * 1024 * 1024,
+	LOG_MODE = 0644,
+	DIR_MODE = 0755,
+};
+
+/* ---- logs ---- */
+
+/* A log that is missing or empty is no error: not every server writes each. */
+static void keep_log(const char *from, const char *to)
+{
+	struct buf content = { 0 };
+	struct err e;
+
+	if (file_read(from, LOG_BYTES_MAX, &content, &e) == 0 && buf_bytes(&content) > 0)
+		(void)file_write(to, buf_span(&content), LOG_MODE, &e);
+	buf_free(&content);
+}
+
+void run_end_keep_logs(const char *dir, const struct flow *flow, bool keep_world)
+{
+	static const char *const streams[] = { "stdout", "stderr" };
+	char from[PATH_MAX];
+	char to[PATH_MAX];
+	struct err e;
+
+	(void)snprintf(to, sizeof(to), "%s/logs", dir);
+	(void)dir_make(to, DIR_MODE, &e);
+	for (uint32_t i = 0; i < flow->host_count; i++) {
+		for (size_t s = 0; s < 2; s++) {
+			(void)snprintf(from, sizeof(from), "%s/world/hosts/%s/%s.log", dir,
+				       flow->hosts[i].name, streams[s]);
+			(void)snprintf(to, sizeof(to), "%s/logs/%s.%s.log", dir, flow->hosts[i].name,
+				       streams[s]);
+			keep_log(from, to);
+		}
+	}
+	(void)snprintf(from, sizeof(from), "%s/world/dns.log", dir);
+	(void)snprintf(to, sizeof(to), "%s/logs/dns.log", dir);
+	keep_log(from, to);
+	(void)snprintf(from, sizeof(from), "%s/world", dir);
+	if (!keep_world)
+		(void)dir_remove(from, &e);
+}
+
+/* ---- judging ---- */
+
+static int64_t last_accepted_ns(const struct ledger *l)
+{
+	int64_t last_ns = LEDGER_NEVER;
+
+	for (uint32_t id = 0; id < ledger_message_count(l); id++) {
+		const struct ledger_message *m = ledger_message(l, id);
+		if (m->submission == LEDGER_ACCEPTED && m->final_reply_ns > last_ns)
+			last_ns = m->final_reply_ns;
+	}
+	return last_ns;
+}
+
+/* The drain counts from the end of the last fault, or from the last 250 when there was no fault. */
+static struct record_drain measure_drain(const struct record *r)
+{
+	struct record_drain d = { .since_ns = LEDGER_NEVER };
+
+	for (uint32_t i = 0; i < r->fault_count; i++)
+		if (r->faults[i].end_ns > d.since_ns)
+			d.since_ns = r->faults[i].end_ns;
+	if (d.since_ns == LEDGER_NEVER)
+		d.since_ns = last_accepted_ns(r->ledger);
+	d.known = d.since_ns != LEDGER_NEVER;
+	if (d.known)
+		d.complete = metrics_drain(r->ledger, d.since_ns, &d.drain_ns, &d.rows);
+	return d;
+}
+
+static int64_t own_cpu_ms(void)
+{
+	struct rusage u;
+
+	if (getrusage(RUSAGE_SELF, &u) != 0)
+		return 0;
+	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
+	       (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+}
+
+/* ---- words ---- */
+
+static void add_ms(struct buf *text, struct hist_value v)
+{
+	double ms = (double)v.ns / NS_PER_MS;
+
+	buf_add_cstr(text, v.at_least ? ">=" : "");
+	if (ms < 10)
+		buf_addf(text, "%.2f ms", ms);
+	else if (ms < 1000)
+		buf_addf(text, "%.0f ms", ms);
+	else
+		buf_addf(text, "%.2f s", ms / 1000);
+}
+
+static void add_metric(const struct record *r, enum flow_metric m, struct buf *text)
+{
+	const struct hist *h = r->metrics->of[m];
+
+	if (hist_count(h) + hist_censored_count(h) == 0)
+		return;
+	buf_addf(text, "  %-11s p50 ", flow_metric_name(m));
+	add_ms(text, hist_percentile(h, 50));
+	buf_add_cstr(text, "   p99 ");
+	add_ms(text, hist_percentile(h, 99));
+	buf_add_cstr(text, "   max ");
+	add_ms(text, hist_percentile(h, 100));
+	buf_add_cstr(text, "\n");
+}
+
+static void add_ledger(const struct ledger *l, struct buf *text)
+{
+	bool any = false;
+
+	buf_add_cstr(text, "  ledger      ");
+	for (unsigned o = 0; o < OUTCOME_COUNT; o++) {
+		uint32_t n = ledger_outcome_count(l, (enum outcome)o);
+		if (n > 0)
+			buf_addf(text, "%s%" PRIu32 " %s", any ? ", " : "", n, outcome_name((enum outcome)o));
+		any = any || n > 0;
+	}
+	buf_add_cstr(text, any ? "\n" : "empty\n");
+}
+
+static void add_drain(const struct record *r, struct buf *text)
+{
+	if (r->fault_count == 0 || !r->drain.known || r->drain.rows == 0)
+		return;
+	if (r->drain.complete)
+		buf_addf(text,
+			 "  drain       %" PRIu32 " waited when the last fault ended; gone %.2f s later\n",
+			 r->drain.rows, (double)r->drain.drain_ns / 1e9);
+	else
+		buf_addf(text,
+			 "  drain       %" PRIu32 " waited when the last fault ended; some never arrived\n",
+			 r->drain.rows);
+}
+
+/* The one thing somebody would want to do now. */
+static void add_next(const struct record *r, const char *dir, struct buf *text)
+{
+	static const enum outcome bad[] = { OUTCOME_LOST, OUTCOME_CORRUPTED, OUTCOME_DUPLICATED,
+					    OUTCOME_UNEXPECTED, OUTCOME_STILL_QUEUED };
+
+	buf_add_cstr(text, "  next        ");
+	for (size_t i = 0; r->verdict == VERDICT_FAIL && i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (ledger_outcome_count(r->ledger, bad[i]) > 0) {
+			buf_addf(text, "grep '\"%s\"' %s/ledger\n", outcome_name(bad[i]), dir);
+			return;
+		}
+	}
+	if (r->verdict == VERDICT_PASS)
+		buf_addf(text, "xdg-open %s/report.html\n", dir);
+	else
+		buf_addf(text, "less %s/logs/*\n", dir);
+}
+
+static const char *verdict_label(enum verdict v)
+{
+	switch (v) {
+	case VERDICT_PASS:
+		return "PASS";
+	case VERDICT_FAIL:
+		return "FAIL";
+	case VERDICT_INVALID:
+		return "INVALID";
+	case VERDICT_INTERRUPTED:
+	case VERDICT_COUNT:
+		break;
+	}
+	return "INTERRUPTED";
+}
+
+static void add_verdict(const struct record *r, bool colour, struct buf *text)
+{
+	const char *on = !colour                      ? ""
+			 : r->verdict == VERDICT_PASS ? "\033[1;32m"
+			 : r->verdict == VERDICT_FAIL ? "\033[1;31m"
+						      : "\033[1;33m";
+
+	buf_addf(text, "%s%s%s  %s: ", on, verdict_label(r->verdict), *on != '\0' ? "\033[m" : "",
+		 r->flow->name);
+	result_summary(r, text);
+	buf_add_cstr(text, "\n");
+}
+
+static void compose(const struct record *r, const struct run_options *o, struct run_outcome *out)
+{
+	static const char *const marks[] = {
+		[REASON_NOTE] = "note", [REASON_FAIL] = "fail", [REASON_INVALID] = "invalid"
+	};
+
+	add_verdict(r, o->colour, &out->line);
+	buf_add(&out->text, buf_span(&out->line));
+	for (uint32_t i = 0; i < r->reasons.count; i++)
+		buf_addf(&out->text, "  %-11s %s\n", marks[r->reasons.items[i].weight],
+			 r->reasons.items[i].text);
+	add_ledger(r->ledger, &out->text);
+	add_metric(r, FLOW_METRIC_END_TO_END, &out->text);
+	add_metric(r, FLOW_METRIC_ACCEPT, &out->text);
+	add_metric(r, FLOW_METRIC_QUEUE, &out->text);
+	add_drain(r, &out->text);
+	buf_addf(&out->text, "  report      %s/report.html\n", o->dir);
+	add_next(r, o->dir, &out->text);
+}
+
+void run_outcome_free(struct run_outcome *o)
+{
+	buf_free(&o->text);
+	buf_free(&o->line);
+	buf_free(&o->json);
+	buf_free(&o->junit);
+}
+
+int run_end_judge(struct run_end *e, const struct run_options *o, struct run_outcome *ret_outcome,
+		  struct err *reterr)
+{
+	struct record *r = &e->record;
+	struct metrics metrics;
+	struct series series;
+
+	e->ledger_end.ended_ns = r->ended_ns;
+	e->ledger_end.complete = !r->interrupted;
+	ledger_settle(e->ledger, &e->ledger_end);
+	metrics = metrics_measure(e->ledger, r->ended_ns);
+	series = series_make(e->ledger, r->zero_ns, r->ended_ns);
+	r->ledger = e->ledger;
+	r->metrics = &metrics;
+	r->series = &series;
+	r->faults = e->faults;
+	r->hosts = e->hosts;
+	r->drain = measure_drain(r);
+	r->own_cpu_ms = own_cpu_ms();
+	verdict_reach(r);
+	int rc = result_write(r, o->dir, reterr);
+	if (rc == 0)
+		rc = report_render(o->dir, reterr);
+	if (rc == 0) {
+		*ret_outcome = (struct run_outcome){ .verdict = r->verdict };
+		compose(r, o, ret_outcome);
+		result_json(r, &ret_outcome->json);
+		result_junit_suite(r, &ret_outcome->junit);
+	}
+	metrics_free(&metrics);
+	series_free(&series);
+	r->metrics = NULL;
+	r->series = NULL;
+	return rc;
+}
