@@ -108,6 +108,13 @@ void sasl_free(struct sasl *s)
 	free(s);
 }
 
+void sasl_set_nonce(struct sasl *s, struct span nonce)
+{
+	assert(s->step == 0);
+	buf_reset(&s->nonce);
+	buf_add(&s->nonce, nonce);
+}
+
 const char *sasl_name(const struct sasl *s)
 {
 	return name_of(s->mechanism);
@@ -136,7 +143,8 @@ static void scram_first(struct sasl *s, struct buf *ret_response)
 {
 	unsigned char nonce[NONCE_BYTES];
 	random_bytes(nonce, sizeof(nonce));
-	base64_encode((struct span){ (const char *)nonce, sizeof(nonce) }, &s->nonce);
+	if (buf_bytes(&s->nonce) == 0)
+		base64_encode((struct span){ (const char *)nonce, sizeof(nonce) }, &s->nonce);
 	buf_add_cstr(&s->first_bare, "n=");
 	add_name(&s->first_bare, s->user);
 	buf_add_cstr(&s->first_bare, ",r=");

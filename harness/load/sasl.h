@@ -24,6 +24,9 @@ struct sasl *sasl_new(enum access_mechanism mechanism, struct span offered, cons
 		      const char *password, struct err *reterr);
 void sasl_free(struct sasl *s); /* accepts NULL */
 
+/* Fixes SCRAM's nonce, which is random otherwise, before the first step: for the RFC's own example. */
+void sasl_set_nonce(struct sasl *s, struct span nonce);
+
 const char *sasl_name(const struct sasl *s); /* "SCRAM-SHA-256" */
 
 /* Appends what goes with the AUTH command.  False: nothing does (LOGIN); wait for a challenge. */
