@@ -65,6 +65,7 @@ struct world {
 	uint32_t asked; /* queries seen */
 	uint32_t asked_by_tcp;
 	bool well; /* servfail.example has recovered */
+	struct tcp_client *clients;
 	struct resolver *resolver;
 	struct buf answer; /* as text */
 	uint32_t answers;
@@ -170,6 +171,7 @@ static void on_udp(void *ctx, bool readable, bool writable)
 struct tcp_client {
 	struct world *world;
 	struct conn *conn;
+	struct tcp_client *next; /* freed with the world */
 };
 
 static void on_tcp(void *ctx, enum conn_event event)
@@ -179,7 +181,7 @@ static void on_tcp(void *ctx, enum conn_event event)
 
 	if (event == CONN_EOF || event == CONN_FAILED) {
 		conn_free(c->conn);
-		free(c);
+		c->conn = NULL;
 		return;
 	}
 	struct span in = event == CONN_INPUT ? conn_input(c->conn) : (struct span){ NULL, 0 };
@@ -202,6 +204,8 @@ static void on_tcp_accept(void *ctx, int fd, const struct addr *peer)
 
 	assert_non_null(c);
 	c->world = w;
+	c->next = w->clients;
+	w->clients = c;
 	c->conn = conn_take(&(struct conn_options){ .loop = w->loop, .on_event = on_tcp, .ctx = c }, fd);
 }
 
@@ -243,6 +247,12 @@ static void tear_down(struct world *w)
 	timer_free(w->patience);
 	(void)close(w->udp);
 	listener_free(w->tcp);
+	while (w->clients != NULL) {
+		struct tcp_client *c = w->clients;
+		w->clients = c->next;
+		conn_free(c->conn);
+		free(c);
+	}
 	loop_free(w->loop);
 	buf_free(&w->answer);
 }
