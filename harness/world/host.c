@@ -150,6 +150,10 @@ static _Noreturn void become_server(const char *const *args, int out, int err, p
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
 		_exit(126);
 	(void)setpgid(0, 0); /* A Ctrl-C at the terminal is for the harness, which then stops its servers. */
+	/* The loop's handlers would write into the loop's own pipe, which the child still shares. */
+	static const int HANDLED[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGCHLD };
+	for (size_t i = 0; i < sizeof(HANDLED) / sizeof(HANDLED[0]); i++)
+		(void)signal(HANDLED[i], SIG_DFL);
 	sigset_t none;
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -170,9 +174,14 @@ static int spawn(struct host *h, const char *const *args, int err_log, struct er
 
 	if (pipe2(pipe_fds, O_CLOEXEC) != 0)
 		return err_errno(reterr, errno, "pipe");
+	sigset_t all;
+	sigset_t before;
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
 	pid_t pid = fork();
 	if (pid == 0)
 		become_server(args, pipe_fds[1], err_log, parent);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	(void)close(pipe_fds[1]);
 	if (pid < 0) {
 		(void)close(pipe_fds[0]);
