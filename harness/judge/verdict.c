@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	NS_PER_MS = 1000000,
@@ -28,6 +29,13 @@ void reasons_add(struct reasons *r, enum reason_weight weight, const char *fmt, 
 	va_start(ap, fmt);
 	(void)vsnprintf(new->text, sizeof(new->text), fmt, ap);
 	va_end(ap);
+	/* One line each; some quote what a server said. */
+	size_t n = strlen(new->text);
+	while (n > 0 && (new->text[n - 1] == '\n' || new->text[n - 1] == ' '))
+		new->text[--n] = '\0';
+	for (char *c = new->text; *c != '\0'; c++)
+		if (*c == '\n' || *c == '\r' || *c == '\t')
+			*c = ' ';
 }
 
 void reasons_free(struct reasons *r)
