@@ -27,39 +27,49 @@ static bool list_file(const char *path)
 /* Only what flow_find would find under that name: an earlier directory hides a later one. */
 static bool is_hidden(char dirs[static FLOW_DIRS_MAX][PATH_MAX], uint32_t before, const char *path)
 {
-	const char *file = strrchr(path, '/');
+	struct buf other = { 0 };
+	bool hidden = false;
 
-	for (uint32_t i = 0; i < before; i++) {
-		char path_before[PATH_MAX + NAME_MAX];
-		(void)snprintf(path_before, sizeof(path_before), "%s%s", dirs[i], file);
-		if (access(path_before, F_OK) == 0)
-			return true;
+	for (uint32_t i = 0; i < before && !hidden; i++) {
+		buf_reset(&other);
+		buf_addf(&other, "%s%s", dirs[i], strrchr(path, '/'));
+		hidden = access(buf_cstr(&other), F_OK) == 0;
 	}
-	return false;
+	buf_free(&other);
+	return hidden;
+}
+
+/* Adds to *flow_count; false when a flow has mistakes. */
+static bool list_dir(char dirs[static FLOW_DIRS_MAX][PATH_MAX], uint32_t index, uint32_t *flow_count)
+{
+	glob_t found = { 0 };
+	struct buf pattern = { 0 };
+	bool good = true;
+
+	buf_addf(&pattern, "%s/*.flow.yaml", dirs[index]);
+	if (glob(buf_cstr(&pattern), 0, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc; i++) {
+			if (is_hidden(dirs, index, found.gl_pathv[i]))
+				continue;
+			(*flow_count)++;
+			good = list_file(found.gl_pathv[i]) && good;
+		}
+	}
+	globfree(&found);
+	buf_free(&pattern);
+	return good;
 }
 
 static int list_all(void)
 {
 	char dirs[FLOW_DIRS_MAX][PATH_MAX];
 	uint32_t dir_count = flow_dirs(dirs), flow_count = 0;
-	int rc = 0;
+	bool good = true;
 
-	for (uint32_t i = 0; i < dir_count; i++) {
-		glob_t found = { 0 };
-		char pattern[PATH_MAX + 16];
-		(void)snprintf(pattern, sizeof(pattern), "%s/*.flow.yaml", dirs[i]);
-		if (glob(pattern, 0, NULL, &found) == 0)
-			for (size_t k = 0; k < found.gl_pathc; k++) {
-				if (is_hidden(dirs, i, found.gl_pathv[k]))
-					continue;
-				flow_count++;
-				if (!list_file(found.gl_pathv[k]))
-					rc = 2;
-			}
-		globfree(&found);
-	}
+	for (uint32_t i = 0; i < dir_count; i++)
+		good = list_dir(dirs, i, &flow_count) && good;
 	if (flow_count > 0)
-		return rc;
+		return good ? 0 : 2;
 	(void)fprintf(stderr,
 		      "postrider list: no flows in ./scenarios/flows nor where the program was installed\n");
 	return 2;
