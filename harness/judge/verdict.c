@@ -238,10 +238,10 @@ static void check_told(struct record *r)
 	struct ledger_told t = ledger_told(r->ledger);
 
 	if (t.repeated > 0)
-		reasons_add(&r->reasons, REASON_FAIL,
-			    "%" PRIu32 " senders were told more than once of one failure", t.repeated);
+		reasons_add(&r->reasons, REASON_FAIL, "senders told more than once of one failure: %" PRIu32,
+			    t.repeated);
 	if (t.malformed > 0)
-		reasons_add(&r->reasons, REASON_FAIL, "%" PRIu32 " notifications are malformed", t.malformed);
+		reasons_add(&r->reasons, REASON_FAIL, "malformed notifications: %" PRIu32, t.malformed);
 }
 
 /* The first row that went wrong, so that the reason names something to look at. */
