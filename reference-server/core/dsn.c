@@ -5,147 +5,160 @@
 #include <assert.h>
 
 enum {
-	LINE_BYTES_MAX = 900, /* RFC 5322 2.1.1: 998; room for a field name and a fold */
-	TEXT_BYTES_MAX = 600, /* of a remote server's words */
+	LINE_BYTES_MAX = 998, /* RFC 5322 2.1.1, without CRLF */
+	BOUNDARY_BYTES_MAX = 70,
 };
 
-/* Bytes that cannot stand in a 7-bit field are shown, not sent (RFC 3464 2.1.1). */
-static void add_safe(struct buf *out, struct span s)
+/* Nothing from outside reaches a line of ours but through this. */
+static void add_visible(struct buf *out, struct span s, bool keep_tabs)
 {
-	s = span_sub(s, 0, TEXT_BYTES_MAX);
-	for (size_t i = 0; i < s.n; i++)
-		buf_add_u8(out, s.p[i] >= ' ' && s.p[i] < 0x7f ? (uint8_t)s.p[i] : '?');
+	char *p = buf_reserve(out, s.n);
+
+	for (size_t i = 0; i < s.n; i++) {
+		bool visible = (s.p[i] >= ' ' && s.p[i] < 0x7F) || (keep_tabs && s.p[i] == '\t');
+		p[i] = '?';
+		if (visible)
+			p[i] = s.p[i];
+	}
+	buf_grow(out, s.n);
 }
 
-static void add_lit(struct buf *out, const char *text)
+static void add_text(struct buf *out, struct span s)
 {
-	buf_add_cstr(out, text);
+	add_visible(out, span_sub(s, 0, DSN_TEXT_BYTES_MAX), false);
 }
 
+/* "Name: type; value", or nothing when there is no value. */
 static void add_field(struct buf *out, const char *name_and_type, struct span value)
 {
-	add_lit(out, name_and_type);
-	add_safe(out, value);
-	add_lit(out, "\r\n");
+	if (value.n == 0)
+		return;
+	buf_add_cstr(out, name_and_type);
+	add_text(out, value);
+	buf_add_cstr(out, "\r\n");
 }
 
 static void add_date_field(struct buf *out, const char *name, int64_t time_ms)
 {
-	add_lit(out, name);
+	buf_add_cstr(out, name);
 	trace_add_date_time(out, time_ms);
-	add_lit(out, "\r\n");
+	buf_add_cstr(out, "\r\n");
 }
 
-static void add_boundary(struct buf *out, struct span boundary, const char *end)
+static void add_part(struct buf *out, const struct dsn *d, const char *content_type)
 {
-	add_lit(out, "\r\n--");
-	buf_add(out, boundary);
-	add_lit(out, end);
+	buf_add_cstr(out, "--");
+	buf_add(out, d->boundary);
+	buf_addf(out, "\r\nContent-Type: %s\r\n\r\n", content_type);
 }
 
 static void add_header(struct buf *out, const struct dsn *d)
 {
-	add_lit(out, "From: Mail Delivery System <MAILER-DAEMON@");
-	add_safe(out, d->host);
-	add_lit(out, ">\r\nTo: <");
-	add_safe(out, d->to);
-	add_lit(out, ">\r\n");
-	add_date_field(out, "Date: ", d->now_ms);
+	buf_add_cstr(out, "From: Mail Delivery System <MAILER-DAEMON@");
+	add_text(out, d->host);
+	buf_add_cstr(out, ">\r\nTo: <");
+	add_text(out, d->to);
+	buf_add_cstr(out, ">\r\nSubject: Undelivered mail\r\n");
+	trace_add_date(out, d->now_ms);
 	add_field(out, "Message-ID: ", d->message_id);
-	add_lit(out, "Subject: Undelivered Mail Returned to Sender\r\n"
-		     "Auto-Submitted: auto-replied\r\n"
-		     "MIME-Version: 1.0\r\n"
-		     "Content-Type: multipart/report; report-type=delivery-status;\r\n"
-		     "\tboundary=\"");
+	buf_add_cstr(out, "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
+			  "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"");
 	buf_add(out, d->boundary);
-	add_lit(out, "\"\r\n\r\nThis is a delivery status notification in MIME format.\r\n");
+	buf_add_cstr(out, "\"\r\n\r\n");
+}
+
+/* ---- for a person ---- */
+
+static void add_rcpt_words(struct buf *out, const struct dsn_rcpt *r)
+{
+	buf_add_cstr(out, "\r\n<");
+	add_text(out, r->original_rcpt.n > 0 ? r->original_rcpt : r->final_rcpt);
+	buf_add_cstr(out, r->expired ? ">: gave up after trying for too long.\r\n"
+				     : ">: could not be delivered.\r\n");
+	if (r->remote_mta.n > 0) {
+		buf_add_cstr(out, "    Host: ");
+		add_text(out, r->remote_mta);
+		buf_add_cstr(out, "\r\n");
+	}
+	if (r->text.n == 0 && r->smtp_code == 0)
+		return;
+	buf_add_cstr(out, "    Reason: ");
+	if (r->smtp_code != 0)
+		buf_addf(out, "%u ", (unsigned)r->smtp_code);
+	add_text(out, r->text);
+	buf_add_cstr(out, "\r\n");
 }
 
 static void add_words(struct buf *out, const struct dsn *d)
 {
-	add_boundary(out, d->boundary, "\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n");
-	add_lit(out, "This is the mail server ");
-	add_safe(out, d->host);
-	add_lit(out, ".\r\n\r\nYour message could not be delivered to the recipients below, and the\r\n"
-		     "server will not try again.  Its header is attached.\r\n");
-	for (uint32_t i = 0; i < d->rcpt_count; i++) {
-		const struct dsn_rcpt *r = &d->rcpts[i];
-		add_lit(out, "\r\n<");
-		add_safe(out, r->final_rcpt);
-		add_lit(out, ">\r\n    ");
-		if (r->original_rcpt.n > 0) {
-			add_lit(out, "sent to <");
-			add_safe(out, r->original_rcpt);
-			add_lit(out, ">\r\n    ");
-		}
-		if (r->expired)
-			add_lit(out, "could not be delivered in time; the last attempt ended with:\r\n    ");
-		if (r->remote_mta.n > 0) {
-			add_safe(out, r->remote_mta);
-			add_lit(out, r->smtp_code > 0 ? " said: " : ": ");
-		}
-		if (r->smtp_code > 0)
-			buf_addf(out, "%u ", r->smtp_code);
-		add_safe(out, r->text.n > 0 ? r->text : SPAN_LIT("no reason was given"));
-		add_lit(out, "\r\n");
+	add_part(out, d, "text/plain; charset=us-ascii");
+	buf_add_cstr(out, "This is the mail system at ");
+	add_text(out, d->host);
+	buf_add_cstr(out, ".\r\n\r\nYour message could not be delivered to the recipients below.  It will\r\n"
+			  "not be tried again.\r\n");
+	for (uint32_t i = 0; i < d->rcpt_count; i++)
+		add_rcpt_words(out, &d->rcpts[i]);
+	if (d->queue_id.n > 0) {
+		buf_add_cstr(out, "\r\nThe message was known here as ");
+		add_text(out, d->queue_id);
+		buf_add_cstr(out, ".\r\n");
 	}
+	buf_add_cstr(out, "\r\n");
 }
 
-static void add_recipient_fields(struct buf *out, const struct dsn_rcpt *r)
+/* ---- for programs: RFC 3464 2.2 and 2.3 ---- */
+
+static void add_rcpt_fields(struct buf *out, const struct dsn_rcpt *r)
 {
-	add_lit(out, "\r\n");
-	if (r->original_rcpt.n > 0)
-		add_field(out, "Original-Recipient: rfc822; ", r->original_rcpt);
+	buf_add_cstr(out, "\r\n");
+	add_field(out, "Original-Recipient: rfc822; ", r->original_rcpt);
 	add_field(out, "Final-Recipient: rfc822; ", r->final_rcpt);
-	add_lit(out, "Action: failed\r\nStatus: ");
+	buf_add_cstr(out, "Action: failed\r\nStatus: ");
 	smtp_status_add(out, r->status);
-	add_lit(out, "\r\n");
-	/* A name may carry its address behind it; the field wants the name (RFC 3464 2.3.5). */
-	struct span name = span_sub(r->remote_mta, 0, span_find(r->remote_mta, ' '));
-	if (name.n > 0)
-		add_field(out, "Remote-MTA: dns; ", name);
-	if (r->smtp_code > 0) {
-		buf_addf(out, "Diagnostic-Code: smtp; %u ", r->smtp_code);
-		add_safe(out, r->text);
-		add_lit(out, "\r\n");
+	buf_add_cstr(out, "\r\n");
+	add_field(out, "Remote-MTA: dns; ", r->remote_mta);
+	if (r->smtp_code != 0) {
+		buf_addf(out, "Diagnostic-Code: smtp; %u ", (unsigned)r->smtp_code);
+		add_text(out, r->text);
+		buf_add_cstr(out, "\r\n");
 	}
-	if (r->last_attempt_ms > 0)
+	if (r->last_attempt_ms != 0)
 		add_date_field(out, "Last-Attempt-Date: ", r->last_attempt_ms);
 }
 
 static void add_status(struct buf *out, const struct dsn *d)
 {
-	add_boundary(out, d->boundary, "\r\nContent-Type: message/delivery-status\r\n\r\n");
+	add_part(out, d, "message/delivery-status");
 	add_field(out, "Reporting-MTA: dns; ", d->host);
-	if (d->queue_id.n > 0)
-		add_field(out, "X-Postrider-Queue-ID: ", d->queue_id);
-	if (d->arrival_ms > 0)
-		add_date_field(out, "Arrival-Date: ", d->arrival_ms);
+	add_date_field(out, "Arrival-Date: ", d->arrival_ms);
 	for (uint32_t i = 0; i < d->rcpt_count; i++)
-		add_recipient_fields(out, &d->rcpts[i]);
+		add_rcpt_fields(out, &d->rcpts[i]);
+	buf_add_cstr(out, "\r\n");
 }
 
-/* One line of the original, 7-bit, never longer than a line may be. */
+/* ---- the original's header: RFC 6522 4 ---- */
+
 static void add_original_line(struct buf *out, struct span line)
 {
-	while (line.n > 0) {
-		struct span part = span_sub(line, 0, LINE_BYTES_MAX);
-		for (size_t i = 0; i < part.n; i++) {
-			char c = part.p[i];
-			buf_add_u8(out, c == '\t' || (c >= ' ' && c < 0x7f) ? (uint8_t)c : '?');
-		}
-		line = span_sub(line, part.n, line.n);
-		add_lit(out, line.n > 0 ? "\r\n " : "\r\n");
+	size_t room = LINE_BYTES_MAX;
+
+	while (line.n > room) {
+		add_visible(out, span_sub(line, 0, room), true);
+		buf_add_cstr(out, "\r\n ");
+		line = span_sub(line, room, line.n);
+		room = LINE_BYTES_MAX - 1; /* behind the blank */
 	}
+	add_visible(out, line, true);
+	buf_add_cstr(out, "\r\n");
 }
 
 static void add_original(struct buf *out, const struct dsn *d)
 {
-	struct span rest =
-		span_sub(d->header, 0, d->header_bytes_max > 0 ? d->header_bytes_max : DSN_HEADER_BYTES_MAX);
+	size_t bytes_max = d->header_bytes_max > 0 ? d->header_bytes_max : DSN_HEADER_BYTES_MAX;
+	struct span rest = span_sub(d->header, 0, bytes_max);
 	struct span line;
 
-	add_boundary(out, d->boundary, "\r\nContent-Type: text/rfc822-headers\r\n\r\n");
+	add_part(out, d, "text/rfc822-headers");
 	while (span_take_until(&rest, '\n', &line)) {
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;
@@ -153,16 +166,19 @@ static void add_original(struct buf *out, const struct dsn *d)
 			break;
 		add_original_line(out, line);
 	}
-	add_boundary(out, d->boundary, "--\r\n");
+	buf_add_cstr(out, "\r\n");
 }
 
 void dsn_add(struct buf *out, const struct dsn *d)
 {
-	assert(d->to.n > 0);
 	assert(d->rcpt_count > 0);
-	assert(d->boundary.n > 0 && d->boundary.n <= 70);
+	assert(d->host.n > 0 && d->to.n > 0);
+	assert(d->boundary.n > 0 && d->boundary.n <= BOUNDARY_BYTES_MAX);
 	add_header(out, d);
 	add_words(out, d);
 	add_status(out, d);
 	add_original(out, d);
+	buf_add_cstr(out, "--");
+	buf_add(out, d->boundary);
+	buf_add_cstr(out, "--\r\n");
 }

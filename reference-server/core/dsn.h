@@ -8,10 +8,14 @@
  * for the queue, with the null reverse-path (RFC 5321 6.1); the caller must never
  * ask for one about a message whose reverse-path is null.
  *
- * Pure: time, identifiers and boundary are arguments.  All output is 7-bit
- * and no line exceeds 998 bytes: text from other hosts is escaped as in
- * smtp_reply.h, and the original header is cut at header_bytes_max at a line
- * border, its 8-bit and control bytes shown as '?', long lines folded hard.
+ * Pure: time, identifiers and boundary are arguments.  All output is 7-bit and
+ * no line exceeds 998 bytes.  Text from other hosts comes as smtp_reply.h left
+ * it, printable; whatever is not shows as '?', and each piece is cut at
+ * DSN_TEXT_BYTES_MAX.  Of the original header whole lines are taken, up to the
+ * first empty one and at most header_bytes_max: line ends become CRLF, bytes
+ * that are not printable ASCII or a tab become '?', and lines that are too
+ * long are folded wherever that is.  A last line without an end is left out,
+ * for it may have been cut.
  */
 #ifndef SERVER_CORE_DSN_H
 #define SERVER_CORE_DSN_H
@@ -22,6 +26,7 @@
 
 enum {
 	DSN_HEADER_BYTES_MAX = 16384, /* of the original, by default */
+	DSN_TEXT_BYTES_MAX = 512,     /* of one address, name or server text */
 };
 
 /* One failed recipient. */
