@@ -238,7 +238,8 @@ const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key)
 	remember_key(map, key);
 	for (const struct yaml_node *n = map->first; n != NULL; n = n->next)
 		if (strcmp(n->key, key) == 0) {
-			n->notes->asked = true; /* A second one was reported as such when the file was parsed. */
+			n->notes->asked =
+				true; /* A second one was reported as such when the file was parsed. */
 			found = found != NULL ? found : n;
 		}
 	return found;

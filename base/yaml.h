@@ -29,7 +29,7 @@
  *   const struct yaml_node *root = yaml_root(y);
  *   yaml_get_duration_ms(root, "timeout", 1, DAY_MS, &config.timeout_ms);
  *   const struct yaml_node *listen = yaml_get_map(root, "listen");  // NULL is a fine argument everywhere
- *   yaml_get_str(listen, "smtp", &config.smtp);
+ *   yaml_get_str(listen, "main", &config.main_address);
  *   yaml_finish(y);
  *   if (yaml_error_count(y) > 0) { fputs(yaml_messages(y), stderr); … }
  */

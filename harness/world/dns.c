@@ -287,7 +287,7 @@ static ldns_pkt *truncated(const ldns_pkt *full)
 	ldns_pkt_set_id(p, ldns_pkt_id(full));
 	ldns_pkt_set_flags(p, LDNS_QR | LDNS_AA | LDNS_RA | LDNS_TC);
 	ldns_pkt_set_rd(p, ldns_pkt_rd(full));
-	ldns_pkt_set_rcode(p, ldns_pkt_get_rcode(full));
+	ldns_pkt_set_rcode(p, (uint8_t)ldns_pkt_get_rcode(full));
 	if (ldns_pkt_edns(full))
 		ldns_pkt_set_edns_udp_size(p, EDNS_BYTES);
 	for (size_t i = 0; i < ldns_rr_list_rr_count(ldns_pkt_question(full)); i++)
