@@ -126,7 +126,8 @@ static int spawn_gnuplot(const char *const args[], pid_t *ret_pid, int *ret_fd, 
 	(void)close(fds[1]);
 	if (rc != 0) {
 		(void)close(fds[0]);
-		return err_errno(reterr, rc, "gnuplot");
+		return rc == ENOENT ? err_set(reterr, -ENOPKG, "gnuplot: not found")
+				    : err_errno(reterr, rc, "gnuplot");
 	}
 	*ret_pid = pid;
 	*ret_fd = fds[0];
@@ -147,7 +148,7 @@ static int run_gnuplot(const char *const args[], struct buf *ret_out, struct err
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == COMMAND_NOT_FOUND)
-		return err_set(reterr, -ENOENT, "gnuplot: not found");
+		return err_set(reterr, -ENOPKG, "gnuplot: not found");
 	struct span out = buf_span(ret_out);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return err_set(reterr, -EIO, "gnuplot: %.*s", (int)(out.n < 300 ? out.n : 300),

@@ -32,7 +32,7 @@ struct plot {
 	const char *mark_label;
 };
 
-/* -ENOENT: there is no gnuplot.  Other errors carry what gnuplot said. */
+/* -ENOPKG: there is no gnuplot.  Other errors carry what gnuplot said. */
 int plot_svg(const struct plot *p, struct buf *ret_svg, struct err *reterr);
 
 #endif
