@@ -23,5 +23,7 @@ set lmargin 9
 set rmargin 2
 set tmargin 2.6
 set bmargin 3.2
+# Latencies read as people say them.
+time_tics = 'set ytics ("1 µs" 0.001, "10 µs" 0.01, "0.1 ms" 0.1, "1 ms" 1, "10 ms" 10, "0.1 s" 100, "1 s" 1000, "10 s" 10000, "100 s" 1e5, "1000 s" 1e6)'
 series = dir."/series.csv"
 percentiles = dir."/percentiles.csv"

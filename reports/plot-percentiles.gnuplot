@@ -2,8 +2,7 @@
 # The x axis runs over 1/(1-p), so that each nine gets as much room.
 set terminal svg size 960,380 dynamic font "sans-serif,14" linewidth 1.2
 set logscale xy
-set format y "%g"
-set ylabel "milliseconds"
+eval time_tics
 set xrange [1:x_max]
 set yrange [0.1:*]
 set xtics ("0 %%" 1, "50 %%" 2, "90 %%" 10, "99 %%" 100, "99.9 %%" 1000, "99.99 %%" 10000, "99.999 %%" 100000)

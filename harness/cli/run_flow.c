@@ -670,6 +670,9 @@ static void copy_faults(struct run *r, struct run_end *e)
 			.end_ns = f->end_ns != 0 ? f->end_ns : LEDGER_NEVER,
 			.strike_count = f->strike_count,
 		};
+		/* A server is stopped once; links and names count. */
+		if (f->flow->kind <= FLOW_HOST_RESTART)
+			e->faults[i].strike_count = f->begin_ns != 0 ? 1 : 0;
 	}
 }
 
