@@ -34,7 +34,7 @@ enum sender_outcome {
 };
 const char *sender_outcome_name(enum sender_outcome o); /* "accepted" */
 
-/* How far the last attempt came. */
+/* What the last attempt was at: the reply that decided, or that it awaited when it broke. */
 enum sender_stage {
 	SENDER_AT_START, /* never tried */
 	SENDER_AT_CONNECT,
@@ -45,7 +45,7 @@ enum sender_stage {
 	SENDER_AT_MAIL,
 	SENDER_AT_RCPT,
 	SENDER_AT_DATA,
-	SENDER_AT_CONTENT,
+	SENDER_AT_CONTENT, /* final dot handed over, no reply */
 	SENDER_AT_FINAL_REPLY,
 };
 const char *sender_stage_name(enum sender_stage s); /* "rcpt" */

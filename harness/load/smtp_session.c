@@ -422,7 +422,8 @@ static void send_content(struct smtp_session *s)
 	if (!empty)
 		dots_write(&w, s->t->content, &wire);
 	dots_write_end(&w, &wire);
-	s->stage = empty ? SENDER_AT_DATA : SENDER_AT_CONTENT;
+	if (!empty)
+		s->stage = SENDER_AT_CONTENT;
 	s->final_sent = !empty;
 	s->t->final_dot_ns = empty ? 0 : clock_mono_ns();
 	conn_write(s->conn, buf_span(&wire));
@@ -433,24 +434,26 @@ static void mail_reply(struct smtp_session *s)
 {
 	s->t->answered = true;
 	s->mail_ok = reply_class(&s->replies.reply) == 2;
-	if (!s->mail_ok)
+	if (s->mail_ok)
+		s->stage = SENDER_AT_RCPT;
+	else
 		decide_by_reply(s);
 }
 
 static void rcpt_reply(struct smtp_session *s, uint32_t recipient)
 {
-	if (!s->decided)
-		s->stage = SENDER_AT_RCPT;
 	kept_reply_set(&s->t->recipient_replies[recipient], &s->replies.reply);
 	s->rcpt_ok_count += reply_class(&s->replies.reply) == 2 ? 1 : 0;
-	if (recipient + 1 == s->t->recipient_count && s->rcpt_ok_count == 0 && !s->decided)
+	if (s->decided || recipient + 1 < s->t->recipient_count)
+		return;
+	if (s->rcpt_ok_count == 0)
 		decide_by_recipients(s);
+	else
+		s->stage = SENDER_AT_DATA;
 }
 
 static void data_reply(struct smtp_session *s)
 {
-	if (!s->decided)
-		s->stage = SENDER_AT_DATA;
 	if (reply_class(&s->replies.reply) == 3) {
 		send_content(s);
 		return;
