@@ -12,7 +12,8 @@
  *   StoredKey       := SHA-256(HMAC(SaltedPassword, "Client Key"))
  *   ServerKey       := HMAC(SaltedPassword, "Server Key")
  *
- * Passwords are taken as bytes: prepare them (SASLprep, RFC 4013) before.
+ * Passwords are taken as bytes: prepare them (SASLprep, RFC 4013) before.  None
+ * that holds a NUL ever verifies.
  * Addresses are local-part@domain; ASCII letters are folded to lower case, in
  * the local-part too (RFC 5321 §2.4 leaves that to the receiving host).
  * account_ids are never reused.

@@ -52,6 +52,8 @@ bool account_verify(const struct account_keys *keys, struct span password)
 {
 	struct account_keys given;
 
+	if (span_find(password, '\0') < password.n)
+		return false; /* HMAC pads keys with NULs: "secret" and "secret\0" would be the same. */
 	account_derive_salted(password, keys->iterations,
 			      (struct span){ (const char *)keys->salt, keys->salt_bytes }, &given);
 	bool same = CRYPTO_memcmp(given.stored_key, keys->stored_key, ACCOUNT_KEY_BYTES) == 0;
