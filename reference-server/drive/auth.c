@@ -33,9 +33,10 @@ struct auth_exchange {
 	Gsasl_session *session; /* NULL: a plain password check */
 	auth_fn *fn;
 	void *ctx;
-	bool running;  /* on a pool thread */
-	bool finished; /* the mechanism has said its last word; the client's empty answer to it is due */
-	bool freed;   /* meanwhile */
+	bool running;      /* on a pool thread */
+	bool server_first; /* nothing was said yet, and the mechanism begins with a question */
+	bool finished;     /* the mechanism has said its last word; the client's empty answer to it is due */
+	bool freed;        /* meanwhile */
 	struct buf in;
 	struct buf name;
 	struct buf password;
@@ -184,10 +185,19 @@ static int on_gsasl(Gsasl *g, Gsasl_session *s, Gsasl_property property)
 static void run_sasl(struct auth_exchange *x)
 {
 	if (x->finished) {
-		x->result = buf_bytes(&x->in) > 0 ? AUTH_MALFORMED : x->identity[0] != '\0' ? AUTH_OK : AUTH_BAD;
+		x->result = buf_bytes(&x->in) > 0    ? AUTH_MALFORMED
+			    : x->identity[0] != '\0' ? AUTH_OK
+						     : AUTH_BAD;
 		return;
 	}
 	char *out = NULL;
+	if (x->server_first && buf_bytes(&x->in) > 0) {
+		/* LOGIN with the name given at once: the question that it answers is asked of nobody. */
+		(void)gsasl_step64(x->session, "", &out);
+		gsasl_free(out);
+		out = NULL;
+	}
+	x->server_first = false;
 	int rc = gsasl_step64(x->session, buf_cstr(&x->in), &out);
 
 	if (out != NULL)
@@ -295,6 +305,7 @@ struct auth_exchange *auth_start(struct auth *a, struct span mechanism, auth_fn 
 		return NULL;
 	}
 	gsasl_session_hook_set(x->session, x);
+	x->server_first = strcmp(name, "LOGIN") == 0;
 	return x;
 }
 

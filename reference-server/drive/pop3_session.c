@@ -351,7 +351,7 @@ static bool pump_once(struct session *s)
 
 static void pump(struct session *s)
 {
-	if (s->pumping || s->dead)
+	if (s->pumping || s->dead || s->core.state == POP3_STATE_TLS)
 		return;
 	s->pumping = true;
 	while (!s->dead && !s->answer_due && !s->retrieving) {

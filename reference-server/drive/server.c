@@ -245,20 +245,35 @@ void server_reload(struct server *server)
 
 /* ---- accounts that the configuration names ---- */
 
-static int read_password(const struct config_account *a, struct buf *b, struct err *reterr)
+/* While we are still root: the files may be for root only. */
+static int read_password(struct config_account *a, struct err *reterr)
 {
-	if (a->password != NULL) {
-		buf_add_cstr(b, a->password);
+	struct buf b = { 0 };
+
+	if (a->password != NULL)
 		return 0;
+	int rc = file_read(a->password_file, PASSWORD_FILE_BYTES_MAX, &b, reterr);
+	if (rc == 0) {
+		struct span line = span_sub(buf_span(&b), 0, span_find(buf_span(&b), '\n'));
+		while (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (line.n > 0 && span_find(line, '\0') == line.n)
+			a->password = must(strndup(line.p, line.n));
+		else
+			rc = err_set(reterr, -EINVAL, "%s: no password in it", a->password_file);
 	}
-	int rc = file_read(a->password_file, PASSWORD_FILE_BYTES_MAX, b, reterr);
-	if (rc != 0)
-		return rc;
-	struct span line = buf_span(b);
-	while (line.n > 0 && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
-		line.n--;
-	buf_truncate(b, line.n);
-	return line.n > 0 ? 0 : err_set(reterr, -EINVAL, "%s: no password in it", a->password_file);
+	if (b.p != NULL)
+		explicit_bzero(b.p, b.room);
+	buf_free(&b);
+	return rc;
+}
+
+static int read_passwords(struct config *c, struct err *reterr)
+{
+	int rc = 0;
+	for (uint32_t i = 0; rc == 0 && i < c->account_count; i++)
+		rc = read_password(&c->accounts[i], reterr);
+	return rc;
 }
 
 static void note_result(void *ctx, int result)
@@ -268,38 +283,34 @@ static void note_result(void *ctx, int result)
 
 static int ensure_account(struct server *s, const struct config_account *a, struct err *reterr)
 {
-	struct buf password = { 0 };
+	struct span password = span_of(a->password);
 	struct account existing;
 	struct account_keys keys;
 	int result = 0;
-	bool known = false;
 
-	int rc = read_password(a, &password, reterr);
-	if (rc != 0)
-		goto out;
-	known = account_find(s->store, span_of(a->address), &existing) == 0;
-	if (known && account_verify(&existing.keys, buf_span(&password)))
-		goto out;
-	account_derive(buf_span(&password), s->config->auth_iterations, &keys);
+	bool known = account_find(s->store, span_of(a->address), &existing) == 0;
+	if (known && account_verify(&existing.keys, password))
+		return 0;
+	account_derive(password, s->config->auth_iterations, &keys);
 	if (known)
 		account_set_keys(s->store, span_of(a->address), &keys, note_result, &result);
 	else
 		account_add(s->store, span_of(a->address), &keys, note_result, &result);
 	store_drain(s->store);
-	if (result != 0)
-		rc = err_errno(reterr, -result, "account %s: store", a->address);
-out:
-	if (password.p != NULL)
-		explicit_bzero(password.p, password.room);
-	buf_free(&password);
-	return rc;
+	return result == 0 ? 0 : err_errno(reterr, -result, "account %s: store", a->address);
 }
 
+/* Afterwards only keys are left of the passwords. */
 static int ensure_accounts(struct server *s, struct err *reterr)
 {
 	int rc = 0;
 	for (uint32_t i = 0; rc == 0 && i < s->config->account_count; i++)
 		rc = ensure_account(s, &s->config->accounts[i], reterr);
+	for (uint32_t i = 0; i < s->config->account_count; i++) {
+		char *password = s->config->accounts[i].password;
+		if (password != NULL)
+			explicit_bzero(password, strlen(password));
+	}
 	return rc;
 }
 
@@ -456,6 +467,8 @@ static int start_privileged(struct run *r, struct err *reterr)
 	int rc = prepare_data_dir(s->config, reterr);
 	if (rc == 0)
 		rc = find_certificate(r, reterr);
+	if (rc == 0)
+		rc = read_passwords(s->config, reterr);
 	if (rc == 0) {
 		const char *paths[] = { r->cert_path, r->key_path, NULL };
 		r->keeper = s->config->user != NULL && geteuid() == 0 ? keeper_start(paths, reterr) : NULL;

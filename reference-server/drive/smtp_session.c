@@ -614,7 +614,7 @@ static bool pump_once(struct session *s)
 
 static void pump(struct session *s)
 {
-	if (s->pumping || s->dead || s->closing || s->tls_due || s->conn == NULL)
+	if (s->pumping || s->dead || s->closing || s->core.state == SMTP_STATE_TLS || s->conn == NULL)
 		return;
 	s->pumping = true;
 	enum smtp_state before = s->core.state;
