@@ -204,7 +204,8 @@ static void on_fact(void *ctx, const struct tap_fact *fact)
 
 	if (p->struck)
 		return;
-	if (fact->kind == TAP_CONTENT_BEGIN && link_strikes_at(p->link, FLOW_MOMENT_IN_CONTENT))
+	if (fact->kind == TAP_CONTENT_BEGIN && p->cut_at == UINT64_MAX &&
+	    link_strikes_at(p->link, FLOW_MOMENT_IN_CONTENT))
 		p->cut_at = fact->offset + link_at_byte(p->link);
 	if (fact->kind == TAP_CONTENT_END && p->cut_at != UINT64_MAX && fact->offset <= p->cut_at)
 		p->cut_at = UINT64_MAX; /* this content is shorter than that */

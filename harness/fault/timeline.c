@@ -11,6 +11,7 @@ struct strike {
 	struct timer *begin_timer;
 	struct timer *end_timer;
 	bool ended;
+	bool waits; /* host faults: for an earlier one on the same host to be over */
 	struct dns_fault *dns;
 	uint32_t resets_before; /* of the link, when a reset mode began */
 };
@@ -30,6 +31,7 @@ struct timeline {
 static void begin(void *ctx);
 static void end(void *ctx);
 static void tell_done(void *ctx);
+static void begin_waiting(struct timeline *t, uint32_t host);
 
 struct timeline *timeline_new(const struct timeline_options *o)
 {
@@ -63,6 +65,16 @@ void timeline_free(struct timeline *t)
 	task_free(t->done);
 	free(t->strikes);
 	free(t);
+}
+
+static bool is_host_fault(const struct strike *s)
+{
+	return s->record.flow->kind <= FLOW_HOST_RESTART;
+}
+
+static bool is_link_fault(const struct strike *s)
+{
+	return s->record.flow->kind >= FLOW_LINK_REFUSE && s->record.flow->kind <= FLOW_LINK_DELAY;
 }
 
 /* ---- telling ---- */
@@ -133,7 +145,7 @@ static uint32_t strikes_so_far(const struct strike *s)
 	case FLOW_HOST_RESTART:
 	case FLOW_LINK_BLACKHOLE:
 	case FLOW_LINK_DELAY:
-		return 1;
+		return 0;
 	}
 	return 0;
 }
@@ -196,10 +208,12 @@ static void on_back(void *ctx, struct host *h, enum host_event event)
 		fail(s->timeline, host_error(h));
 		return;
 	}
-	if (links_set_down(s->timeline->o.links, s->record.flow->host, false, &err) != 0)
+	if (links_set_down(s->timeline->o.links, s->record.flow->host, false, &err) != 0) {
 		fail(s->timeline, &err);
-	else
-		mark_ended(s);
+		return;
+	}
+	mark_ended(s);
+	begin_waiting(s->timeline, s->record.flow->host);
 }
 
 static void start_again(struct strike *s)
@@ -225,12 +239,39 @@ static void on_gone(void *ctx, struct host *h, enum host_event event)
 	timer_set_ns(s->end_timer, left_ns);
 }
 
+/* A fault on this host has begun, and its server is not back yet. */
+static bool host_fault_is_open(const struct timeline *t, uint32_t host)
+{
+	for (uint32_t i = 0; i < t->flow->fault_count; i++) {
+		const struct strike *s = &t->strikes[i];
+		if (is_host_fault(s) && s->record.flow->host == host && s->record.begin_ns != 0 && !s->ended)
+			return true;
+	}
+	return false;
+}
+
+static void begin_waiting(struct timeline *t, uint32_t host)
+{
+	for (uint32_t i = 0; i < t->flow->fault_count; i++) {
+		struct strike *s = &t->strikes[i];
+		if (s->waits && s->record.flow->host == host) {
+			s->waits = false;
+			begin(s);
+			return;
+		}
+	}
+}
+
 static void begin_host(struct strike *s)
 {
 	const struct flow_fault *f = s->record.flow;
 	struct world *w = s->timeline->o.world;
 	struct err err;
 
+	if (host_fault_is_open(s->timeline, f->host)) {
+		s->waits = true;
+		return;
+	}
 	if (host_state(world_host(w, f->host)) != HOST_READY) {
 		(void)err_set(&err, -ESRCH, "host %s was not running when a fault should end it",
 			      s->timeline->flow->hosts[f->host].name);
@@ -248,44 +289,24 @@ static void begin_host(struct strike *s)
 
 /* ---- the course of one fault ---- */
 
-static bool is_host_fault(const struct strike *s)
+static int64_t planned_begin_ns(const struct strike *s)
 {
-	return s->record.flow->kind <= FLOW_HOST_RESTART;
+	return s->timeline->zero_ns + s->record.flow->at_ms * 1000000;
 }
 
-static bool is_link_fault(const struct strike *s)
+/* Timers may be early by what the loop's last round took; a fault must not be. */
+static bool is_early(struct timer *t, int64_t due_ns)
 {
-	return s->record.flow->kind >= FLOW_LINK_REFUSE && s->record.flow->kind <= FLOW_LINK_DELAY;
+	int64_t left_ns = due_ns - clock_mono_ns();
+
+	if (left_ns > 0)
+		timer_set_ns(t, left_ns);
+	return left_ns > 0;
 }
 
-static void begin(void *ctx)
+static void end_now(struct strike *s)
 {
-	struct strike *s = ctx;
-
-	if (s->timeline->failed)
-		return;
-	if (is_host_fault(s)) {
-		begin_host(s);
-		return;
-	}
-	if (s->record.flow->for_ms != FLOW_FOREVER)
-		timer_set_ms(s->end_timer, s->record.flow->for_ms);
-	if (is_link_fault(s))
-		begin_link(s);
-	else
-		begin_dns(s);
-}
-
-static void end(void *ctx)
-{
-	struct strike *s = ctx;
-
-	if (s->timeline->failed || s->ended)
-		return;
-	if (is_host_fault(s)) {
-		start_again(s);
-		return;
-	}
+	timer_clear(s->end_timer);
 	s->record.strike_count = strikes_so_far(s);
 	if (is_link_fault(s)) {
 		end_link(s);
@@ -294,6 +315,50 @@ static void end(void *ctx)
 		s->dns = NULL;
 	}
 	mark_ended(s);
+}
+
+static void end(void *ctx)
+{
+	struct strike *s = ctx;
+
+	if (s->timeline->failed || s->ended ||
+	    is_early(s->end_timer, s->record.begin_ns + s->record.flow->for_ms * 1000000))
+		return;
+	if (is_host_fault(s))
+		start_again(s);
+	else
+		end_now(s);
+}
+
+/* What ends when this one begins must end first: both may use the same link. */
+static void end_due(struct timeline *t, const struct strike *next)
+{
+	for (uint32_t i = 0; i < t->flow->fault_count; i++) {
+		struct strike *s = &t->strikes[i];
+		bool due = s->record.flow->for_ms != FLOW_FOREVER &&
+			   s->record.flow->at_ms + s->record.flow->for_ms <= next->record.flow->at_ms;
+		if (s != next && !is_host_fault(s) && s->record.begin_ns != 0 && !s->ended && due)
+			end_now(s);
+	}
+}
+
+static void begin(void *ctx)
+{
+	struct strike *s = ctx;
+
+	if (s->timeline->failed || is_early(s->begin_timer, planned_begin_ns(s)))
+		return;
+	if (is_host_fault(s)) {
+		begin_host(s);
+		return;
+	}
+	end_due(s->timeline, s);
+	if (s->record.flow->for_ms != FLOW_FOREVER)
+		timer_set_ms(s->end_timer, s->record.flow->for_ms);
+	if (is_link_fault(s))
+		begin_link(s);
+	else
+		begin_dns(s);
 }
 
 void timeline_start(struct timeline *t, int64_t zero_ns)
@@ -320,7 +385,7 @@ void timeline_finish(struct timeline *t)
 		if (is_host_fault(s))
 			mark_ended(s);
 		else
-			end(s);
+			end_now(s);
 	}
 }
 

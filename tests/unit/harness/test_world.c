@@ -320,9 +320,10 @@ static void faults_happen_at_their_times(void **state)
 	struct stage *s =
 		begin("", "faults:\n"
 			  "  - { at: 50ms, for: 200ms, host: b, do: stop }\n"
-			  "  - { at: 600ms, host: b, do: restart }\n"
+			  "  - { at: 250ms, host: b, do: restart }\n"
 			  "  - { at: 50ms, for: 100ms, host: a, do: kill }\n"
 			  "  - { at: 10ms, for: 100ms, link: a -> b, do: blackhole }\n"
+			  "  - { at: 110ms, for: 1ms, link: a -> b, do: delay, by: 1ms }\n"
 			  "  - { at: 10ms, dns: b.example, do: servfail, for: 50ms }\n"
 			  "  - { at: 20ms, link: b -> a, do: reset, when: after-connect, count: 1 }\n");
 	start(s);
@@ -336,8 +337,8 @@ static void faults_happen_at_their_times(void **state)
 	if (s->failed > 0)
 		fail_msg("%s", timeline_error(s->timeline)->text);
 	assert_int_equal(s->done, 1);
-	assert_int_equal(s->began, 6);
-	assert_int_equal(s->ended, 5); /* the moment fault has no end */
+	assert_int_equal(s->began, 7);
+	assert_int_equal(s->ended, 6); /* the moment fault has no end */
 	assert_true(timeline_is_done(s->timeline));
 	assert_int_not_equal(host_pid(world_host(s->world, 1)), first_pid);
 	for (uint32_t i = 0; i < timeline_fault_count(s->timeline); i++) {
@@ -345,11 +346,14 @@ static void faults_happen_at_their_times(void **state)
 		int64_t late_ms = (f->begin_ns - zero_ns) / 1000000 - f->flow->at_ms;
 		assert_true(late_ms >= 0 && late_ms < 1000);
 		if (f->flow->for_ms != FLOW_FOREVER)
-			assert_true(f->end_ns - f->begin_ns >= f->flow->for_ms * 1000000);
+			assert_true(f->end_ns - zero_ns >= (f->flow->at_ms + f->flow->for_ms) * 1000000);
 	}
 	assert_int_equal(link_mode(links_get(s->links, 0, 1)), LINK_PASS);
+	/* One that begins when another on the same switch ends comes after it. */
+	assert_true(timeline_fault(s->timeline, 0)->end_ns <= timeline_fault(s->timeline, 1)->begin_ns);
+	assert_true(timeline_fault(s->timeline, 3)->end_ns <= timeline_fault(s->timeline, 4)->begin_ns);
 	timeline_finish(s->timeline);
-	assert_int_equal(s->ended, 6);
+	assert_int_equal(s->ended, 7);
 	assert_int_equal(s->broken, 0);
 	finish(s);
 }
