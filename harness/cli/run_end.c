@@ -144,7 +144,7 @@ static void add_ledger(const struct ledger *l, struct buf *text)
 
 static void add_drain(const struct record *r, struct buf *text)
 {
-	if (r->fault_count == 0 || !r->drain.known || r->drain.rows == 0)
+	if (r->fault_count == 0 || !r->drain.known || r->drain.rows == 0 || r->interrupted)
 		return;
 	if (r->drain.complete)
 		buf_addf(text,

@@ -69,7 +69,7 @@ static void add_bad_outcomes(const struct ledger *l, struct buf *text)
 		{ OUTCOME_STILL_QUEUED, "is still queued", "are still queued" },
 		{ OUTCOME_REJECTED, "was refused at submission", "were refused at submission" },
 		{ OUTCOME_ABSENT, "drew no reply and never arrived", "drew no reply and never arrived" },
-		{ OUTCOME_INDETERMINATE, "is not settled", "are not settled" },
+		{ OUTCOME_INDETERMINATE, "was not settled when the run ended", "were not settled when the run ended" },
 	};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		add_clause(text, ledger_outcome_count(l, words[i].outcome), words[i].one, words[i].many);
@@ -77,7 +77,7 @@ static void add_bad_outcomes(const struct ledger *l, struct buf *text)
 
 static void add_drain_sentence(const struct record *r, struct buf *text)
 {
-	if (!r->drain.known || r->drain.rows == 0 || r->fault_count == 0)
+	if (!r->drain.known || r->drain.rows == 0 || r->fault_count == 0 || r->interrupted)
 		return;
 	if (r->drain.complete)
 		buf_addf(text,

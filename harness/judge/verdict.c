@@ -288,7 +288,7 @@ static void check_drain(struct record *r)
 {
 	int64_t max_ms = r->flow->expect.drain_max_ms;
 
-	if (max_ms == 0 || !r->drain.known)
+	if (max_ms == 0 || !r->drain.known || r->interrupted)
 		return;
 	if (!r->drain.complete)
 		reasons_add(&r->reasons, REASON_FAIL, "the backlog never drained");

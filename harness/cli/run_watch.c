@@ -1,0 +1,142 @@
+#include "harness/cli/run_impl.h"
+
+#include "harness/cli/residue.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	LAG_PERIOD_MS = 10, /* how often the loop's punctuality is measured */
+	TICK_MAX_MS = 1000,
+};
+
+/* ---- progress ---- */
+
+static struct progress_state state_of(const struct run *r)
+{
+	static const char *const names[] = { "starting",  "traffic",  "draining",
+					     "last look", "stopping", "stopped" };
+	int64_t from_ns = r->zero_ns != 0 ? r->zero_ns : r->began_ns;
+
+	return (struct progress_state){
+		.flow = r->flow->name,
+		.phase = names[r->phase],
+		.fault = r->faults_on > 0 ? r->fault_text : NULL,
+		.elapsed_ms = (clock_mono_ns() - from_ns) / NS_PER_MS,
+		.counts = ledger_progress(r->ledger),
+	};
+}
+
+void run_say(struct run *r, const char *text)
+{
+	struct progress_state s = state_of(r);
+
+	progress_event(&r->progress, &s, text);
+}
+
+static void read_program(struct run_host *rh)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/exe", (long)rh->pid);
+	ssize_t n = readlink(path, rh->program, sizeof(rh->program) - 1);
+	rh->program[n > 0 ? n : 0] = '\0';
+}
+
+void run_sample_hosts(struct run *r)
+{
+	for (uint32_t i = 0; i < r->flow->host_count; i++) {
+		const struct host *h = world_host(r->world, i);
+		struct run_host *rh = &r->hosts[i];
+		pid_t pid = h != NULL ? host_pid(h) : 0;
+		if (pid == 0)
+			continue;
+		if (pid != rh->pid) {
+			rh->cpu_before_ms += rh->cpu_ms;
+			rh->pid = pid;
+			rh->starts++;
+			read_program(rh);
+		}
+		rh->cpu_ms = host_cpu_ms(h);
+	}
+}
+
+void run_on_tick(void *ctx)
+{
+	struct run *r = ctx;
+	struct progress_state s = state_of(r);
+
+	run_sample_hosts(r);
+	progress_show(&r->progress, &s);
+	timer_set_ms(r->tick_timer, progress_interval_ms(&r->progress) < TICK_MAX_MS
+					    ? progress_interval_ms(&r->progress)
+					    : TICK_MAX_MS);
+}
+
+/* How late does the loop come to what was due?  Everything that is measured is late by as much. */
+void run_on_lag(void *ctx)
+{
+	struct run *r = ctx;
+	int64_t late_ns = clock_mono_ns() - r->lag_due_ns;
+
+	hist_record(r->loop_lag, late_ns > 0 ? late_ns : 0);
+	r->lag_due_ns = clock_mono_ns() + LAG_PERIOD_MS * NS_PER_MS;
+	timer_set_ns(r->lag_timer, LAG_PERIOD_MS * NS_PER_MS);
+}
+
+/* ---- queues ---- */
+
+bool run_ask_queues(struct run *r, uint32_t *ret_rows)
+{
+	uint32_t rows = 0;
+
+	for (uint32_t i = 0; i < r->flow->host_count; i++) {
+		const struct host *h = world_host(r->world, i);
+		char config[PATH_MAX];
+		uint32_t count;
+		if (h == NULL)
+			continue;
+		int n = snprintf(config, sizeof(config), "%s/postriderd.conf", host_setup(h)->dir);
+		if (strcmp(r->flow->hosts[i].target, "reference") != 0 || n < 0 ||
+		    (size_t)n >= sizeof(config) || r->hosts[i].program[0] == '\0' ||
+		    !residue_ask(r->hosts[i].program, config, &count))
+			return false;
+		rows += count;
+	}
+	*ret_rows = rows;
+	return true;
+}
+
+/* Something is missing at the end: do the queues have it? */
+void run_note_residue(struct run *r)
+{
+	struct ledger_progress p = ledger_progress(r->ledger);
+
+	if (p.backlog + p.indeterminate > 0)
+		r->end.residue_known = run_ask_queues(r, &r->end.residue_rows);
+}
+
+bool run_host_is_up(const struct run *r, uint32_t host)
+{
+	const struct host *h = world_host(r->world, host);
+
+	return h != NULL && host_state(h) == HOST_READY;
+}
+
+/* Without a look into a mailbox nothing can be said of what was sent there. */
+void run_note_mailboxes(struct run *r)
+{
+	for (uint32_t i = 0; i < r->flow->retrieve_count; i++) {
+		const struct run_retriever *rr = &r->retrievers[i];
+		if (rr->run == NULL || rr->ok || r->interrupted || !run_host_is_up(r, rr->flow->host))
+			continue;
+		reasons_add(&r->reasons, REASON_INVALID, "the mailbox of %s could not be read at the end: %s",
+			    rr->flow->account.text, rr->problem);
+	}
+}
+
+void run_start_lag(struct run *r)
+{
+	r->lag_due_ns = clock_mono_ns() + LAG_PERIOD_MS * NS_PER_MS;
+	timer_set_ms(r->lag_timer, LAG_PERIOD_MS);
+}
