@@ -67,7 +67,7 @@ bool account_address_ok(struct span address);
 /* -ENOENT: no such account. */
 int account_find(struct store *s, struct span address, struct account *ret_account);
 
-/* All accounts by address; runs inside one read transaction.  False from fn ends it. */
+/* All accounts by address, inside one read transaction: fn calls nothing of the store.  False from it ends the scan. */
 typedef bool account_scan_fn(void *ctx, const struct account *a);
 int account_scan(struct store *s, account_scan_fn *fn, void *ctx);
 

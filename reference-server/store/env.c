@@ -110,6 +110,18 @@ static int open_all(struct env *e, struct err *reterr)
 	return err_errno(reterr, -rc, "store: prepare %s", e->dir);
 }
 
+/* The thread that reopens must come in among readers that never pause. */
+static void make_locks(struct env *e)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&e->open_lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	pthread_mutex_init(&e->readers_lock, NULL);
+}
+
 int env_open(struct env *e, const char *dir, uint64_t map_bytes_max, struct err *reterr)
 {
 	*e = (struct env){ .map_bytes_max = map_bytes_max };
@@ -118,8 +130,7 @@ int env_open(struct env *e, const char *dir, uint64_t map_bytes_max, struct err 
 	int rc = open_all(e, reterr);
 	if (rc != 0)
 		return rc;
-	pthread_rwlock_init(&e->open_lock, NULL);
-	pthread_mutex_init(&e->readers_lock, NULL);
+	make_locks(e);
 	return 0;
 }
 

@@ -98,9 +98,10 @@ void queue_submit(struct store *s, const struct queue_change *c, store_done_fn *
 int queue_load(struct store *s, uint64_t id, struct envelope **ret_envelope);
 
 /*
- * Calls fn for each message from id first_id on in order of id (so of arrival), inside one read
- * transaction: fn only takes notes.  False from fn ends the scan.  A row too
- * damaged to have times comes with due and arrival 0.
+ * Calls fn for each message from id first_id on, in order of id and so of
+ * arrival, inside one read transaction: fn takes notes and calls nothing of the
+ * store.  False from fn ends the scan.  A row too damaged to have times comes
+ * with due and arrival 0.
  */
 typedef bool queue_scan_fn(void *ctx, uint64_t id, int64_t due_wall_ms, int64_t arrival_wall_ms);
 int queue_scan(struct store *s, uint64_t first_id, queue_scan_fn *fn, void *ctx);

@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static const uint64_t SOFT_RESERVE_BYTES_MAX = UINT64_C(1) << 30;

@@ -10,11 +10,21 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
 #include "base/loop.h"
+#include "reference-server/store/body.h"
 #include "tests/unit/server/store_fixture.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SANITIZED false
+#endif
 
 /* ---- an operation that does what a test wants ---- */
 
@@ -291,6 +301,54 @@ static void a_fatal_error_reopens_the_environment(void **state)
 	assert_int_equal(dequeue(f, id), 0);
 }
 
+struct reading {
+	struct fixture *f;
+	uint64_t id;
+	atomic_bool stop;
+	uint32_t good_count;
+	uint32_t bad_count;
+};
+
+static void *read_on(void *ctx)
+{
+	struct reading *r = ctx;
+	char byte;
+
+	while (!atomic_load(&r->stop))
+		if (body_read(r->f->store, r->id, 4999, &byte, 1) == 1)
+			r->good_count++;
+		else
+			r->bad_count++;
+	return NULL;
+}
+
+static void readers_on_other_threads_outlive_a_reopening(void **state)
+{
+	struct fixture *f = *state;
+	struct reading r[3] = { 0 };
+	pthread_t threads[3];
+	uint64_t id = enqueue(f, 5000);
+
+	for (int i = 0; i < 3; i++) {
+		r[i].f = f;
+		r[i].id = id;
+		assert_int_equal(pthread_create(&threads[i], NULL, read_on, &r[i]), 0);
+	}
+	for (int i = 0; i < 20; i++) {
+		struct probe fatal = { .fail_with = -EIO, .fail_count = 1, .fatal = true };
+		submit_probe(f->store, &fatal);
+		store_drain(f->store);
+		(void)enqueue(f, 5000);
+	}
+	for (int i = 0; i < 3; i++) {
+		atomic_store(&r[i].stop, true);
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_int_equal(r[i].bad_count, 0);
+		assert_true(r[i].good_count > 0);
+	}
+	assert_int_equal(store_stats(f->store).reopen_count, 20);
+}
+
 /* ---- full ---- */
 
 /* Takes mail until it is refused, checks what a full store promises, makes room, takes mail again. */
@@ -351,7 +409,7 @@ static void a_full_map_is_reported_for_each_message_on_its_own(void **state)
 {
 	struct fixture *f = *state;
 	struct probe p[8] = { 0 };
-	char keys[8][8];
+	char keys[8][16];
 
 	f->options.map_bytes_max = 2 << 20;
 	f->options.soft_bytes = UINT64_MAX / 2;
@@ -490,9 +548,8 @@ static void a_damaged_file_is_an_error_not_a_crash(void **state)
 static void where_address_space_is_short_the_map_is_smaller(void **state)
 {
 	struct fixture *f = *state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	skip(); /* Sanitizers need address space themselves. */
-#endif
+	if (SANITIZED)
+		skip(); /* Sanitizers need address space themselves. */
 	struct rlimit before;
 	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
 	struct rlimit tight = before;
@@ -622,6 +679,7 @@ int main(void)
 		OPEN(kept_operations_report_an_answer_at_once),
 		OPEN(closing_gives_kept_operations_a_last_try),
 		OPEN(a_fatal_error_reopens_the_environment),
+		OPEN(readers_on_other_threads_outlive_a_reopening),
 		SHUT(above_the_soft_limit_mail_is_refused_and_removals_go_on),
 		SHUT(a_full_map_is_reported_for_each_message_on_its_own),
 		SHUT(a_commit_that_fails_is_never_acknowledged),
