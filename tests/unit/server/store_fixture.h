@@ -1,9 +1,16 @@
 /*
  * store_fixture: a store in a directory of its own, for tests.  Without a
- * loop: done functions run inside store_drain.  Included after cmocka.h.
+ * loop: done functions run inside store_drain.
  */
 #ifndef STORE_FIXTURE_H
 #define STORE_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <stdlib.h>
