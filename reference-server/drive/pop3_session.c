@@ -9,103 +9,188 @@
 #include "reference-server/store/mailbox.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <unistd.h>
-#include <uthash.h>
 
 enum {
-	OUTPUT_BYTES_MAX = 256 * 1024, /* of a message waiting for the client to read */
-	READ_BYTES = 64 * 1024,
-	UIDL_BYTES = 24,
+	PIECE_BYTES = 64 * 1024, /* read from the store at once */
+	OUTPUT_BYTES_MAX = 256 * 1024,
+	UIDL_BYTES = 17, /* "%08x-%08x" */
+	LOCK_BUCKETS = 256,
 };
 
-/* A mailbox in use (RFC 1939 4). */
-struct lock {
-	uint32_t account_id;
-	UT_hash_handle hh;
-};
+struct job;
+struct lock;
 
 struct session {
 	struct server *server;
-	struct pop3_server_config config;
-	enum service service;
 	struct conn *conn;
 	uint64_t id;
 	char peer_ip[56];
 	struct pop3_server core;
-	struct buf out;
+	struct pop3_server_config config;
+	struct buf out; /* the core's; empty between two steps */
 	struct auth_exchange *auth;
-	char user[ACCOUNT_ADDRESS_BYTES_MAX + 1];
-	struct lock *lock;
-	struct removal *removal; /* under way */
+	struct job *job;       /* on the helper pool, for this session */
+	struct update *update; /* with the store */
+
+	/* After the login. */
+	char identity[ACCOUNT_ADDRESS_BYTES_MAX + 1];
 	uint32_t account_id;
+	struct lock *lock;
 	struct mailbox_list list;
 	struct pop3_message *messages;
-	char (*uidls)[UIDL_BYTES];
-	uint64_t sent_bytes; /* of the message being retrieved */
-	uint32_t retrieved_count;
-	bool retrieving;
-	bool answer_due; /* a helper or the store is at work; do not feed */
-	bool close_wanted;
-	bool pumping;
-	bool dead;
-	TAILQ_ENTRY(session) next;
-};
+	char *uidls;
+	uint64_t offset; /* in the message that is being retrieved */
 
-/* A removal under way: the session may go before it is done. */
-struct removal {
-	struct session *session; /* NULL: gone; the mailbox stays locked until here */
-	struct lock *lock;
+	bool answer_due;    /* a wish is out; do not feed */
+	bool handshake_due; /* nothing may be said before TLS */
+	bool piece_due;     /* the next piece of content waits for room in the output */
+	bool ended;         /* the client says nothing more */
+	bool close_wanted;  /* shutting down: at the next command */
+	bool pumping;
+	bool dead; /* ended inside pump */
+	TAILQ_ENTRY(session) next;
 };
 
 static TAILQ_HEAD(, session) sessions = TAILQ_HEAD_INITIALIZER(sessions);
 static uint32_t session_count;
-static struct lock *locks;
 
 static void pump(struct session *s);
+static void on_opened(struct job *j);
+static void on_piece(struct job *j);
 
-/* ---- one session at a mailbox ---- */
+static void *must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
 
-static struct lock *take_lock(uint32_t account_id)
+/* ---- locks: one session for each mailbox ---- */
+
+struct lock {
+	uint32_t account_id;
+	LIST_ENTRY(lock) next;
+};
+static LIST_HEAD(, lock) locks[LOCK_BUCKETS];
+
+static struct lock *lock_mailbox(uint32_t account_id)
 {
 	struct lock *l;
 
-	HASH_FIND(hh, locks, &account_id, sizeof(account_id), l);
-	if (l != NULL)
-		return NULL;
-	l = calloc(1, sizeof(*l));
-	if (l == NULL)
-		abort();
+	for (l = LIST_FIRST(&locks[account_id % LOCK_BUCKETS]); l != NULL; l = LIST_NEXT(l, next))
+		if (l->account_id == account_id)
+			return NULL;
+	l = must(calloc(1, sizeof(*l)));
 	l->account_id = account_id;
-	HASH_ADD(hh, locks, account_id, sizeof(l->account_id), l);
+	LIST_INSERT_HEAD(&locks[account_id % LOCK_BUCKETS], l, next);
 	return l;
 }
 
-static void drop_lock(struct lock *l)
+static void unlock_mailbox(struct lock *l)
 {
 	if (l == NULL)
 		return;
-	HASH_DEL(locks, l);
+	LIST_REMOVE(l, next);
 	free(l);
 }
 
-/* ---- beginning and end ---- */
+/* ---- reading the store, on the helper pool ---- */
 
-static void session_end(struct session *s)
+struct job {
+	struct session *session; /* NULL once it has ended */
+	struct store *store;
+	void (*done)(struct job *j); /* only while there is a session */
+	char identity[ACCOUNT_ADDRESS_BYTES_MAX + 1];
+	uint32_t account_id;
+	struct mailbox_list list;
+	uint32_t uid;
+	uint64_t offset;
+	size_t wanted_bytes;
+	char *bytes;
+	ssize_t result;
+};
+
+static void find_mailbox(void *job)
+{
+	struct job *j = job;
+	struct account account;
+
+	j->result = account_find(j->store, span_of(j->identity), &account);
+	if (j->result != 0)
+		return;
+	j->account_id = account.id;
+}
+
+static void read_list(void *job)
+{
+	struct job *j = job;
+	j->result = mailbox_list(j->store, j->account_id, &j->list);
+}
+
+static void read_piece(void *job)
+{
+	struct job *j = job;
+	j->result = mailbox_read(j->store, j->account_id, j->uid, j->offset, j->bytes, j->wanted_bytes);
+}
+
+static void job_done(void *job)
+{
+	struct job *j = job;
+
+	if (j->session != NULL) {
+		j->session->job = NULL;
+		j->done(j);
+	}
+	mailbox_list_free(&j->list);
+	free(j->bytes);
+	free(j);
+}
+
+static struct job *job_new(struct session *s, void (*done)(struct job *j))
+{
+	struct job *j = must(calloc(1, sizeof(*j)));
+
+	assert(s->job == NULL);
+	j->session = s;
+	j->store = s->server->store;
+	j->account_id = s->account_id;
+	j->done = done;
+	s->job = j;
+	return j;
+}
+
+/* ---- ends ---- */
+
+struct update {
+	struct session *session; /* NULL once it has ended: the removal goes on, and keeps the lock */
+	struct lock *lock;
+	uint64_t session_id;
+	uint32_t count;
+};
+
+static void session_end(struct session *s, const char *why)
 {
 	if (s->dead)
 		return;
-	s->dead = true;
-	log_event(LOG_DEBUG, "session-end", LOG_I("session", s->id), LOG_I("retrieved", s->retrieved_count));
+	log_event(LOG_DEBUG, "session-end", LOG_I("session", s->id), LOG_C("why", why));
+	if (s->job != NULL)
+		s->job->session = NULL;
+	if (s->update != NULL) {
+		s->update->session = NULL;
+		s->update->lock = s->lock;
+		s->lock = NULL;
+	}
+	unlock_mailbox(s->lock);
 	auth_exchange_free(s->auth);
 	conn_free(s->conn);
-	if (s->removal != NULL)
-		s->removal->session = NULL; /* it unlocks */
-	else
-		drop_lock(s->lock);
+	s->conn = NULL;
 	mailbox_list_free(&s->list);
 	free(s->messages);
 	free(s->uidls);
@@ -113,6 +198,7 @@ static void session_end(struct session *s)
 	TAILQ_REMOVE(&sessions, s, next);
 	session_count--;
 	s->server->connection_count--;
+	s->dead = true;
 	if (!s->pumping)
 		free(s);
 }
@@ -123,15 +209,110 @@ static void flush(struct session *s)
 	buf_reset(&s->out);
 }
 
-static void finish(struct session *s)
+static void finish(struct session *s, const char *why)
 {
 	flush(s);
 	conn_finish(s->conn);
 	s->conn = NULL;
-	session_end(s);
+	session_end(s, why);
+}
+
+/* Our own wish to end it. */
+static void close_session(struct session *s, enum pop3_close why, const char *text)
+{
+	if (s->handshake_due) {
+		session_end(s, text);
+		return;
+	}
+	pop3_server_close(&s->core, why);
+	finish(s, text);
 }
 
 /* ---- logging in ---- */
+
+static void open_failed(struct session *s, enum pop3_open_failure why, const char *text)
+{
+	log_event(LOG_INFO, "mailbox-not-opened", LOG_I("session", s->id), LOG_C("user", s->identity),
+		  LOG_C("error", text));
+	unlock_mailbox(s->lock);
+	s->lock = NULL;
+	s->answer_due = false;
+	pop3_server_open_failed(&s->core, why);
+	pump(s);
+}
+
+static void on_found(struct job *j)
+{
+	struct session *s = j->session;
+
+	if (j->result != 0) {
+		/* -ENOENT: the account went between login and now. */
+		open_failed(s, j->result == -ENOENT ? POP3_OPEN_PERMANENT : POP3_OPEN_TEMPORARY,
+			    strerror((int)-j->result));
+		return;
+	}
+	s->account_id = j->account_id;
+	s->lock = lock_mailbox(s->account_id);
+	if (s->lock == NULL) {
+		open_failed(s, POP3_OPEN_IN_USE, "in use");
+		return;
+	}
+	/* After locking: nothing can be removed from under this list. */
+	pool_submit(s->server->pool, read_list, job_done, job_new(s, on_opened));
+}
+
+static void open_mailbox(struct session *s)
+{
+	struct job *j = job_new(s, on_found);
+
+	s->answer_due = true;
+	memcpy(j->identity, s->identity, sizeof(j->identity));
+	pool_submit(s->server->pool, find_mailbox, job_done, j);
+}
+
+/*
+ * Everything a session takes ends in CRLF: content does (RFC 5321 4.1.1.4), and
+ * so does what is put before it.  So what the store counts is what RETR sends.
+ */
+static void on_opened(struct job *j)
+{
+	struct session *s = j->session;
+
+	if (j->result != 0) {
+		open_failed(s, POP3_OPEN_TEMPORARY, strerror((int)-j->result));
+		return;
+	}
+	s->list = j->list;
+	j->list = (struct mailbox_list){ 0 };
+	uint32_t count = s->list.entry_count;
+	s->messages = must(calloc((size_t)count + 1, sizeof(*s->messages)));
+	s->uidls = must(malloc((size_t)count * UIDL_BYTES + 1));
+	for (uint32_t i = 0; i < count; i++) {
+		char *uidl = s->uidls + (size_t)i * UIDL_BYTES;
+		(void)snprintf(uidl, UIDL_BYTES + 1, "%08" PRIx32 "-%08" PRIx32, s->list.uidvalidity,
+			       s->list.entries[i].uid);
+		s->messages[i] = (struct pop3_message){ .octets = s->list.entries[i].octets,
+							.uidl = { uidl, UIDL_BYTES } };
+	}
+	log_event(LOG_INFO, "mailbox-opened", LOG_I("session", s->id), LOG_C("user", s->identity),
+		  LOG_I("messages", count), LOG_I("octets", s->list.octets));
+	s->answer_due = false;
+	pop3_server_opened(&s->core, s->messages, count);
+	pump(s);
+}
+
+static void drop_auth(struct session *s)
+{
+	auth_exchange_free(s->auth);
+	s->auth = NULL;
+}
+
+static void auth_failed(struct session *s, enum pop3_auth_failure why)
+{
+	log_event(LOG_WARN, "auth-failed", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+		  LOG_S("user", s->core.user));
+	pop3_server_auth_fail(&s->core, why);
+}
 
 static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 {
@@ -143,235 +324,241 @@ static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 		pop3_server_auth_challenge(&s->core, text);
 		break;
 	case AUTH_OK:
-		(void)span_copy(text, s->user, sizeof(s->user));
+		(void)span_copy(text, s->identity, sizeof(s->identity));
 		log_event(LOG_INFO, "auth-ok", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
 			  LOG_S("user", text));
 		pop3_server_auth_succeed(&s->core);
 		break;
 	case AUTH_BAD:
-		log_event(LOG_WARN, "auth-failed", LOG_I("session", s->id), LOG_C("peer", s->peer_ip));
-		pop3_server_auth_fail(&s->core, POP3_AUTH_BAD_CREDENTIALS);
+		auth_failed(s, POP3_AUTH_BAD_CREDENTIALS);
 		break;
 	case AUTH_MALFORMED:
-		pop3_server_auth_fail(&s->core, POP3_AUTH_MALFORMED);
+		auth_failed(s, POP3_AUTH_MALFORMED);
 		break;
 	case AUTH_TROUBLE:
-		pop3_server_auth_fail(&s->core, POP3_AUTH_TEMPORARY);
+		auth_failed(s, POP3_AUTH_TEMPORARY);
 		break;
 	}
-	if (result != AUTH_CHALLENGE) {
-		auth_exchange_free(s->auth);
-		s->auth = NULL;
-	}
-	conn_resume(s->conn);
+	if (result != AUTH_CHALLENGE)
+		drop_auth(s);
 	pump(s);
 }
 
-static void wait_for_answer(struct session *s)
+static void begin_login(struct session *s)
 {
+	drop_auth(s);
 	s->answer_due = true;
-	conn_pause(s->conn);
-}
-
-static void on_auth(struct session *s, bool begins)
-{
-	if (begins) {
-		auth_exchange_free(s->auth);
-		s->auth = auth_start(s->server->auth, s->core.auth_mechanism, on_auth_result, s);
-	}
-	if (s->auth == NULL) {
-		pop3_server_auth_fail(&s->core, POP3_AUTH_TEMPORARY);
-		return;
-	}
-	wait_for_answer(s);
-	auth_step(s->auth, s->core.auth_response);
-}
-
-static void on_login(struct session *s)
-{
-	wait_for_answer(s);
 	s->auth = auth_password(s->server->auth, s->core.user, s->core.password, on_auth_result, s);
 }
 
-/* ---- the mailbox ---- */
-
-static void fill_table(struct session *s)
+static void begin_auth(struct session *s)
 {
-	uint32_t count = s->list.entry_count;
-
-	s->messages = calloc(count + 1, sizeof(*s->messages));
-	s->uidls = calloc(count + 1, sizeof(*s->uidls));
-	if (s->messages == NULL || s->uidls == NULL)
-		abort();
-	for (uint32_t i = 0; i < count; i++) {
-		(void)snprintf(s->uidls[i], sizeof(s->uidls[i]), "%08x-%08x", s->list.uidvalidity,
-			       s->list.entries[i].uid);
-		s->messages[i] = (struct pop3_message){ .octets = s->list.entries[i].octets,
-							.uidl = span_of(s->uidls[i]) };
-	}
-}
-
-static void on_open(struct session *s)
-{
-	struct account account;
-
-	if (account_find(s->server->store, span_of(s->user), &account) != 0) {
-		pop3_server_open_failed(&s->core, POP3_OPEN_PERMANENT);
+	drop_auth(s);
+	s->auth = auth_start(s->server->auth, s->core.auth_mechanism, on_auth_result, s);
+	if (s->auth == NULL) {
+		auth_failed(s, POP3_AUTH_TEMPORARY);
 		return;
 	}
-	s->lock = take_lock(account.id);
-	if (s->lock == NULL) {
-		pop3_server_open_failed(&s->core, POP3_OPEN_IN_USE);
+	s->answer_due = true;
+	auth_step(s->auth, s->core.auth_response);
+}
+
+static void step_auth(struct session *s)
+{
+	assert(s->auth != NULL);
+	s->answer_due = true;
+	auth_step(s->auth, s->core.auth_response);
+}
+
+/* ---- content ---- */
+
+static const struct mailbox_entry *wanted(const struct session *s)
+{
+	return &s->list.entries[s->core.wanted_index];
+}
+
+/* The next piece; when the client is slow, only once it has taken what there is. */
+static void fetch_piece(struct session *s)
+{
+	const struct mailbox_entry *e = wanted(s);
+
+	s->piece_due = conn_output_bytes(s->conn) > OUTPUT_BYTES_MAX;
+	if (s->piece_due)
+		return;
+	struct job *j = job_new(s, on_piece);
+	j->uid = e->uid;
+	j->offset = s->offset;
+	uint64_t left = e->octets - s->offset;
+	j->wanted_bytes = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+	j->bytes = must(malloc(j->wanted_bytes + 1));
+	pool_submit(s->server->pool, read_piece, job_done, j);
+}
+
+static void content_failed(struct session *s, const char *why)
+{
+	log_event(LOG_ERROR, "not-retrieved", LOG_I("session", s->id), LOG_C("user", s->identity),
+		  LOG_I("uid", wanted(s)->uid), LOG_C("error", why));
+	s->answer_due = false;
+	pop3_server_content_failed(&s->core);
+	pump(s);
+}
+
+static void on_piece(struct job *j)
+{
+	struct session *s = j->session;
+	const struct mailbox_entry *e = wanted(s);
+
+	if (j->result < 0 || (size_t)j->result != j->wanted_bytes) {
+		content_failed(s, j->result < 0 ? strerror((int)-j->result) : "shorter than it should be");
 		return;
 	}
-	if (mailbox_list(s->server->store, account.id, &s->list) != 0) {
-		drop_lock(s->lock);
-		s->lock = NULL;
-		pop3_server_open_failed(&s->core, POP3_OPEN_TEMPORARY);
+	s->offset += j->wanted_bytes;
+	bool more = pop3_server_content(&s->core, (struct span){ j->bytes, j->wanted_bytes },
+					s->offset == e->octets);
+	flush(s);
+	if (more) {
+		fetch_piece(s);
 		return;
 	}
-	s->account_id = account.id;
-	fill_table(s);
-	pop3_server_opened(&s->core, s->messages, s->list.entry_count);
+	log_event(LOG_INFO, s->core.wanted_top ? "looked-at" : "retrieved", LOG_I("session", s->id),
+		  LOG_C("user", s->identity), LOG_I("uid", e->uid), LOG_I("octets", e->octets));
+	s->answer_due = false;
+	pump(s);
 }
 
-/* Gives content until the client has enough to read, or all of it. */
-static void send_message(struct session *s)
+static void begin_retrieval(struct session *s)
 {
-	const struct mailbox_entry *e = &s->list.entries[s->core.wanted_index];
-	char *piece = loop_scratch(s->server->loop);
-
-	for (;;) {
-		flush(s);
-		if (conn_output_bytes(s->conn) > OUTPUT_BYTES_MAX)
-			return; /* goes on at CONN_DRAINED */
-		ssize_t n = mailbox_read(s->server->store, s->account_id, e->uid, s->sent_bytes, piece,
-					 READ_BYTES);
-		if (n < 0 || (n == 0 && s->sent_bytes < e->octets)) {
-			log_event(LOG_ERROR, "message-unreadable", LOG_I("session", s->id),
-				  LOG_C("user", s->user), LOG_I("uid", e->uid));
-			pop3_server_content_failed(&s->core);
-			break;
-		}
-		s->sent_bytes += (uint64_t)n;
-		bool last = s->sent_bytes >= e->octets;
-		if (!pop3_server_content(&s->core, (struct span){ piece, (size_t)n }, last) || last) {
-			s->retrieved_count += !s->core.wanted_top;
-			break;
-		}
-	}
-	s->retrieving = false;
+	s->answer_due = true;
+	s->offset = 0;
+	fetch_piece(s);
 }
 
-static void on_removed(void *ctx, int result)
-{
-	struct removal *r = ctx;
-	struct session *s = r->session;
+/* ---- removal ---- */
 
-	if (s == NULL) {
-		drop_lock(r->lock);
-	} else {
-		s->answer_due = false;
-		s->removal = NULL;
-		log_event(LOG_INFO, "removed-from-mailbox", LOG_I("session", s->id), LOG_C("user", s->user),
-			  LOG_I("messages", s->core.deleted_count), LOG_I("result", result));
-		pop3_server_updated(&s->core, result == 0);
-		pump(s);
-	}
-	free(r);
+static void on_updated(void *ctx, int result)
+{
+	struct update *u = ctx;
+	struct session *s = u->session;
+
+	log_event(result == 0 ? LOG_INFO : LOG_ERROR, result == 0 ? "removed" : "not-removed",
+		  LOG_I("session", u->session_id), LOG_I("messages", u->count),
+		  LOG_C("error", result == 0 ? "" : strerror(-result)));
+	unlock_mailbox(u->lock);
+	free(u);
+	if (s == NULL)
+		return;
+	s->update = NULL;
+	s->answer_due = false;
+	pop3_server_updated(&s->core, result == 0);
+	pump(s);
 }
 
-static void on_update(struct session *s)
+static void begin_update(struct session *s)
 {
-	uint32_t *uids = calloc(s->list.entry_count + 1, sizeof(*uids));
-	struct removal *r = calloc(1, sizeof(*r));
-	uint32_t count = 0;
+	struct update *u = must(calloc(1, sizeof(*u)));
+	uint32_t *uids = must(calloc((size_t)s->core.deleted_count + 1, sizeof(*uids)));
 
-	if (uids == NULL || r == NULL)
-		abort();
+	u->session = s;
+	u->session_id = s->id;
 	for (uint32_t i = 0; i < s->list.entry_count; i++)
 		if (s->messages[i].deleted)
-			uids[count++] = s->list.entries[i].uid;
-	/* The lock goes with the removal, so that nobody sees the mailbox in between. */
-	*r = (struct removal){ .session = s, .lock = s->lock };
-	s->removal = r;
-	wait_for_answer(s);
-	mailbox_delete(s->server->store, s->account_id, uids, count, on_removed, r);
+			uids[u->count++] = s->list.entries[i].uid;
+	assert(u->count == s->core.deleted_count);
+	s->update = u;
+	s->answer_due = true;
+	mailbox_delete(s->server->store, s->account_id, uids, u->count, on_updated, u);
 	free(uids);
 }
 
-/* ---- the conversation ---- */
+/* ---- the session ---- */
 
-/* One feed.  False when the pump must stop. */
+static void begin_tls(struct session *s)
+{
+	flush(s);
+	s->handshake_due = true;
+	(void)conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER,
+			     NULL); /* drops what is behind STLS */
+}
+
+/* False when there is nothing more to do now. */
 static bool pump_once(struct session *s)
 {
 	size_t used_bytes;
 	enum pop3_wish wish = pop3_server_feed(&s->core, conn_input(s->conn), &used_bytes);
 
 	if (wish == POP3_WISH_LOGIN)
-		on_login(s);
-	else if (wish == POP3_WISH_AUTH || wish == POP3_WISH_AUTH_STEP)
-		on_auth(s, wish == POP3_WISH_AUTH);
-	conn_consume(s->conn, used_bytes);
+		begin_login(s);
+	else if (wish == POP3_WISH_AUTH)
+		begin_auth(s);
+	else if (wish == POP3_WISH_AUTH_STEP)
+		step_auth(s);
+	conn_consume(s->conn, used_bytes); /* what those three borrowed from has been copied */
 	switch (wish) {
 	case POP3_WISH_INPUT:
 		return false;
 	case POP3_WISH_LOGIN:
 	case POP3_WISH_AUTH:
 	case POP3_WISH_AUTH_STEP:
-		return true;
+		break;
 	case POP3_WISH_AUTH_CANCELLED:
-		auth_exchange_free(s->auth);
-		s->auth = NULL;
-		return true;
+		drop_auth(s);
+		break;
 	case POP3_WISH_OPEN:
-		on_open(s);
-		return true;
+		open_mailbox(s);
+		break;
 	case POP3_WISH_STLS:
-		flush(s);
-		conn_consume(s->conn, conn_input(s->conn).n);
-		(void)conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER, NULL);
+		begin_tls(s);
 		return false;
 	case POP3_WISH_RETRIEVE:
-		s->retrieving = true;
-		s->sent_bytes = 0;
-		send_message(s);
-		return true;
+		begin_retrieval(s);
+		break;
 	case POP3_WISH_UPDATE:
-		on_update(s);
-		return true;
+		begin_update(s);
+		break;
 	case POP3_WISH_CLOSE:
-		finish(s);
+		finish(s, "closed");
 		return false;
 	case POP3_WISH_COUNT:
-		break;
+		abort();
 	}
-	abort();
+	return true;
 }
 
 static void pump(struct session *s)
 {
-	if (s->pumping || s->dead || s->core.state == POP3_STATE_TLS)
+	if (s->pumping || s->dead)
 		return;
 	s->pumping = true;
-	while (!s->dead && !s->answer_due && !s->retrieving) {
+	bool more = true;
+	while (more && !s->answer_due && !s->handshake_due && !s->dead) {
+		flush(s);
 		if (s->close_wanted) {
-			pop3_server_close(&s->core, POP3_CLOSE_SHUTDOWN);
-			finish(s);
+			close_session(s, POP3_CLOSE_SHUTDOWN, "shutting down");
 			break;
 		}
-		if (conn_output_bytes(s->conn) + buf_bytes(&s->out) > OUTPUT_BYTES_MAX) {
-			conn_pause(s->conn); /* the client asks and does not read; goes on at CONN_DRAINED */
+		if (conn_output_bytes(s->conn) > OUTPUT_BYTES_MAX)
 			break;
-		}
-		if (!pump_once(s))
-			break;
+		more = pump_once(s);
 	}
+	if (!s->dead)
+		flush(s);
+	if (!s->dead && !more && s->ended && !s->handshake_due)
+		finish(s, "the client went"); /* without QUIT: nothing is removed (RFC 1939 6) */
 	s->pumping = false;
 	if (s->dead)
 		free(s);
+}
+
+static void on_timeout(struct session *s)
+{
+	bool ours = s->answer_due && !s->piece_due;
+
+	if (ours)
+		conn_set_timeout_ms(s->conn, s->server->config->timeouts.pop3_ms); /* it is we who are slow */
+	else if (s->piece_due)
+		session_end(s, "silent in mid message");
 	else
-		flush(s);
+		close_session(s, POP3_CLOSE_TIMEOUT, "silent");
 }
 
 static void on_conn(void *ctx, enum conn_event event)
@@ -382,45 +569,45 @@ static void on_conn(void *ctx, enum conn_event event)
 	case CONN_CONNECTED:
 		break;
 	case CONN_SECURED:
+		s->handshake_due = false;
 		if (s->core.state == POP3_STATE_TLS)
 			pop3_server_tls_started(&s->core);
 		else
 			pop3_server_greet(&s->core);
-		flush(s);
+		pump(s);
 		break;
 	case CONN_INPUT:
 		pump(s);
 		break;
 	case CONN_DRAINED:
-		if (s->retrieving)
-			send_message(s);
-		if (!s->retrieving && !s->answer_due)
-			conn_resume(s->conn);
-		pump(s);
+		if (s->piece_due)
+			fetch_piece(s);
+		else
+			pump(s);
 		break;
 	case CONN_EOF:
-		if (s->answer_due)
-			s->close_wanted = true;
+		s->ended = true;
+		if (s->handshake_due)
+			session_end(s, "the client went");
 		else
-			session_end(s);
+			pump(s);
 		break;
 	case CONN_TIMEOUT:
-		if (s->answer_due)
-			conn_set_timeout_ms(s->conn, s->server->config->timeouts.pop3_ms);
-		else
-			session_end(s);
+		on_timeout(s);
 		break;
 	case CONN_FAILED:
-		session_end(s);
+		log_event(LOG_DEBUG, "connection-lost", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+			  LOG_C("error", conn_error(s->conn)->text));
+		session_end(s, "lost");
 		break;
 	}
 }
 
-static struct pop3_server_config core_config(const struct server *server, enum service service)
+/* ---- beginning and end ---- */
+
+static struct pop3_server_config core_config(const struct config *c, enum service service)
 {
-	const struct config *c = server->config;
-	static const struct span all = { "SCRAM-SHA-256 PLAIN LOGIN", 25 };
-	static const struct span safe = { "SCRAM-SHA-256", 13 };
+	struct span all = SPAN_LIT("SCRAM-SHA-256 PLAIN LOGIN"), safe = SPAN_LIT("SCRAM-SHA-256");
 
 	return (struct pop3_server_config){
 		.host = span_of(c->hostname),
@@ -432,39 +619,45 @@ static struct pop3_server_config core_config(const struct server *server, enum s
 	};
 }
 
+/* Over the connection limit. */
+static void turn_away(enum service service, int fd)
+{
+	static const char reply[] = "-ERR [SYS/TEMP] too many connections, try again later\r\n";
+
+	if (service == SERVICE_POP3) {
+		ssize_t n = send(fd, reply, sizeof(reply) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)n;
+	}
+	(void)close(fd);
+}
+
 void pop3_session_start(struct server *server, enum service service, int fd, const struct addr *peer)
 {
-	static const char too_many[] = "-ERR [SYS/TEMP] too many connections, try again later\r\n";
+	bool tls = service == SERVICE_POP3S;
 
+	assert(service == SERVICE_POP3 || tls);
 	if (server->connection_count >= server->config->limits.connection_count_max) {
 		log_event(LOG_WARN, "connection-refused", LOG_C("service", service_name(service)),
 			  LOG_I("connections", server->connection_count));
-		if (service == SERVICE_POP3) {
-			ssize_t n = send(fd, too_many, sizeof(too_many) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-			(void)n;
-		}
-		(void)close(fd);
+		turn_away(service, fd);
 		return;
 	}
-	struct session *s = calloc(1, sizeof(*s));
-	if (s == NULL)
-		abort();
+	struct session *s = must(calloc(1, sizeof(*s)));
 	s->server = server;
-	s->service = service;
 	s->id = server_next_session();
-	s->config = core_config(server, service);
+	s->config = core_config(server->config, service);
 	(void)addr_format_ip(peer, s->peer_ip);
 	s->conn =
 		conn_take(&(struct conn_options){ .loop = server->loop, .on_event = on_conn, .ctx = s }, fd);
 	conn_set_timeout_ms(s->conn, server->config->timeouts.pop3_ms);
-	pop3_server_init(&s->core, &s->config, &s->out, service == SERVICE_POP3S);
+	pop3_server_init(&s->core, &s->config, &s->out, tls);
 	TAILQ_INSERT_TAIL(&sessions, s, next);
 	session_count++;
 	server->connection_count++;
 	log_event(LOG_DEBUG, "session-start", LOG_I("session", s->id),
 		  LOG_C("service", service_name(service)), LOG_C("peer", s->peer_ip));
-	if (service == SERVICE_POP3S) {
-		(void)conn_start_tls(s->conn, server->tls_in, CONN_TLS_SERVER, NULL);
+	if (tls) {
+		begin_tls(s);
 	} else {
 		pop3_server_greet(&s->core);
 		flush(s);
@@ -479,7 +672,10 @@ void pop3_session_close_all(struct server *server)
 	for (s = TAILQ_FIRST(&sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, next);
 		s->close_wanted = true;
-		pump(s);
+		if (s->handshake_due)
+			session_end(s, "shutting down");
+		else
+			pump(s);
 	}
 }
 
@@ -494,6 +690,6 @@ void pop3_session_abort_all(void)
 
 	for (s = TAILQ_FIRST(&sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, next);
-		session_end(s);
+		session_end(s, "aborted");
 	}
 }
