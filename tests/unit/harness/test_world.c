@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "harness/fault/timeline.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -197,6 +200,45 @@ static void nothing_is_left_when_a_running_world_is_freed(void **state)
 
 	start(s);
 	finish(s); /* looks for what is left */
+}
+
+/* Becomes a harness of its own, tells its server's pid, and waits to be killed. */
+static _Noreturn void be_a_harness(int to_parent)
+{
+	struct stage *s = begin("", "");
+
+	start(s);
+	pid_t pid = host_pid(world_host(s->world, 0));
+	(void)!write(to_parent, &pid, sizeof(pid));
+	(void)!write(to_parent, s->dir, sizeof(s->dir));
+	for (;;)
+		(void)pause();
+}
+
+static void servers_die_with_a_harness_that_is_killed(void **state)
+{
+	(void)state;
+	int fds[2];
+	pid_t server = 0;
+	char dir[sizeof(((struct stage *)0)->dir)];
+	struct err err;
+
+	assert_int_equal(pipe(fds), 0);
+	pid_t harness = fork();
+	if (harness == 0)
+		be_a_harness(fds[1]);
+	assert_int_equal(read(fds[0], &server, sizeof(server)), sizeof(server));
+	assert_int_equal(read(fds[0], dir, sizeof(dir)), sizeof(dir));
+	struct pollfd end = { .fd = (int)syscall(SYS_pidfd_open, server, 0U), .events = POLLIN };
+	assert_true(end.fd >= 0);
+	assert_int_equal(poll(&end, 1, 0), 0); /* it runs */
+	assert_int_equal(kill(harness, SIGKILL), 0);
+	assert_int_equal(waitpid(harness, NULL, 0), harness);
+	assert_int_equal(poll(&end, 1, 10000), 1);
+	(void)close(end.fd);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	assert_int_equal(dir_remove(dir, &err), 0);
 }
 
 static void stopping_a_world_that_never_started_is_heard_too(void **state)
@@ -415,6 +457,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_world_starts_and_stops_all_its_servers),
 		cmocka_unit_test(nothing_is_left_when_a_running_world_is_freed),
+		cmocka_unit_test(servers_die_with_a_harness_that_is_killed),
 		cmocka_unit_test(stopping_a_world_that_never_started_is_heard_too),
 		cmocka_unit_test(a_server_that_does_not_start_breaks_the_world_with_its_words),
 		cmocka_unit_test(a_server_that_crashes_breaks_the_world),
