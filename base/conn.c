@@ -41,7 +41,7 @@ struct conn {
 	bool dead;      /* conn_free inside a callback */
 	uint32_t depth; /* callbacks running */
 	size_t input_bytes_max;
-	struct span scratch; /* while reading: input that lies in the loop's scratch, not in `in` */
+	struct span scratch; /* while reading: input that lies in the loop's input scratch, not in `in` */
 	struct buf in;
 	struct buf out;
 	SSL *ssl;
@@ -323,7 +323,7 @@ static void keep_rest(struct conn *c)
 /* One read and its event.  False when there is nothing more to do now. */
 static bool read_once(struct conn *c)
 {
-	char *at = loop_scratch(c->loop);
+	char *at = loop_input_scratch(c->loop);
 	size_t room = LOOP_SCRATCH_BYTES;
 	ssize_t n = read_some(c, at, room);
 

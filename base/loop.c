@@ -66,7 +66,7 @@ struct loop *loop_new(void)
 	(void)event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	l->base = must(event_base_new_with_config(cfg), "an event base");
 	event_config_free(cfg);
-	l->scratch = must(malloc(LOOP_SCRATCH_BYTES), "a scratch buffer");
+	l->scratch = must(malloc(2 * (size_t)LOOP_SCRATCH_BYTES), "scratch buffers");
 	return l;
 }
 
@@ -122,6 +122,11 @@ void loop_leave(struct loop *l, struct loop_member *m)
 char *loop_scratch(struct loop *l)
 {
 	return l->scratch;
+}
+
+char *loop_input_scratch(struct loop *l)
+{
+	return l->scratch + LOOP_SCRATCH_BYTES;
 }
 
 /* ---- timers ---- */

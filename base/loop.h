@@ -39,6 +39,8 @@ void loop_leave(struct loop *l, struct loop_member *m);
 /* LOOP_SCRATCH_BYTES for use within one callback, shared by everything on the loop. */
 enum { LOOP_SCRATCH_BYTES = 65536 };
 char *loop_scratch(struct loop *l);
+/* For base/conn only: what a connection has read lies here while its callback looks at it. */
+char *loop_input_scratch(struct loop *l);
 
 /* CLOCK_MONOTONIC now, in nanoseconds and milliseconds.  The same clock everywhere in the project. */
 int64_t clock_mono_ns(void);

@@ -27,7 +27,8 @@ struct end {
 	struct tls_ctx *tls;
 	bool tls_at_once;
 	bool echo;
-	bool hold; /* look, do not consume */
+	bool hold;      /* look, do not consume */
+	bool scribbles; /* uses the loop's scratch before it looks */
 };
 
 static void on_event(void *ctx, enum conn_event event)
@@ -44,6 +45,8 @@ static void on_event(void *ctx, enum conn_event event)
 		break;
 	case CONN_INPUT: {
 		struct span in = conn_input(e->conn);
+		if (e->scribbles)
+			memset(loop_scratch(e->loop), 'x', LOOP_SCRATCH_BYTES);
 		if (e->echo)
 			conn_write(e->conn, in);
 		buf_add(&e->got, in);
@@ -131,6 +134,18 @@ static void bytes_come_back_unchanged(void **state)
 	assert_true(span_eq(buf_span(&p.client.got), buf_span(&big)));
 	pair_close(&p);
 	buf_free(&big);
+}
+
+static void a_callback_may_use_the_scratch_while_it_has_input(void **state)
+{
+	(void)state;
+	struct pair p = { .server.scribbles = true };
+	pair_open(&p);
+	p.server.want_bytes = 5;
+	conn_write(p.client.conn, SPAN_LIT("hello"));
+	loop_run(p.loop);
+	assert_true(span_eq(buf_span(&p.server.got), SPAN_LIT("hello")));
+	pair_close(&p);
 }
 
 static void refused_connection_fails_with_the_address_in_the_text(void **state)
@@ -277,6 +292,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_come_back_unchanged),
+		cmocka_unit_test(a_callback_may_use_the_scratch_while_it_has_input),
 		cmocka_unit_test(refused_connection_fails_with_the_address_in_the_text),
 		cmocka_unit_test(idle_connection_times_out),
 		cmocka_unit_test(finish_sends_everything_first),
