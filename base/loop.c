@@ -158,6 +158,8 @@ void timer_set_ns(struct timer *t, int64_t delay_ns)
 	if (delay_ns < 0)
 		delay_ns = 0;
 	struct timeval tv = { .tv_sec = delay_ns / 1000000000, .tv_usec = delay_ns % 1000000000 / 1000 };
+	/* libevent counts from when this loop round began, which would make a timer set late in it fire early. */
+	(void)event_base_update_cache_time(event_get_base(t->ev));
 	(void)event_add(t->ev, &tv);
 }
 

@@ -117,8 +117,7 @@ static void add_line(struct body *b, struct span line)
 static void add_eight_bit_line(struct body *b)
 {
 	static const char *const lines[] = {
-		"Gr\xc3\xbc\xc3\x9f"
-		"e aus K\xc3\xb6ln, 5 \xe2\x82\xac",
+		"Gr\303\274\303\237e aus K\303\266ln, 5 \342\202\254", /* octal: \x9fe would be one byte */
 		"\xd0\xbf\xd0\xbe\xd1\x87\xd1\x82\xd0\xb0",
 		"\xe9\x83\xb5\xe4\xbe\xbf \xf0\x9f\x93\xac",
 	};

@@ -1,19 +1,15 @@
 #include "reference-server/core/base64.h"
 
 #include <assert.h>
+#include <string.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* 0 to 63, or -1 for a byte outside the alphabet. */
 static int sextet(char c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
+	const char *at = c != '\0' ? strchr(alphabet, c) : NULL;
+	return at != NULL ? (int)(at - alphabet) : -1;
 }
 
 static size_t pad_count(struct span text)

@@ -36,23 +36,26 @@ static bool take_number(struct span *s, uint16_t *ret_value)
 	return true;
 }
 
-static bool take_char(struct span *s, char c)
+/* Cuts "<number>" and the byte behind it, which must be `end`; at the end of the text, '\0' stands for it. */
+static bool take_part(struct span *s, char end, uint16_t *ret_value)
 {
-	if (s->n == 0 || s->p[0] != c)
+	if (!take_number(s, ret_value))
 		return false;
+	if (s->n == 0 || s->p[0] == ' ')
+		return end == '\0';
+	bool right = s->p[0] == end;
 	*s = span_sub(*s, 1, s->n);
-	return true;
+	return right;
 }
 
 bool smtp_status_parse(struct span text, uint8_t class_digit, struct smtp_status *ret_status)
 {
 	struct smtp_status found = { .class_digit = class_digit };
+	uint16_t given_class;
 
-	if (!take_char(&text, (char)('0' + class_digit)) || !take_char(&text, '.'))
+	if (!take_part(&text, '.', &given_class) || given_class != class_digit)
 		return false;
-	if (!take_number(&text, &found.subject) || !take_char(&text, '.'))
-		return false;
-	if (!take_number(&text, &found.detail) || (text.n > 0 && text.p[0] != ' '))
+	if (!take_part(&text, '.', &found.subject) || !take_part(&text, '\0', &found.detail))
 		return false;
 	*ret_status = found;
 	return true;
