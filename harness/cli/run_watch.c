@@ -17,12 +17,15 @@ static struct progress_state state_of(const struct run *r)
 	static const char *const names[] = { "starting",  "traffic",  "draining",
 					     "last look", "stopping", "stopped" };
 	int64_t from_ns = r->zero_ns != 0 ? r->zero_ns : r->began_ns;
+	int64_t elapsed_ms = (clock_mono_ns() - from_ns) / NS_PER_MS;
 
 	return (struct progress_state){
 		.flow = r->flow->name,
 		.phase = names[r->phase],
 		.fault = r->faults_on > 0 ? r->fault_text : NULL,
-		.elapsed_ms = (clock_mono_ns() - from_ns) / NS_PER_MS,
+		.elapsed_ms = elapsed_ms > 0
+				      ? elapsed_ms
+				      : 0, /* the schedule begins a moment after the servers are ready */
 		.counts = ledger_progress(r->ledger),
 	};
 }
