@@ -211,6 +211,7 @@ static void the_encoded_form_holds_the_same_counts(void **state)
 		int64_t n = take_zigzag(&counts);
 		int64_t value;
 		uint64_t count;
+		assert_true(n != -1); /* a lone empty step is 0 */
 		if (n <= 0) {
 			index += n == 0 ? 1 : (uint64_t)-n;
 			continue;

@@ -96,9 +96,10 @@ static enum peer_act serve(void *ctx, uint32_t *state, struct span line, struct 
 	else if (span_starts_nocase(line, SPAN_LIT("PASS")) ||
 		 span_starts_nocase(line, SPAN_LIT("AUTH PLAIN")))
 		return login(m, out);
-	else if (span_starts_nocase(line, SPAN_LIT("STLS")))
-		return buf_add_cstr(out, "+OK\r\n"), PEER_TLS;
-	else if (span_eq(line, SPAN_LIT("LIST")) && m->manner == MANNER_NO_LIST)
+	else if (span_starts_nocase(line, SPAN_LIT("STLS"))) {
+		buf_add_cstr(out, "+OK\r\n");
+		return PEER_TLS;
+	} else if (span_eq(line, SPAN_LIT("LIST")) && m->manner == MANNER_NO_LIST)
 		buf_add_cstr(out, "-ERR\r\n");
 	else if (span_eq(line, SPAN_LIT("UIDL")) && m->manner == MANNER_SILENT)
 		return PEER_GO;
@@ -397,8 +398,9 @@ static void odd_options_are_refused(void **state)
 {
 	(void)state;
 	struct loop *l = loop_new();
-	struct addr here, away;
-	assert_true(addr_parse("127.0.0.1", 110, &here) && addr_parse("192.0.2.1", 110, &away));
+	struct addr here = { 0 }, away = { 0 };
+	assert_true(addr_parse("127.0.0.1", 110, &here));
+	assert_true(addr_parse("192.0.2.1", 110, &away));
 	const struct access table[] = {
 		{ .server = away, .user = "a", .password = "b" },
 		{ .server = here, .user = "a" },

@@ -699,8 +699,9 @@ static void odd_options_are_refused(void **state)
 {
 	(void)state;
 	struct loop *l = loop_new();
-	struct addr here, away;
-	assert_true(addr_parse("127.0.0.1", 25, &here) && addr_parse("192.0.2.1", 25, &away));
+	struct addr here = { 0 }, away = { 0 };
+	assert_true(addr_parse("127.0.0.1", 25, &here));
+	assert_true(addr_parse("192.0.2.1", 25, &away));
 	const struct sender_options table[] = {
 		{ .access = { .server = away } },
 		{ .access = { .server = here, .tls = ACCESS_TLS } },
