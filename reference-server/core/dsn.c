@@ -72,7 +72,11 @@ static void add_header(struct buf *out, const struct dsn *d)
 static void add_rcpt_words(struct buf *out, const struct dsn_rcpt *r)
 {
 	buf_add_cstr(out, "\r\n<");
-	add_text(out, r->original_rcpt.n > 0 ? r->original_rcpt : r->final_rcpt);
+	add_text(out, r->final_rcpt);
+	if (r->original_rcpt.n > 0) {
+		buf_add_cstr(out, ">\r\n    sent to <"); /* a line each: two may be too long for one */
+		add_text(out, r->original_rcpt);
+	}
 	buf_add_cstr(out, r->expired ? ">: gave up after trying for too long.\r\n"
 				     : ">: could not be delivered.\r\n");
 	if (r->remote_mta.n > 0) {
@@ -80,12 +84,10 @@ static void add_rcpt_words(struct buf *out, const struct dsn_rcpt *r)
 		add_text(out, r->remote_mta);
 		buf_add_cstr(out, "\r\n");
 	}
-	if (r->text.n == 0 && r->smtp_code == 0)
-		return;
 	buf_add_cstr(out, "    Reason: ");
 	if (r->smtp_code != 0)
 		buf_addf(out, "%u ", (unsigned)r->smtp_code);
-	add_text(out, r->text);
+	add_text(out, r->text.n > 0 || r->smtp_code != 0 ? r->text : SPAN_LIT("none was given"));
 	buf_add_cstr(out, "\r\n");
 }
 
@@ -116,7 +118,8 @@ static void add_rcpt_fields(struct buf *out, const struct dsn_rcpt *r)
 	buf_add_cstr(out, "Action: failed\r\nStatus: ");
 	smtp_status_add(out, r->status);
 	buf_add_cstr(out, "\r\n");
-	add_field(out, "Remote-MTA: dns; ", r->remote_mta);
+	/* Its address may stand behind the name; the field wants the name (RFC 3464 2.3.5). */
+	add_field(out, "Remote-MTA: dns; ", span_sub(r->remote_mta, 0, span_find(r->remote_mta, ' ')));
 	if (r->smtp_code != 0) {
 		buf_addf(out, "Diagnostic-Code: smtp; %u ", (unsigned)r->smtp_code);
 		add_text(out, r->text);
@@ -130,7 +133,9 @@ static void add_status(struct buf *out, const struct dsn *d)
 {
 	add_part(out, d, "message/delivery-status");
 	add_field(out, "Reporting-MTA: dns; ", d->host);
-	add_date_field(out, "Arrival-Date: ", d->arrival_ms);
+	add_field(out, "X-Postrider-Queue-ID: ", d->queue_id);
+	if (d->arrival_ms > 0)
+		add_date_field(out, "Arrival-Date: ", d->arrival_ms);
 	for (uint32_t i = 0; i < d->rcpt_count; i++)
 		add_rcpt_fields(out, &d->rcpts[i]);
 	buf_add_cstr(out, "\r\n");

@@ -36,9 +36,10 @@ struct dsn_rcpt {
 	struct smtp_status status; /* 5.1.1; class 4 when time ran out */
 	uint16_t smtp_code;        /* 0: no server said so, then no Diagnostic-Code: smtp */
 	struct span text;          /* the server's words, or ours; may be empty */
-	struct span remote_mta;    /* name of the host that said it; empty when none was involved */
-	int64_t last_attempt_ms;   /* since 1970; 0: never attempted */
-	bool expired;              /* gave up after temporary failures: said in words */
+	struct span
+		remote_mta; /* name of the host that said it, a blank and its address may follow; or empty */
+	int64_t last_attempt_ms; /* since 1970; 0: never attempted */
+	bool expired;            /* gave up after temporary failures: said in words */
 };
 
 struct dsn {
@@ -49,7 +50,7 @@ struct dsn {
 				   random */
 	struct span queue_id;   /* of the original */
 	int64_t now_ms;
-	int64_t arrival_ms; /* of the original */
+	int64_t arrival_ms; /* of the original; 0: not known */
 	const struct dsn_rcpt *rcpts;
 	uint32_t rcpt_count;     /* > 0 */
 	struct span header;      /* the original's header section; may be cut, may hold anything */

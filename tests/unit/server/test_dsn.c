@@ -18,7 +18,7 @@ static const struct dsn_rcpt two[] = {
 	  .status = { 5, 1, 1 },
 	  .smtp_code = 550,
 	  .text = { "5.1.1 who \\xE9?", 15 },
-	  .remote_mta = { "mx.y.example", 12 },
+	  .remote_mta = { "mx.y.example [192.0.2.1]", 24 },
 	  .last_attempt_ms = AT },
 	{ .final_rcpt = { "b@z.example", 11 },
 	  .original_rcpt = { "alias@x.example", 15 },
@@ -70,10 +70,11 @@ static void the_whole_mail_is_as_the_rfcs_have_it(void **state)
 			    "not be tried again.\r\n"
 			    "\r\n"
 			    "<a@y.example>: could not be delivered.\r\n"
-			    "    Host: mx.y.example\r\n"
+			    "    Host: mx.y.example [192.0.2.1]\r\n"
 			    "    Reason: 550 5.1.1 who \\xE9?\r\n"
 			    "\r\n"
-			    "<alias@x.example>: gave up after trying for too long.\r\n"
+			    "<b@z.example>\r\n"
+			    "    sent to <alias@x.example>: gave up after trying for too long.\r\n"
 			    "    Reason: connection refused\r\n"
 			    "\r\n"
 			    "The message was known here as Q17.\r\n"
@@ -82,6 +83,7 @@ static void the_whole_mail_is_as_the_rfcs_have_it(void **state)
 			    "Content-Type: message/delivery-status\r\n"
 			    "\r\n"
 			    "Reporting-MTA: dns; relay.example\r\n"
+			    "X-Postrider-Queue-ID: Q17\r\n"
 			    "Arrival-Date: Tue, 1 Jul 2003 10:52:36 +0000\r\n"
 			    "\r\n"
 			    "Final-Recipient: rfc822; a@y.example\r\n"
@@ -103,6 +105,25 @@ static void the_whole_mail_is_as_the_rfcs_have_it(void **state)
 			    "To: a\r\n"
 			    "\r\n"
 			    "--=_b1--\r\n");
+	buf_free(&out);
+}
+
+static void what_is_not_known_is_left_out(void **state)
+{
+	const struct dsn_rcpt r = { .final_rcpt = SPAN_LIT("a@y.example"), .status = { 5, 0, 0 } };
+	struct dsn d = plain_dsn();
+	struct buf out = { 0 };
+	(void)state;
+
+	d.rcpts = &r;
+	d.rcpt_count = 1;
+	d.queue_id = (struct span){ NULL, 0 };
+	d.arrival_ms = 0;
+	dsn_add(&out, &d);
+	assert_non_null(strstr(buf_cstr(&out), "    Reason: none was given\r\n"));
+	assert_non_null(strstr(buf_cstr(&out),
+			       "Reporting-MTA: dns; relay.example\r\n\r\nFinal-Recipient: rfc822; "
+			       "a@y.example\r\nAction: failed\r\nStatus: 5.0.0\r\n\r\n--"));
 	buf_free(&out);
 }
 
@@ -217,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_whole_mail_is_as_the_rfcs_have_it),
+		cmocka_unit_test(what_is_not_known_is_left_out),
 		cmocka_unit_test(hostile_text_cannot_break_out),
 		cmocka_unit_test(of_the_original_header_whole_lines_are_taken),
 		cmocka_unit_test(long_original_lines_are_folded),
