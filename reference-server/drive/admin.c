@@ -304,16 +304,20 @@ static void derive(void *job)
 	account_derive(span_of(e->password), e->iterations, &e->keys);
 }
 
+static void on_added(void *ctx, int result)
+{
+	struct errand *e = ctx;
+
+	if (result == -EEXIST)
+		account_set_keys(e->store, span_of(e->address), &e->keys, on_stored, e);
+	else
+		on_stored(e, result);
+}
+
 static void on_derived(void *job)
 {
 	struct errand *e = job;
-	struct account existing;
-	struct span address = span_of(e->address);
-
-	if (account_find(e->store, address, &existing) == 0)
-		account_set_keys(e->store, address, &e->keys, on_stored, e);
-	else
-		account_add(e->store, address, &e->keys, on_stored, e);
+	account_add(e->store, span_of(e->address), &e->keys, on_added, e);
 }
 
 static enum admin_step do_account_add(struct admin_job *j, struct buf *text)
