@@ -16,6 +16,7 @@ enum {
 	DEFAULT_TIMEOUT_MS = 10000,
 	DEFAULT_IN_FLIGHT_MAX = 1000,
 	NAME_BYTES_MAX = 255,
+	SLOW_MS = 3000, /* a failure that took so long was silence: libunbound gave up */
 };
 
 struct query {
@@ -33,6 +34,7 @@ struct lookup {
 	TAILQ_ENTRY(lookup) next; /* in the list of its state */
 	struct timer *deadline;
 	int64_t sent_ms;
+	bool late; /* the deadline has come */
 	char name[NAME_BYTES_MAX + 1];
 	struct query queries[2];
 	uint32_t query_count;
@@ -168,7 +170,8 @@ static void note_result(struct query *q, enum route_dns result)
 	q->out = false;
 	q->result = result;
 	if (result == ROUTE_DNS_FAILED)
-		context_note_failure(l->context, span_of(l->name), clock_mono_ms() - l->sent_ms);
+		context_note_failure(l->context, span_of(l->name),
+				     l->late || clock_mono_ms() - l->sent_ms >= SLOW_MS);
 	for (uint32_t i = 0; i < l->query_count; i++)
 		if (l->queries[i].out)
 			return;
@@ -194,6 +197,7 @@ static void on_deadline(void *ctx)
 {
 	struct lookup *l = ctx;
 
+	l->late = true;
 	for (uint32_t i = 0; i < l->query_count && l->state == LOOKUP_SENT; i++) {
 		struct query *q = &l->queries[i];
 		if (!q->out)

@@ -206,11 +206,11 @@ struct ub_ctx *context_ub(const struct context *c)
 	return c->ub;
 }
 
-void context_note_failure(struct context *c, struct span name, int64_t took_ms)
+void context_note_failure(struct context *c, struct span name, bool silent)
 {
 	struct contexts *all = c->all;
 
-	if (took_ms >= CONTEXT_SLOW_MS)
+	if (silent)
 		c->silent = true;
 	if (c != TAILQ_FIRST(&all->list))
 		return;

@@ -9,7 +9,7 @@
  * the old one goes with its last lookup:
  *
  *	failed at once (SERVFAIL, REFUSED)     for a lookup of the same name
- *	failed after CONTEXT_SLOW_MS or more   for every lookup: the server was silent
+ *	no answer in time                      for every lookup: the server was silent
  *
  * At most one new context per RESOLVER_FAILURE_TTL_MS; each costs about a
  * millisecond and forgets good answers too.
@@ -20,8 +20,6 @@
 #include "reference-server/drive/resolver.h"
 
 struct ub_ctx; /* libunbound's */
-
-enum { CONTEXT_SLOW_MS = 3000 };
 
 struct contexts;
 struct context;
@@ -39,6 +37,7 @@ void context_put(struct context *c);
 void contexts_tidy(struct contexts *all);
 
 struct ub_ctx *context_ub(const struct context *c);
-void context_note_failure(struct context *c, struct span name, int64_t took_ms);
+/* silent: no answer in time, be it ours or libunbound's. */
+void context_note_failure(struct context *c, struct span name, bool silent);
 
 #endif

@@ -433,7 +433,9 @@ static void a_silent_server_fails_the_lookup_at_its_deadline(void **state)
 	assert_true(took_ms >= 300 && took_ms < 3000);
 	assert_string_equal(ask(&w, false, "silent.example"), "FAILED");
 	assert_string_equal(ask(&w, true, "garbage.example"), "FAILED");
+	uint32_t before = w.asked;
 	assert_string_equal(ask(&w, true, "mx.example"), "FOUND 20 'b.example' 10 'a.example'");
+	assert_true(w.asked > before);
 	tear_down(&w);
 }
 
