@@ -231,6 +231,17 @@ void config_complete(struct config *c)
 	}
 }
 
+struct retry_settings config_retry_settings(const struct config *c)
+{
+	return (struct retry_settings){
+		.first_ms = c->retry.first_ms,
+		.factor_percent = (uint32_t)(c->retry.factor * 100),
+		.max_ms = c->retry.max_ms,
+		.jitter_percent = (uint32_t)(c->retry.jitter * 100),
+		.expiry_ms = c->retry.expire_ms,
+	};
+}
+
 /* ---- from a file ---- */
 
 static void read_str(const struct yaml_node *map, const char *key, char **ret)
@@ -380,7 +391,7 @@ static void read_outbound(struct config *c, struct yaml *y, const struct yaml_no
 		read_route(c, y, yaml_key(n), n);
 }
 
-static void read_numbers(struct config *c, const struct yaml_node *root)
+static void read_numbers(struct config *c, struct yaml *y, const struct yaml_node *root)
 {
 	const struct yaml_node *m = yaml_get_map(root, "limits");
 	(void)yaml_get_size_bytes(m, "message_size", 64 * 1024, UINT64_C(1) << 40,
@@ -404,6 +415,10 @@ static void read_numbers(struct config *c, const struct yaml_node *root)
 	(void)yaml_get_duration_ms(m, "max", 1, YEAR_MS, &c->retry.max_ms);
 	(void)yaml_get_number(m, "jitter", 0, 1, &c->retry.jitter);
 	(void)yaml_get_duration_ms(m, "expire", 1, YEAR_MS, &c->retry.expire_ms);
+	struct retry_settings retry = config_retry_settings(c);
+	const char *mistake = retry_settings_error(&retry);
+	if (mistake != NULL)
+		yaml_error(y, m, "%s", mistake);
 	m = yaml_get_map(root, "store");
 	(void)yaml_get_size_bytes(m, "map_size", MIB, UINT64_C(1) << 46, &c->store_map_bytes);
 }
@@ -451,7 +466,7 @@ struct config *config_load(const char *path)
 	read_accounts(c, y, root);
 	read_listens(c, y, root);
 	read_outbound(c, y, root);
-	read_numbers(c, root);
+	read_numbers(c, y, root);
 	read_services(c, y, root);
 	yaml_finish(y);
 	if (yaml_error_count(y) > 0) {

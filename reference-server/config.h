@@ -12,6 +12,7 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "reference-server/policy/retry.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -138,6 +139,9 @@ int config_set_user(struct config *c, const char *name_and_password, struct err 
 int config_set_listen(struct config *c, const char *service_equals_address, struct err *reterr);
 /* Fills in what the options left open (host name, default listeners); after the last set. */
 void config_complete(struct config *c);
+
+/* c->retry in the form that policy/retry takes. */
+struct retry_settings config_retry_settings(const struct config *c);
 
 const char *service_name(enum service s);
 

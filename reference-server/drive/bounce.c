@@ -47,9 +47,8 @@ static void fill_recipients(const struct message *m, const bool *failed, bool ex
 		if (!failed[i])
 			continue;
 		*rcpts++ = (struct dsn_rcpt){
-			.final_rcpt = span_of(r->address),
-			.original_rcpt = strcmp(r->address, r->original) != 0 ? span_of(r->original)
-									      : (struct span){ 0 },
+			/* As it was when we took the message (RFC 3464 2.3.2): an alias keeps what is behind it. */
+			.final_rcpt = span_of(r->original),
 			.status = status_of(r, expired),
 			.smtp_code = r->reply_code,
 			.text = span_of(r->reply_text),

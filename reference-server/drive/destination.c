@@ -74,18 +74,6 @@ static uint32_t waiting_count(const struct destination *d)
 
 /* ---- up and down ---- */
 
-static struct retry_settings settings(const struct destination *d)
-{
-	const struct config_retry *c = &d->all->server->config->retry;
-	return (struct retry_settings){
-		.first_ms = c->first_ms,
-		.factor_percent = (uint32_t)(c->factor * 100),
-		.max_ms = c->max_ms,
-		.jitter_percent = (uint32_t)(c->jitter * 100),
-		.expiry_ms = c->expire_ms,
-	};
-}
-
 /* The timer serves the next probe and the first message to expire. */
 static void set_timer(struct destination *d)
 {
@@ -138,7 +126,7 @@ static void fail(struct destination *d, const struct smtp_result *why)
 		end_line(d, why);
 		return;
 	}
-	struct retry_settings s = settings(d);
+	struct retry_settings s = config_retry_settings(d->all->server->config);
 	d->trouble = *why;
 	d->has_trouble = true;
 	d->failure_count++;

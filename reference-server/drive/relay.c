@@ -279,18 +279,6 @@ static void on_ended(void *ctx, struct handover *d, bool held)
 
 /* ---- storing what became of it ---- */
 
-static struct retry_settings retry_settings(const struct relay *r)
-{
-	const struct config_retry *c = &r->server->config->retry;
-	return (struct retry_settings){
-		.first_ms = c->first_ms,
-		.factor_percent = (uint32_t)(c->factor * 100),
-		.max_ms = c->max_ms,
-		.jitter_percent = (uint32_t)(c->jitter * 100),
-		.expiry_ms = c->expire_ms,
-	};
-}
-
 /* One operation on the store about an active message, and what follows it. */
 struct storing {
 	struct relay *relay;
@@ -437,7 +425,7 @@ static void expire(struct message *m, struct recipient *rcpt)
 /* Puts off, or gives up on, the recipients that are pending. */
 static void decide_retry(struct relay *r, struct message *m)
 {
-	struct retry_settings settings = retry_settings(r);
+	struct retry_settings settings = config_retry_settings(r->server->config);
 	struct envelope *e = m->envelope;
 
 	if (m->attempted)
