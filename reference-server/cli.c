@@ -161,6 +161,20 @@ static int run_offline(const char *data_dir, uint32_t iterations, struct span re
 	return rc;
 }
 
+/* Opening a store makes one; only the first account may want that. */
+static int check_store_is_there(const char *data_dir, struct span request, struct err *reterr)
+{
+	struct buf path = { 0 };
+	int rc = 0;
+	bool makes = span_starts_nocase(request, SPAN_LIT("account add "));
+
+	buf_addf(&path, "%s%s", data_dir, makes ? "" : "/store");
+	if (access(buf_cstr(&path), F_OK) != 0)
+		rc = err_errno(reterr, errno, "%s: no server keeps its data here", buf_cstr(&path));
+	buf_free(&path);
+	return rc;
+}
+
 struct target {
 	const char *data_dir;
 	const char *config_path;
@@ -180,9 +194,8 @@ static int run_request(const struct target *t, struct span request)
 	}
 	int rc = control_request(data_dir, request, stdout, &e);
 	if (rc == -ENOENT) {
-		if (access(data_dir, F_OK) != 0)
-			rc = err_errno(&e, ENOENT, "%s", data_dir);
-		else
+		rc = check_store_is_there(data_dir, request, &e);
+		if (rc == 0)
 			rc = run_offline(data_dir, c != NULL ? c->auth_iterations : 0, request, &e);
 	}
 	config_free(c);
