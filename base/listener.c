@@ -1,14 +1,12 @@
 #include "base/listener.h"
 
 #include "base/log.h"
-#include "base/span.h"
+#include "base/unix_socket.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -27,7 +25,7 @@ struct listener {
 	bool paused;
 	bool accepting; /* a free meanwhile waits until the callback is back */
 	bool dead;
-	char unix_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char *unix_path; /* NULL: TCP */
 };
 
 static void on_readable(void *ctx, bool readable, bool writable)
@@ -41,7 +39,7 @@ static void on_readable(void *ctx, bool readable, bool writable)
 		struct addr peer = { .n = sizeof(peer.ss) };
 		int fd = accept4(li->fd, (struct sockaddr *)&peer.ss, &peer.n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			if (li->unix_path[0] != '\0')
+			if (li->unix_path != NULL)
 				peer.n = 0;
 			li->fn(li->ctx, fd, &peer);
 			continue;
@@ -108,26 +106,15 @@ struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *
 struct listener *listener_new_unix(struct loop *l, const char *path, accept_fn *fn, void *ctx,
 				   struct err *reterr)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-
-	if (!span_copy(span_of(path), un.sun_path, sizeof(un.sun_path))) {
-		(void)err_set(reterr, -ENAMETOOLONG, "listen on %s: path longer than %zu bytes", path,
-			      sizeof(un.sun_path) - 1);
-		return NULL;
-	}
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	mode_t old_mask = umask(0177);
-	(void)unlink(path);
-	bool ok = fd >= 0 && bind(fd, (const struct sockaddr *)&un, sizeof(un)) == 0 && listen(fd, 16) == 0;
-	(void)umask(old_mask);
-	if (!ok) {
-		(void)err_errno(reterr, errno, "listen on %s", path);
-		if (fd >= 0)
-			(void)close(fd);
+	int fd = unix_socket_listen(path, 16);
+	if (fd < 0) {
+		(void)err_errno(reterr, -fd, "listen on %s", path);
 		return NULL;
 	}
 	struct listener *li = start(l, fd, fn, ctx);
-	(void)span_copy(span_of(path), li->unix_path, sizeof(li->unix_path));
+	li->unix_path = strdup(path);
+	if (li->unix_path == NULL)
+		abort();
 	return li;
 }
 
@@ -155,8 +142,9 @@ void listener_free(struct listener *li)
 	watch_free(li->watch);
 	timer_free(li->retry);
 	(void)close(li->fd);
-	if (li->unix_path[0] != '\0')
+	if (li->unix_path != NULL)
 		(void)unlink(li->unix_path);
+	free(li->unix_path);
 	li->dead = true;
 	if (!li->accepting)
 		free(li);

@@ -3,6 +3,7 @@
 #include "base/conn.h"
 #include "base/listener.h"
 #include "base/log.h"
+#include "base/unix_socket.h"
 #include "reference-server/drive/admin.h"
 
 #include <assert.h>
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -256,24 +256,6 @@ static int receive_all(int fd, struct buf *b)
 	}
 }
 
-static int connect_to(const char *path, int *ret_fd)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-
-	if (!span_copy(span_of(path), un.sun_path, sizeof(un.sun_path)))
-		return -ENAMETOOLONG;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)&un, sizeof(un)) != 0) {
-		int rc = -errno;
-		(void)close(fd);
-		return rc == -ECONNREFUSED ? -ENOENT : rc; /* a socket that a killed server left behind */
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
 int control_request(const char *data_dir, struct span request, FILE *out, struct err *reterr)
 {
 	struct buf path = { 0 }, answer = { 0 };
@@ -281,7 +263,13 @@ int control_request(const char *data_dir, struct span request, FILE *out, struct
 	int fd = -1;
 
 	socket_path(data_dir, &path);
-	int rc = connect_to(buf_cstr(&path), &fd);
+	int rc = unix_socket_connect(buf_cstr(&path));
+	if (rc >= 0) {
+		fd = rc;
+		rc = 0;
+	} else if (rc == -ECONNREFUSED) {
+		rc = -ENOENT; /* a socket that a killed server left behind */
+	}
 	if (rc == 0)
 		rc = send_all(fd, request);
 	if (rc == 0)

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/unix_socket.h"
 
 struct trace {
 	struct loop *loop;
@@ -195,6 +196,31 @@ static void files_are_replaced_whole(void **state)
 	buf_free(&b);
 }
 
+static void unix_sockets_have_paths_of_any_length(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/postrider-test-XXXXXX";
+	char deep[200], path[240];
+	struct err e;
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(deep, sizeof(deep), "%s/%0120d", dir, 0);
+	(void)snprintf(path, sizeof(path), "%s/control", deep);
+	assert_int_equal(dir_make(deep, 0700, &e), 0);
+	assert_int_equal(unix_socket_connect(path), -ENOENT);
+	int listening = unix_socket_listen(path, 1);
+	assert_true(listening >= 0);
+	int client = unix_socket_connect(path);
+	assert_true(client >= 0);
+	(void)close(client);
+	(void)close(listening);
+	assert_int_equal(unix_socket_connect(path), -ECONNREFUSED);
+	listening = unix_socket_listen(path, 1);
+	assert_true(listening >= 0);
+	(void)close(listening);
+	assert_int_equal(dir_remove(dir, &e), 0);
+}
+
 static void log_lines_cannot_be_broken_by_values(void **state)
 {
 	(void)state;
@@ -223,6 +249,7 @@ int main(void)
 		cmocka_unit_test(signals_arrive_on_the_loop),
 		cmocka_unit_test(addresses_are_read_and_written),
 		cmocka_unit_test(files_are_replaced_whole),
+		cmocka_unit_test(unix_sockets_have_paths_of_any_length),
 		cmocka_unit_test(log_lines_cannot_be_broken_by_values),
 	};
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
