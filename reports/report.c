@@ -360,7 +360,7 @@ static void add_figure(struct buf *html, const struct plot *p, const char *title
 	} else {
 		buf_add_cstr(html, "<p class=\"missing\">");
 		page_text(html,
-			  e.code == -ENOENT
+			  e.code == -ENOPKG
 				  ? "This figure needs gnuplot, which is not installed here; the numbers "
 				    "are in the .csv files beside this page."
 				  : e.text);

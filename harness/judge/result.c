@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,7 +70,8 @@ static void add_bad_outcomes(const struct ledger *l, struct buf *text)
 		{ OUTCOME_STILL_QUEUED, "is still queued", "are still queued" },
 		{ OUTCOME_REJECTED, "was refused at submission", "were refused at submission" },
 		{ OUTCOME_ABSENT, "drew no reply and never arrived", "drew no reply and never arrived" },
-		{ OUTCOME_INDETERMINATE, "was not settled when the run ended", "were not settled when the run ended" },
+		{ OUTCOME_INDETERMINATE, "was not settled when the run ended",
+		  "were not settled when the run ended" },
 	};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		add_clause(text, ledger_outcome_count(l, words[i].outcome), words[i].one, words[i].many);
@@ -123,8 +125,20 @@ void result_summary(const struct record *r, struct buf *ret_text)
 
 /* ---- JUnit ---- */
 
+/* jansson takes UTF-8 and nothing else. */
+static bool is_utf8(const char *text)
+{
+	json_t *j = json_string(text);
+	bool fits = j != NULL;
+
+	json_decref(j);
+	return fits;
+}
+
 static void add_xml(struct buf *xml, const char *text)
 {
+	bool utf8 = is_utf8(text);
+
 	for (; *text != '\0'; text++) {
 		unsigned char c = (unsigned char)*text;
 		if (c == '<')
@@ -135,7 +149,7 @@ static void add_xml(struct buf *xml, const char *text)
 			buf_add_cstr(xml, "&amp;");
 		else if (c == '"')
 			buf_add_cstr(xml, "&quot;");
-		else if (c < 0x20 && c != '\n' && c != '\t')
+		else if ((c < 0x20 && c != '\n' && c != '\t') || (c >= 0x80 && !utf8))
 			buf_add_cstr(xml, "?"); /* XML 1.0 has no such characters */
 		else
 			buf_add(xml, (struct span){ text, 1 });
