@@ -150,12 +150,14 @@ static void print_summary(const struct work *w, int64_t elapsed_ns)
 	uint32_t total = 0;
 	for (unsigned i = 0; i <= SENDER_INDETERMINATE; i++)
 		total += w->outcomes[i];
-	(void)printf("%u messages to %s in %.2f s:", total, w->s->server, (double)elapsed_ns / 1e9);
+	(void)printf("%u message%s to %s in %.2f s:", total, total == 1 ? "" : "s", w->s->server,
+		     (double)elapsed_ns / 1e9);
 	for (unsigned i = 0; i <= SENDER_INDETERMINATE; i++)
 		if (w->outcomes[i] > 0 || i == SENDER_ACCEPTED)
 			(void)printf(" %u %s", w->outcomes[i], sender_outcome_name((enum sender_outcome)i));
 	if (w->recipients_refused > 0)
-		(void)printf(" (%u recipients of accepted messages refused)", w->recipients_refused);
+		(void)printf(" (%u recipient%s of accepted messages refused)", w->recipients_refused,
+			     w->recipients_refused == 1 ? "" : "s");
 	(void)printf("\n");
 	if (w->s->quiet)
 		return;

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/conn.h"
+#include "harness/load/mailbox.h"
 #include "harness/load/reach.h"
 #include "harness/load/sasl.h"
 #include "harness/wire/base64.h"
@@ -13,9 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* uthash ends the process when memory runs out, which is this project's rule too. */
-#include <uthash.h>
 
 enum {
 	INTERVAL_MS = 1000,
@@ -39,31 +37,13 @@ enum step {
 	STEP_QUIT,
 };
 
-/* A message of the mailbox, for as long as the retriever lives. */
-struct known {
-	UT_hash_handle hh;
-	bool retrieved;
-	int64_t absent_ns;
-	int64_t listed_ns;
-	size_t uid_bytes;
-	char uid[];
-};
-
-/* One line of this poll's listing. */
-struct listed {
-	uint64_t number;
-	int64_t octets;
-	struct known *known;
-};
-
 struct retriever {
 	struct retriever_options o;
 	struct timer *timer; /* the next poll */
 	struct timer *deadline;
 	struct task *after; /* tells of a poll's end */
-	struct known *all;
+	struct mailbox mailbox;
 	uint32_t message_count;
-	int64_t absent_ns;
 	bool running;
 	bool again; /* poll_now during a poll */
 	/* drain */
@@ -79,8 +59,6 @@ struct retriever {
 	struct buf text; /* of the status line */
 	struct buf data; /* of a multi-line reply */
 	int64_t login_sent_ns;
-	struct listed *listing;
-	uint32_t listing_room;
 	uint32_t at; /* in the listing */
 	struct retriever_poll poll;
 	char problem[PROBLEM_CHARS_MAX];
@@ -174,7 +152,7 @@ __attribute__((format(printf, 4, 5))) static void command(struct retriever *r, e
 	buf_reset(&r->data);
 	pop3_expect(&r->reader, multi_line);
 	conn_write(r->conn, buf_span(&line));
-	memset(line.p, 0, line.room); /* may hold a password */
+	explicit_bzero(line.p, line.room); /* may hold a password */
 	buf_free(&line);
 }
 
@@ -186,7 +164,7 @@ static void respond(struct retriever *r, const char *before, struct span respons
 		buf_add_cstr(&text, "=");
 	command(r, STEP_AUTH, false, "%s%.*s", before, SPAN_FMT(buf_span(&text)));
 	if (text.p != NULL)
-		memset(text.p, 0, text.room);
+		explicit_bzero(text.p, text.room);
 	buf_free(&text);
 }
 
@@ -291,98 +269,26 @@ static void logged_in(struct retriever *r)
 }
 
 /* ---- the listing ---- */
-static struct known *know(struct retriever *r, struct span uid)
-{
-	struct known *k;
-	HASH_FIND(hh, r->all, uid.p, uid.n, k);
-	if (k != NULL)
-		return k;
-	k = calloc(1, sizeof(*k) + uid.n);
-	if (k == NULL)
-		abort();
-	memcpy(k->uid, uid.p, uid.n);
-	k->uid_bytes = uid.n;
-	k->absent_ns = r->absent_ns;
-	k->listed_ns = clock_mono_ns();
-	HASH_ADD_KEYPTR(hh, r->all, k->uid, k->uid_bytes, k);
-	return k;
-}
-
-static bool add_listed(struct retriever *r, uint64_t number, struct known *known)
-{
-	uint32_t n = r->poll.listed_count;
-	if (n == RETRIEVER_MESSAGES_MAX)
-		return false;
-	if (n == r->listing_room) {
-		r->listing_room = n > 0 ? n * 2 : 64;
-		r->listing = reallocarray(r->listing, r->listing_room, sizeof(r->listing[0]));
-		if (r->listing == NULL)
-			abort();
-	}
-	r->listing[n] = (struct listed){ .number = number, .octets = -1, .known = known };
-	r->poll.listed_count = n + 1;
-	return true;
-}
-
-/* "number rest" of the next line of a listing.  False at the end; *ret_good is false for another form. */
-static bool next_line(struct span *rest, uint64_t *ret_number, struct span *ret_rest, bool *ret_good)
-{
-	struct span line, number;
-	if (!span_take_until(rest, '\n', &line))
-		return false;
-	if (line.n > 0 && line.p[line.n - 1] == '\r')
-		line.n--;
-	*ret_good = span_take_until(&line, ' ', &number) && span_to_u64(number, ret_number) && line.n > 0;
-	*ret_rest = span_trim(line);
-	return true;
-}
-
 static void next_message(struct retriever *r);
 
 static void read_uids(struct retriever *r)
 {
-	struct span rest = buf_span(&r->data);
-	struct span uid;
-	uint64_t number;
-	bool good, any_new = false;
-	while (next_line(&rest, &number, &uid, &good)) {
-		if (!good || !add_listed(r, number, know(r, uid))) {
-			end_poll(r, RETRIEVER_BROKEN, "UIDL: a line that cannot be used");
-			return;
-		}
-		any_new = any_new || !r->listing[r->poll.listed_count - 1].known->retrieved;
-	}
-	r->absent_ns = r->login_sent_ns;
-	if (any_new)
+	bool good = mailbox_read_uids(&r->mailbox, buf_span(&r->data), RETRIEVER_MESSAGES_MAX,
+				      r->login_sent_ns, clock_mono_ns());
+	r->poll.listed_count = r->mailbox.listed_count;
+	if (!good)
+		end_poll(r, RETRIEVER_BROKEN, "UIDL: a line that cannot be used");
+	else if (mailbox_has_new(&r->mailbox))
 		command(r, STEP_LIST, true, "LIST");
 	else
 		next_message(r);
 }
 
-static void read_sizes(struct retriever *r)
-{
-	struct span rest = buf_span(&r->data);
-	struct span size;
-	uint64_t number, octets;
-	bool good;
-	uint32_t i = 0;
-	/* Both listings go upwards in every server; a number that comes out of order keeps octets -1. */
-	while (next_line(&rest, &number, &size, &good)) {
-		while (good && i < r->poll.listed_count && r->listing[i].number < number)
-			i++;
-		size = span_sub(size, 0, span_find(size, ' '));
-		if (good && i < r->poll.listed_count && r->listing[i].number == number &&
-		    span_to_u64(size, &octets) && octets <= INT64_MAX)
-			r->listing[i].octets = (int64_t)octets;
-	}
-	next_message(r);
-}
-
 /* ---- messages ---- */
 static void next_message(struct retriever *r)
 {
-	while (r->at < r->poll.listed_count) {
-		struct listed *l = &r->listing[r->at];
+	while (r->at < r->mailbox.listed_count) {
+		struct listed *l = &r->mailbox.listing[r->at];
 		if (!l->known->retrieved) {
 			command(r, STEP_RETR, true, "RETR %llu", (unsigned long long)l->number);
 			return;
@@ -398,7 +304,7 @@ static void next_message(struct retriever *r)
 
 static void hand_over(struct retriever *r)
 {
-	struct listed *l = &r->listing[r->at];
+	struct listed *l = &r->mailbox.listing[r->at];
 	l->known->retrieved = true;
 	r->message_count++;
 	r->poll.new_count++;
@@ -468,9 +374,10 @@ static void multi_line_end(struct retriever *r)
 		read_capabilities(r);
 	else if (r->step == STEP_UIDL)
 		read_uids(r);
-	else if (r->step == STEP_LIST)
-		read_sizes(r);
-	else
+	else if (r->step == STEP_LIST) {
+		mailbox_read_sizes(&r->mailbox, buf_span(&r->data));
+		next_message(r);
+	} else
 		hand_over(r);
 }
 
@@ -604,6 +511,7 @@ static void begin_poll(struct retriever *r)
 	r->poll = (struct retriever_poll){ .start_ns = clock_mono_ns() };
 	r->step = STEP_GREETING;
 	r->at = 0;
+	mailbox_forget_listing(&r->mailbox);
 	r->conn = conn_connect(&(struct conn_options){ .loop = r->o.loop, .on_event = on_event, .ctx = r },
 			       &a->server, a->bind_to);
 	if (a->tls == ACCESS_TLS)
@@ -710,12 +618,6 @@ void retriever_free(struct retriever *r)
 	sasl_free(r->sasl);
 	buf_free(&r->text);
 	buf_free(&r->data);
-	free(r->listing);
-	struct known *k, *next;
-	HASH_ITER(hh, r->all, k, next)
-	{
-		HASH_DEL(r->all, k);
-		free(k);
-	}
+	mailbox_free(&r->mailbox);
 	free(r);
 }

@@ -1,9 +1,7 @@
 #include "harness/load/smtp_session.h"
 
-#include "base/conn.h"
-#include "harness/load/sasl.h"
+#include "harness/load/smtp_session_impl.h"
 #include "harness/wire/base64.h"
-#include "harness/wire/dots.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -12,38 +10,6 @@
 
 enum {
 	COMMAND_LINE_BYTES_MAX = 512, /* RFC 5321 section 4.5.3.1.4 */
-};
-
-struct smtp_session {
-	const struct session_options *o;
-	struct conn *conn;
-	struct reply_reader replies;
-	enum session_state state;
-	enum sender_stage stage;
-	int64_t ready_ns;
-	uint32_t transaction_count;
-	/* what the server offered at the last EHLO */
-	bool esmtp;
-	bool helo_tried;
-	bool pipelining;
-	bool eight_bit;
-	bool starttls;
-	struct buf mechanisms;
-	struct sasl *sasl;
-	bool logged_in;
-	/* the transaction: commands are numbered, RSET first where one is needed */
-	struct transaction *t;
-	bool needs_reset;
-	uint32_t sent;     /* commands */
-	uint32_t answered; /* of these */
-	bool mail_ok;
-	uint32_t rcpt_ok_count;
-	bool decided;    /* t->reply and t->outcome hold */
-	bool final_sent; /* the final dot was handed to the connection ... */
-	bool drained;    /* ... and by it to the kernel */
-	/* why it closed before it was ready */
-	struct kept_reply reply;
-	char problem[PROBLEM_CHARS_MAX];
 };
 
 static void on_event(void *ctx, enum conn_event event);
@@ -77,19 +43,19 @@ void transaction_restart(struct transaction *t)
 }
 
 /* ---- ending ---- */
-static enum sender_outcome outcome_of(unsigned reply_digit)
+enum sender_outcome session_outcome_of(unsigned reply_digit)
 {
 	if (reply_digit == 4)
 		return SENDER_DEFERRED;
 	return reply_digit == 5 ? SENDER_REFUSED : SENDER_NOT_SENT;
 }
 
-static void changed(struct smtp_session *s)
+void session_changed_state(struct smtp_session *s)
 {
 	s->o->on_change(s->o->ctx, s);
 }
 
-static void close_conn(struct smtp_session *s, bool politely)
+void session_close(struct smtp_session *s, bool politely)
 {
 	struct conn *c = s->conn;
 	s->conn = NULL;
@@ -104,8 +70,7 @@ static void close_conn(struct smtp_session *s, bool politely)
 	conn_finish(c);
 }
 
-/* The transaction's results are in; t is the caller's again. */
-static void end_transaction(struct smtp_session *s)
+void session_end_transaction(struct smtp_session *s)
 {
 	struct transaction *t = s->t;
 	s->t = NULL;
@@ -113,22 +78,21 @@ static void end_transaction(struct smtp_session *s)
 	t->done = true;
 }
 
-__attribute__((format(printf, 3, 4))) static void fail(struct smtp_session *s, bool politely, const char *fmt,
-						       ...)
+void session_fail(struct smtp_session *s, bool politely, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
 	(void)vsnprintf(s->problem, sizeof(s->problem), fmt, ap);
 	va_end(ap);
-	close_conn(s, politely);
+	session_close(s, politely);
 	if (s->t != NULL) {
 		struct transaction *t = s->t;
 		if (!s->decided)
 			t->outcome = s->final_sent && s->drained ? SENDER_INDETERMINATE : SENDER_NOT_SENT;
 		memcpy(t->problem, s->problem, sizeof(t->problem));
-		end_transaction(s);
+		session_end_transaction(s);
 	}
-	changed(s);
+	session_changed_state(s);
 }
 
 static bool is_login_stage(enum sender_stage stage)
@@ -145,7 +109,7 @@ void session_explain(const struct smtp_session *s, struct transaction *t)
 	t->reply.notes = s->reply.notes;
 	buf_reset(&t->reply.text);
 	buf_add(&t->reply.text, buf_span(&s->reply.text));
-	t->outcome = is_login_stage(s->stage) ? SENDER_NOT_SENT : outcome_of(s->reply.code / 100u);
+	t->outcome = is_login_stage(s->stage) ? SENDER_NOT_SENT : session_outcome_of(s->reply.code / 100u);
 	t->done = true;
 }
 
@@ -154,7 +118,7 @@ static void refuse(struct smtp_session *s, const char *what)
 {
 	const struct reply *r = &s->replies.reply;
 	kept_reply_set(&s->reply, r);
-	fail(s, true, "%s: %u %.*s", what, r->code, SPAN_FMT(span_sub(reply_line(r, 0), 0, 200)));
+	session_fail(s, true, "%s: %u %.*s", what, r->code, SPAN_FMT(span_sub(reply_line(r, 0), 0, 200)));
 }
 
 /* ---- until it is ready ---- */
@@ -171,14 +135,14 @@ static void ready(struct smtp_session *s)
 {
 	s->state = SESSION_READY;
 	s->ready_ns = clock_mono_ns();
-	changed(s);
+	session_changed_state(s);
 }
 
 static void write_secret(struct smtp_session *s, struct buf *line)
 {
 	buf_add_cstr(line, "\r\n");
 	conn_write(s->conn, buf_span(line));
-	memset(line->p, 0, line->room);
+	explicit_bzero(line->p, line->room);
 	buf_free(line);
 }
 
@@ -189,7 +153,7 @@ static void begin_login(struct smtp_session *s)
 	s->stage = SENDER_AT_AUTH;
 	s->sasl = sasl_new(a->mechanism, buf_span(&s->mechanisms), a->user, a->password, &err);
 	if (s->sasl == NULL) {
-		fail(s, true, "login: %s", err.text);
+		session_fail(s, true, "login: %s", err.text);
 		return;
 	}
 	struct buf line = { 0 }, response = { 0 };
@@ -228,7 +192,7 @@ static void answer_challenge(struct smtp_session *s)
 		return;
 	}
 	buf_free(&line);
-	fail(s, false, "login: %s", err.text);
+	session_fail(s, false, "login: %s", err.text);
 }
 
 static void login_reply(struct smtp_session *s)
@@ -239,7 +203,7 @@ static void login_reply(struct smtp_session *s)
 	} else if (digit != 2) {
 		refuse(s, "login refused");
 	} else if (!sasl_is_complete(s->sasl)) {
-		fail(s, true, "login: the server did not prove that it knows the password");
+		session_fail(s, true, "login: the server did not prove that it knows the password");
 	} else {
 		s->logged_in = true;
 		ready(s);
@@ -278,7 +242,7 @@ static void hello_reply(struct smtp_session *s)
 		if (s->starttls)
 			conn_write(s->conn, SPAN_LIT("STARTTLS\r\n"));
 		else
-			fail(s, true, "STARTTLS is not offered");
+			session_fail(s, true, "STARTTLS is not offered");
 	} else if (a->user != NULL && !s->logged_in) {
 		begin_login(s);
 	} else {
@@ -304,250 +268,17 @@ static void greeting_reply(struct smtp_session *s)
 		refuse(s, "greeting");
 }
 
-/* ---- a transaction ---- */
-enum command { COMMAND_RSET, COMMAND_MAIL, COMMAND_RCPT, COMMAND_DATA };
-
-static enum command command_at(const struct smtp_session *s, uint32_t n, uint32_t *ret_recipient)
-{
-	if (s->needs_reset && n == 0)
-		return COMMAND_RSET;
-	n -= s->needs_reset ? 1 : 0;
-	if (n == 0)
-		return COMMAND_MAIL;
-	*ret_recipient = n - 1;
-	return n <= s->t->recipient_count ? COMMAND_RCPT : COMMAND_DATA;
-}
-
-static void add_mail(const struct smtp_session *s, struct buf *b)
-{
-	struct span args = s->t->mail_args;
-	bool body = span_starts_nocase(args, SPAN_LIT("BODY="));
-	buf_addf(b, "MAIL FROM:<%.*s>", SPAN_FMT(s->t->reverse_path));
-	if (args.n > 0 && s->esmtp && (!body || s->eight_bit))
-		buf_addf(b, " %.*s", SPAN_FMT(args));
-	buf_add_cstr(b, "\r\n");
-}
-
-/* Adds the next command; returns false when that was DATA. */
-static bool add_command(struct smtp_session *s, struct buf *b)
-{
-	uint32_t recipient = 0;
-	switch (command_at(s, s->sent++, &recipient)) {
-	case COMMAND_RSET:
-		buf_add_cstr(b, "RSET\r\n");
-		return true;
-	case COMMAND_MAIL:
-		add_mail(s, b);
-		return true;
-	case COMMAND_RCPT:
-		buf_addf(b, "RCPT TO:<%.*s>\r\n", SPAN_FMT(s->t->recipients[recipient]));
-		return true;
-	case COMMAND_DATA:
-		buf_add_cstr(b, "DATA\r\n");
-		return false;
-	}
-	return false;
-}
-
-static void send_commands(struct smtp_session *s)
-{
-	struct buf b = { 0 };
-	while (add_command(s, &b) && s->pipelining)
-		;
-	conn_write(s->conn, buf_span(&b));
-	buf_free(&b);
-}
-
-void session_begin(struct smtp_session *s, struct transaction *t)
-{
-	assert(s->state == SESSION_READY);
-	assert(t->recipient_count > 0);
-	s->state = SESSION_BUSY;
-	s->stage = SENDER_AT_MAIL;
-	s->transaction_count++;
-	s->t = t;
-	s->sent = 0;
-	s->answered = 0;
-	s->mail_ok = false;
-	s->rcpt_ok_count = 0;
-	s->decided = false;
-	s->final_sent = false;
-	s->drained = false;
-	send_commands(s);
-}
-
-static void decide(struct smtp_session *s, const struct kept_reply *k, enum sender_outcome outcome)
-{
-	struct transaction *t = s->t;
-	t->outcome = outcome;
-	if (k != &t->reply) {
-		buf_reset(&t->reply.text);
-		buf_add(&t->reply.text, buf_span(&k->text));
-		t->reply.code = k->code;
-		t->reply.notes = k->notes;
-	}
-	s->decided = true;
-}
-
-static void decide_by_reply(struct smtp_session *s)
-{
-	kept_reply_set(&s->t->reply, &s->replies.reply);
-	decide(s, &s->t->reply, outcome_of(reply_class(&s->replies.reply)));
-}
-
-/* All recipients were refused: one that may be tried again decides, for then the message may be. */
-static void decide_by_recipients(struct smtp_session *s)
-{
-	const struct kept_reply *k = NULL;
-	for (uint32_t i = 0; i < s->t->recipient_count; i++) {
-		const struct kept_reply *r = &s->t->recipient_replies[i];
-		if (k == NULL || (r->code / 100 == 4 && k->code / 100 != 4))
-			k = r;
-	}
-	decide(s, k, outcome_of(k->code / 100u));
-}
-
-static void finish_transaction(struct smtp_session *s)
-{
-	end_transaction(s);
-	s->state = SESSION_READY;
-	changed(s);
-}
-
-static void send_content(struct smtp_session *s)
-{
-	struct dots_writer w = { 0 };
-	struct buf wire = { 0 };
-	bool empty = s->decided; /* nobody takes it: RFC 2920 section 3.1 wants a lone dot all the same */
-	if (!empty)
-		dots_write(&w, s->t->content, &wire);
-	dots_write_end(&w, &wire);
-	if (!empty)
-		s->stage = SENDER_AT_CONTENT;
-	s->final_sent = !empty;
-	s->t->final_dot_ns = empty ? 0 : clock_mono_ns();
-	conn_write(s->conn, buf_span(&wire));
-	buf_free(&wire);
-}
-
-static void mail_reply(struct smtp_session *s)
-{
-	s->t->answered = true;
-	s->mail_ok = reply_class(&s->replies.reply) == 2;
-	if (s->mail_ok)
-		s->stage = SENDER_AT_RCPT;
-	else
-		decide_by_reply(s);
-}
-
-static void rcpt_reply(struct smtp_session *s, uint32_t recipient)
-{
-	kept_reply_set(&s->t->recipient_replies[recipient], &s->replies.reply);
-	s->rcpt_ok_count += reply_class(&s->replies.reply) == 2 ? 1 : 0;
-	if (s->decided || recipient + 1 < s->t->recipient_count)
-		return;
-	if (s->rcpt_ok_count == 0)
-		decide_by_recipients(s);
-	else
-		s->stage = SENDER_AT_DATA;
-}
-
-static void data_reply(struct smtp_session *s)
-{
-	if (reply_class(&s->replies.reply) == 3) {
-		send_content(s);
-		return;
-	}
-	if (!s->decided)
-		decide_by_reply(s);
-	s->needs_reset = s->mail_ok;
-	finish_transaction(s);
-}
-
-static void final_reply(struct smtp_session *s)
-{
-	struct transaction *t = s->t;
-	s->needs_reset = false;
-	if (!s->final_sent) { /* the lone dot's */
-		finish_transaction(s);
-		return;
-	}
-	s->stage = SENDER_AT_FINAL_REPLY;
-	t->final_reply_ns = clock_mono_ns();
-	decide_by_reply(s);
-	if (reply_class(&s->replies.reply) == 2)
-		t->outcome = SENDER_ACCEPTED;
-	finish_transaction(s);
-}
-
-/* One of the commands up to DATA was answered. */
-static void command_reply(struct smtp_session *s)
-{
-	uint32_t recipient = 0;
-	enum command command = command_at(s, s->answered++, &recipient);
-	unsigned digit = reply_class(&s->replies.reply);
-	switch (command) {
-	case COMMAND_RSET:
-		if (digit != 2) {
-			fail(s, true, "RSET refused: %u", s->replies.reply.code);
-			return;
-		}
-		break;
-	case COMMAND_MAIL:
-		mail_reply(s);
-		break;
-	case COMMAND_RCPT:
-		rcpt_reply(s, recipient);
-		break;
-	case COMMAND_DATA:
-		data_reply(s);
-		return;
-	}
-	if (s->answered < s->sent)
-		return;
-	if (s->decided) {
-		s->needs_reset = s->mail_ok;
-		finish_transaction(s);
-	} else {
-		send_commands(s);
-	}
-}
-
-static void transaction_reply(struct smtp_session *s)
-{
-	const struct reply *r = &s->replies.reply;
-	if (reply_class(r) == 0) {
-		fail(s, false, "unintelligible reply: %.*s", SPAN_FMT(span_sub(reply_line(r, 0), 0, 200)));
-		return;
-	}
-	bool content = s->stage == SENDER_AT_CONTENT || (s->answered == s->sent && s->decided);
-	if (r->code == 421 && !content && !s->decided) {
-		/* The server closes: nothing that was sent behind it will be answered. */
-		uint32_t recipient = 0;
-		s->t->answered = command_at(s, s->answered, &recipient) >= COMMAND_RCPT;
-		decide_by_reply(s);
-		fail(s, false, "the server is closing");
-		return;
-	}
-	if (content)
-		final_reply(s);
-	else
-		command_reply(s);
-	if (r->code == 421 && s->state == SESSION_READY)
-		close_conn(s, false);
-}
-
 /* ---- events ---- */
 static void one_reply(struct smtp_session *s)
 {
 	switch (s->state) {
 	case SESSION_READY:
 		/* Unasked, 421 most likely; whatever it is, order is lost. */
-		close_conn(s, false);
-		changed(s);
+		session_close(s, false);
+		session_changed_state(s);
 		return;
 	case SESSION_BUSY:
-		transaction_reply(s);
+		session_transaction_reply(s);
 		return;
 	case SESSION_CLOSED:
 		return;
@@ -563,7 +294,7 @@ static void one_reply(struct smtp_session *s)
 	else if (s->stage == SENDER_AT_AUTH)
 		login_reply(s);
 	else
-		fail(s, false, "the server spoke before its turn");
+		session_fail(s, false, "the server spoke before its turn");
 }
 
 static void read_replies(struct smtp_session *s)
@@ -610,14 +341,14 @@ static void on_event(void *ctx, enum conn_event event)
 		}
 		break;
 	case CONN_EOF:
-		fail(s, false, "the server closed the connection");
+		session_fail(s, false, "the server closed the connection");
 		break;
 	case CONN_TIMEOUT:
 		if (s->state != SESSION_READY)
-			fail(s, false, "no answer within %lld ms", (long long)s->o->reply_timeout_ms);
+			session_fail(s, false, "no answer within %lld ms", (long long)s->o->reply_timeout_ms);
 		break;
 	case CONN_FAILED:
-		fail(s, false, "%s", conn_error(s->conn)->text);
+		session_fail(s, false, "%s", conn_error(s->conn)->text);
 		break;
 	}
 }
@@ -656,7 +387,7 @@ void session_free(struct smtp_session *s)
 {
 	if (s == NULL)
 		return;
-	close_conn(s, s->state == SESSION_READY);
+	session_close(s, s->state == SESSION_READY);
 	reply_reader_free(&s->replies);
 	buf_free(&s->mechanisms);
 	buf_free(&s->reply.text);
