@@ -15,6 +15,10 @@ bin=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 exec </dev/null
 
+# For programs that were built outside this tree.
+POSTRIDER_SHARE=$PWD
+export POSTRIDER_SHARE
+
 echo 'demo: three-steps      barney@isp2.example writes to sales@fredsco.example, who fetches the mail'
 echo 'demo: next-hop-down    the same, but the server of fredsco is down for 10 s in mid run'
 echo
