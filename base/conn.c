@@ -337,6 +337,11 @@ static bool read_once(struct conn *c)
 		fail_errno(c, (int)-n, "read from");
 		return false;
 	}
+	if (n == 0 && c->write_broken) {
+		fail_errno(c, EPIPE,
+			   "write to"); /* the owner may be waiting for a CONN_DRAINED that cannot come */
+		return false;
+	}
 	if (n == 0) {
 		c->peer_ended = true;
 		update_reading(c);
@@ -440,10 +445,10 @@ static void flush(struct conn *c)
 	}
 	c->ssl = ssl;
 	if (n < 0 && n != -EAGAIN) {
-		/* The peer's last words may still be unread (a 421, say): reading goes on and ends the conn.
-		 */
+		/* The peer's last words may still be unread (a 421, say): where there is reading, it goes on
+		 * and ends the conn. */
 		c->write_broken = true;
-		if (c->peer_ended || c->finishing)
+		if (c->finishing || !wants_input(c))
 			fail_errno(c, (int)-n, "write to");
 	}
 	if (c->write_broken)
@@ -674,9 +679,10 @@ void conn_consume(struct conn *c, size_t n)
 		c->scratch = span_sub(c->scratch, n, c->scratch.n);
 		return;
 	}
+	bool was_full = buf_bytes(&c->in) >= c->input_bytes_max;
 	buf_consume(&c->in, n);
-	if (c->depth > 0)
-		return;
+	if (c->depth > 0 && !was_full)
+		return; /* whoever is reading goes on by itself */
 	update_reading(c);
 	if (c->ssl != NULL && SSL_has_pending(c->ssl)) {
 		c->show_input = true;
