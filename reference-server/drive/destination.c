@@ -51,7 +51,9 @@ struct destination {
 	int64_t targets_at_ms;
 	struct waiting *waiting; /* oldest first */
 	uint32_t waiting_begin, waiting_end, waiting_room;
-	bool wanted; /* the relay has been told */
+	bool wanted;  /* the relay has been told */
+	bool starved; /* among all->starving */
+	TAILQ_ENTRY(destination) next_starving;
 	UT_hash_handle hh;
 };
 
@@ -61,6 +63,8 @@ struct destinations {
 	struct destination *by_name;
 	struct timer *sweep;
 	uint32_t out_count;
+	TAILQ_HEAD(, destination) starving; /* have deliveries, and all connections are others' */
+	struct task *feed;
 	bool stopping;
 };
 
@@ -124,6 +128,8 @@ static void fail(struct destination *d, const struct smtp_result *why)
 {
 	if (why->class_ == SMTP_CLASS_PERMANENT) {
 		end_line(d, why);
+		pull_waiting(
+			d); /* what waits is not going to get there either, and must not wait to hear it */
 		return;
 	}
 	struct retry_settings s = config_retry_settings(d->all->server->config);
@@ -237,6 +243,8 @@ static void forget_out(struct destination *d, struct smtp_out *o)
 		free(e);
 		d->out_count--;
 		d->all->out_count--;
+		if (!TAILQ_EMPTY(&d->all->starving))
+			task_schedule(d->all->feed);
 		return;
 	}
 	abort();
@@ -298,10 +306,42 @@ static uint32_t connections_allowed(const struct destination *d)
 	return d->ready_count > 0 || max < CONNECTIONS_OPENING_MAX ? max : CONNECTIONS_OPENING_MAX;
 }
 
+static bool wants_connection(const struct destination *d)
+{
+	return d->line_count > d->out_count - d->ready_count && d->out_count < connections_allowed(d);
+}
+
+static bool is_room(const struct destinations *all)
+{
+	return all->out_count < all->server->config->outbound.connection_count_max;
+}
+
+static void starve(struct destination *d)
+{
+	if (d->starved)
+		return;
+	d->starved = true;
+	TAILQ_INSERT_TAIL(&d->all->starving, d, next_starving);
+	task_schedule(d->all->feed);
+}
+
+static void open_connections(struct destination *d)
+{
+	while (wants_connection(d) && is_room(d->all)) {
+		if (d->target_count == 0 || clock_mono_ms() - d->targets_at_ms > TARGETS_FRESH_MS) {
+			if (d->routing == NULL)
+				d->routing = routing_start(d->all->server, span_of(d->name), on_routed, d);
+			return;
+		}
+		open_connection(d);
+	}
+	if (wants_connection(d))
+		starve(d);
+}
+
 /* Wakes idle connections, opens more while there is work for them. */
 static void run(struct destination *d)
 {
-	const struct config_outbound *c = &d->all->server->config->outbound;
 	struct out_entry *e, *next;
 
 	if (d->all->stopping)
@@ -311,17 +351,40 @@ static void run(struct destination *d)
 		if (smtp_out_is_idle(e->out))
 			smtp_out_poke(e->out);
 	}
-	uint32_t opening = d->out_count - d->ready_count;
-	while (d->line_count > opening && d->out_count < connections_allowed(d) &&
-	       d->all->out_count < c->connection_count_max) {
-		if (d->target_count == 0 || clock_mono_ms() - d->targets_at_ms > TARGETS_FRESH_MS) {
-			if (d->routing == NULL)
-				d->routing = routing_start(d->all->server, span_of(d->name), on_routed, d);
+	if (TAILQ_EMPTY(&d->all->starving))
+		open_connections(d);
+	else if (wants_connection(d))
+		starve(d); /* in turn: a busy destination must not take what others wait for */
+}
+
+/* One idle connection less, whosever it is. */
+static void end_an_idle_one(struct destinations *all)
+{
+	for (struct destination *d = all->by_name; d != NULL; d = d->hh.next) {
+		struct out_entry *e;
+		TAILQ_FOREACH (e, &d->outs, next) {
+			if (!smtp_out_is_idle(e->out))
+				continue;
+			smtp_out_finish(e->out);
 			return;
 		}
-		open_connection(d);
-		opening++;
 	}
+}
+
+static void on_feed(void *ctx)
+{
+	struct destinations *all = ctx;
+	struct destination *d;
+
+	if (all->stopping)
+		return;
+	while (is_room(all) && (d = TAILQ_FIRST(&all->starving)) != NULL) {
+		TAILQ_REMOVE(&all->starving, d, next_starving);
+		d->starved = false;
+		open_connections(d);
+	}
+	if (!TAILQ_EMPTY(&all->starving))
+		end_an_idle_one(all);
 }
 
 void destination_submit(struct destination *d, struct handover *delivery)
@@ -393,7 +456,7 @@ void destination_retry_now(struct destination *d)
 static bool is_idle(const struct destination *d)
 {
 	return d->state != STATE_DOWN && d->out_count == 0 && d->line_count == 0 && waiting_count(d) == 0 &&
-	       d->routing == NULL && !d->wanted;
+	       d->routing == NULL && !d->wanted && !d->starved;
 }
 
 static void destination_free(struct destination *d)
@@ -436,6 +499,8 @@ struct destinations *destinations_new(struct server *server, const struct destin
 		abort();
 	all->server = server;
 	all->owner = *owner;
+	TAILQ_INIT(&all->starving);
+	all->feed = task_new(server->loop, on_feed, all);
 	all->sweep = timer_new(server->loop, on_sweep, all);
 	timer_set_ms(all->sweep, SWEEP_MS);
 	return all;
@@ -452,6 +517,7 @@ void destinations_free(struct destinations *all)
 		destination_free(d);
 	}
 	timer_free(all->sweep);
+	task_free(all->feed);
 	free(all);
 }
 
