@@ -9,7 +9,8 @@ runs=$2
 shift 2
 results_begin
 log=$(mktemp)
-trap 'rm -f "$log"; [ -z "$results_own" ] || rm -f "$RESULTS"' EXIT
+new=$(mktemp -d) # libFuzzer writes new inputs to the first directory it is given
+trap 'rm -rf "$log" "$new"; [ -z "$results_own" ] || rm -f "$RESULTS"' EXIT
 mkdir -p "$out/finds"
 
 for program in "$@"; do
@@ -19,8 +20,9 @@ for program in "$@"; do
 		fail "$name has no seed corpus in $seeds"
 		continue
 	fi
+	find "$new" -type f -delete
 	if timeout -k 5 120 "$program" -seed=1 -runs="$runs" -max_total_time=20 -max_len=4096 -timeout=10 -rss_limit_mb=1024 \
-		-artifact_prefix="$out/finds/$name-" "$seeds" >"$log" 2>&1 </dev/null; then
+		-artifact_prefix="$out/finds/$name-" "$new" "$seeds" >"$log" 2>&1 </dev/null; then
 		pass "$name"
 	else
 		tail -n 60 "$log" >"$log.tail"

@@ -29,7 +29,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import types
 
 OUT = os.environ.get("E2E_OUT", "build/release")
 POSTRIDERD = os.path.abspath(os.path.join(OUT, "bin/postriderd"))
@@ -160,11 +159,12 @@ def die_with_parent():
 
 def run_program(arguments, stdin=None, timeout_s=60, env=None, cwd=None, as_nobody=False):
     """Runs to its end; returns (status, stdout, stderr) as text.  as_nobody: not as root, for programs that refuse."""
-    nobody = pwd.getpwnam("nobody").pw_uid if as_nobody and os.getuid() == 0 else None
+    nobody = pwd.getpwnam("nobody") if as_nobody and os.getuid() == 0 else None
+    identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []} if nobody else {}
     done = subprocess.run(
         arguments, input=stdin, stdin=subprocess.DEVNULL if stdin is None else None, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, timeout=timeout_s, env=env, cwd=cwd, preexec_fn=die_with_parent, check=False,
-        text=True, errors="replace", user=nobody)
+        text=True, errors="replace", **identity)
     print(f"$ {' '.join(arguments)}\n{done.stdout}{done.stderr}-> {done.returncode}")
     if lens == "output-is-silent":
         return done.returncode, "", ""
@@ -642,8 +642,7 @@ class NextHop:
     """An SMTP server that does as told.
 
     script(verb, argument, session) may return a reply text, "close", or None
-    for the usual reply.  verb is "CONNECT", a command's, "MESSAGE", or "END"
-    when the connection is over, however it ended.
+    for the usual reply.  verb is "CONNECT", a command's, or "MESSAGE".
     """
 
     def __init__(self, script=None, address=None, port=SMTP_PORT, extensions=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")):
@@ -668,10 +667,11 @@ class NextHop:
             except OSError:
                 return
             self.sessions += 1
-            threading.Thread(target=self.session, args=(sock,), daemon=True).start()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self.session, args=(sock, self.sessions), daemon=True).start()
 
-    def session(self, sock):
-        state = {"number": self.sessions, "from": None, "to": []}
+    def session(self, sock, number):
+        state = {"number": number, "from": None, "to": []}
         stream = sock.makefile("rb")
 
         def answer(verb, argument, usual):
@@ -684,12 +684,8 @@ class NextHop:
             sock.sendall(text.encode() + b"\r\n")
             return text
 
-        def ended():
-            with self.lock:
-                self.script("END", "", state)
-
         usual_ehlo = "\r\n".join(["250-next-hop.example"] + ["250-" + e for e in self.extensions] + ["250 HELP"])
-        with contextlib.closing(types.SimpleNamespace(close=ended)), contextlib.suppress(OSError), sock, stream:
+        with contextlib.suppress(OSError), sock, stream:
             if answer("CONNECT", "", "220 next-hop.example")[0] != "2":
                 return
             for line in stream:

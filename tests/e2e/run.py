@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
 
@@ -34,12 +33,14 @@ def in_child(job, log):
     """Runs in the forked child; never returns."""
     import lib
 
-    os.setpgid(0, 0)
+    os.setsid()
     lib.die_with_parent()
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, errors="replace")
-    lib.lens = job.control
+    if job.control:
+        lib.lens = job.control
+        lib.PATIENCE_S = lib.CONTROL_PATIENCE_S
     status, last_line = PASSED, ""
     try:
         job.function()
@@ -58,28 +59,36 @@ def in_child(job, log):
     os._exit(status)
 
 
-def run(job):
-    """(result, text): result is pass, fail or skip."""
-    with tempfile.TemporaryFile() as log:
-        pid = os.fork()
-        if pid == 0:
-            in_child(job, log)
-        late = threading.Timer(TIME_LIMIT_S, lambda: os.killpg(pid, signal.SIGKILL))
-        late.start()
-        _, status = os.waitpid(pid, 0)
-        late.cancel()
-        log.seek(0)
-        text = log.read().decode("utf-8", "replace")
-    code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        text += f"\nended by signal {-code}" + (f", it ran longer than {TIME_LIMIT_S} s" if code == -signal.SIGKILL else "")
-    if code == SKIPPED:
-        return "skip", text
-    if job.control:
-        if code == FAILED:
-            return "pass", text
-        return "fail", text + ("\nthe test passed although it must not" if code == PASSED else "\nit failed, but not by a check")
-    return ("pass" if code == PASSED else "fail"), text
+class Run:
+    """One job in its process."""
+
+    def __init__(self, job):
+        self.job = job
+        self.log = tempfile.TemporaryFile()
+        self.begin = time.monotonic()
+        self.pid = os.fork()
+        if self.pid == 0:
+            in_child(job, self.log)
+
+    def end_if_late(self):
+        if time.monotonic() - self.begin > TIME_LIMIT_S:
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def result(self, status):
+        """(pass, fail or skip, what it printed)"""
+        self.log.seek(0)
+        text = self.log.read().decode("utf-8", "replace")
+        self.log.close()
+        code = os.waitstatus_to_exitcode(status)
+        if code < 0:
+            text += f"\nended by signal {-code}" + (f", it ran longer than {TIME_LIMIT_S} s" if code == -signal.SIGKILL else "")
+        if code == SKIPPED:
+            return "skip", text
+        if self.job.control:
+            if code == FAILED:
+                return "pass", text
+            return "fail", text + ("\nthe test passed although it must not" if code == PASSED else "\nit failed, but not by a check")
+        return ("pass" if code == PASSED else "fail"), text
 
 
 def find_jobs(words):
@@ -97,45 +106,42 @@ def find_jobs(words):
     return sorted(jobs, key=lambda job: not job.is_slow)
 
 
+def report(run, result, text, label):
+    reason = text.strip().splitlines()[-1].replace("\t", " ") if result == "skip" else ""
+    with open(os.environ["RESULTS"], "a") as results:
+        results.write(f"{result}\t{label} {run.job.name}" + (f"\t{reason}" if reason else "") + "\n")
+    if result == "fail":
+        print(f"FAILED {run.job.name}\n" + "\n".join("    | " + line for line in text.splitlines()[-120:]), flush=True)
+    elif result == "skip":
+        print(f"skipped {run.job.name}: {reason}", flush=True)
+    elif os.environ.get("VERBOSE"):
+        print(f"ok {time.monotonic() - run.begin:5.1f} s {run.job.name}", flush=True)
+
+
 def main():
     out = sys.argv[1]
     os.environ["E2E_OUT"] = out
-    jobs = find_jobs(sys.argv[2:])
     label = f"e2e {os.path.basename(out)}"
-    verbose = bool(os.environ.get("VERBOSE"))
-    lock = threading.Lock()
-    waiting = iter(jobs)
-    any_failed = False
-
-    def work():
-        nonlocal any_failed
-        while True:
-            with lock:
-                job = next(waiting, None)
-            if job is None:
-                return
-            begin = time.monotonic()
-            result, text = run(job)
-            with lock:
-                reason = ""
-                if result == "skip":
-                    reason = text.strip().splitlines()[-1].replace("\t", " ")
-                with open(os.environ["RESULTS"], "a") as results:
-                    results.write(f"{result}\t{label} {job.name}" + (f"\t{reason}" if reason else "") + "\n")
-                if result == "fail":
-                    any_failed = True
-                    print(f"FAILED {job.name}\n" + "\n".join("    | " + line for line in text.splitlines()[-120:]), flush=True)
-                elif result == "skip":
-                    print(f"skipped {job.name}: {reason}", flush=True)
-                elif verbose:
-                    print(f"ok {time.monotonic() - begin:5.1f} s {job.name}", flush=True)
-
     # Tests wait more than they compute.
-    crew = [threading.Thread(target=work) for _ in range(int(os.environ.get("E2E_JOBS", 2 * (os.cpu_count() or 2))))]
-    for worker in crew:
-        worker.start()
-    for worker in crew:
-        worker.join()
+    at_once = int(os.environ.get("E2E_JOBS", 2 * (os.cpu_count() or 2)))
+    waiting = find_jobs(sys.argv[2:])
+    running = {}
+    any_failed = False
+    # One thread only: a child forked from several may inherit a lock that nobody will open.
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            run = Run(waiting.pop(0))
+            running[run.pid] = run
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid in running:
+            run = running.pop(pid)
+            result, text = run.result(status)
+            any_failed = any_failed or result == "fail"
+            report(run, result, text, label)
+        elif pid == 0:
+            for run in running.values():
+                run.end_if_late()
+            time.sleep(0.01)
     sys.exit(1 if any_failed else 0)
 
 

@@ -44,8 +44,8 @@ def test_trace_fields_are_put_in_front():
     check_equal(len(fields_named(messages[0], "Return-Path")), 1, "number of Return-Path fields")
     received = fields[1][1]
     check(re.match(r"from client\.example \(.*\[?" + re.escape("127."), received), f"Received says from whom: {received}")
-    check(" by mx.fredsco.example" in received and " with ESMTP" in received, f"Received says by whom and how: {received}")
-    check(re.search(r"; (\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}( \(.*\))?$", received), f"Received has a date: {received}")
+    check(re.search(r"\sby mx\.fredsco\.example\swith ESMTP\s", received), f"Received says by whom and how: {received}")
+    check(re.search(r";\s(\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}( \(.*\))?$", received), f"Received has a date: {received}")
 
 
 @turns_red("server-agrees-to-all")
@@ -264,6 +264,7 @@ def test_a_too_big_message_is_refused_when_announced_and_when_not():
 def test_bare_line_ends_never_end_content_and_are_refused():
     server = started()
     smuggled = b"MAIL FROM:<evil@isp2.example>\r\nRCPT TO:<sales@fredsco.example>\r\nDATA\r\nSubject: smuggled\r\n\r\nx\r\n"
+    wanted = []
     for end in (b"\n.\n", b"\n.\r\n", b"\r.\r\n", b"\r\n.\n", b"\r\n.\r", b"\r.\r", b"\n.\r", b"\r\n\x00.\r\n"):
         session = server.smtp()
         session.command("EHLO client.example", 250)
@@ -274,16 +275,17 @@ def test_bare_line_ends_never_end_content_and_are_refused():
         reply = session.reply()
         if b"\x00" not in end:
             check_equal((reply.code, reply.status), (550, "5.5.2"), f"reply to content with {end!r}")
+        elif reply.code == 250:
+            wanted.append("outer")
         session.command("NOOP", 250)  # Exactly one reply came: nothing was run as a command.
         session.close()
     _, content = make_message(subject="fence")
     session = server.smtp()
     session.command("EHLO client.example", 250)
     session.message("barney@isp2.example", "sales@fredsco.example", content)
-    messages = server.wait_for_mail()
-    subjects = [fields_named(m, "Subject")[0].split()[0] for m in messages]
-    check("smuggled" not in subjects, f"nothing was smuggled: {subjects}")
-    check(subjects.count("fence") == 1, f"the fence arrived: {subjects}")
+    wanted.append("fence")
+    messages = server.wait_for_mail(count=len(wanted))
+    check_equal([fields_named(m, "Subject")[0].split()[0] for m in messages], wanted, "what arrived")
 
 
 @turns_red("server-agrees-to-all")

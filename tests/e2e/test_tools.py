@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shutil
 
 from lib import Server, check, check_equal, make_message, need_tool, run_program, scratch, turns_red
 
@@ -121,7 +122,8 @@ def test_getmail_fetches_and_deletes():
     need_tool("getmail")
     server = serving(3)
     host, port = server.services["pop3s"]
-    maildir = os.path.join(scratch(), "maildir")
+    maildir, state = os.path.join(scratch(), "maildir"), os.path.join(scratch(), "state")
+    os.makedirs(state)
     for part in ("cur", "new", "tmp"):
         os.makedirs(os.path.join(maildir, part))
     config = os.path.join(scratch(), "getmailrc")
@@ -129,7 +131,10 @@ def test_getmail_fetches_and_deletes():
         file.write(f"[retriever]\ntype = SimplePOP3SSLRetriever\nserver = {host}\nport = {port}\nusername = {USER}\npassword = {PASSWORD}\n"
                    f"[destination]\ntype = Maildir\npath = {maildir}/\n[options]\ndelete = true\n")
     os.chmod(config, 0o600)
-    status, _, err = run_program(["getmail", "--getmaildir", scratch(), "--rcfile", config], env=home())
+    if os.getuid() == 0:
+        for path in (maildir, *glob.glob(maildir + "/*"), config, state):
+            shutil.chown(path, "nobody")
+    status, _, err = run_program(["getmail", "--getmaildir", state, "--rcfile", config], env=home(), as_nobody=True)
     check_equal(status, 0, f"exit status: {err}")
     check_equal(len(glob.glob(os.path.join(maildir, "new", "*"))), 3, "files in the maildir")
     check_equal(server.mailbox(), [], "what is left")
