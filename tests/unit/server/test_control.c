@@ -19,7 +19,7 @@
 #include "reference-server/drive/admin.h"
 #include "reference-server/drive/control.h"
 #include "reference-server/store/account.h"
-#include "store_fixture.h"
+#include "tests/unit/server/store_fixture.h"
 
 /* ---- without a server ---- */
 

@@ -19,7 +19,7 @@
 #include "reference-server/drive/pop3_session.h"
 #include "reference-server/store/account.h"
 #include "reference-server/store/mailbox.h"
-#include "store_fixture.h"
+#include "tests/unit/server/store_fixture.h"
 
 static const char user[] = "sales@fredsco.example";
 
