@@ -146,7 +146,8 @@ static int run_offline(const char *data_dir, uint32_t iterations, struct span re
 	while ((step = admin_step(job, &text)) == ADMIN_MORE || step == ADMIN_WAIT) {
 		if (step == ADMIN_WAIT)
 			store_drain(store);
-		(void)fwrite(buf_span(&text).p, 1, buf_bytes(&text), stdout);
+		if (buf_bytes(&text) > 0)
+			(void)fwrite(buf_span(&text).p, 1, buf_bytes(&text), stdout);
 		buf_reset(&text);
 	}
 	if (buf_bytes(&text) > 0)
