@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/opt.h"
+#include "base/suggest.h"
 #include "harness/scenario/flow.h"
 
 #include <glob.h>
@@ -58,6 +59,42 @@ static bool list_dir(char dirs[static FLOW_DIRS_MAX][PATH_MAX], uint32_t index, 
 	globfree(&found);
 	buf_free(&pattern);
 	return good;
+}
+
+static const char SUFFIX[] = ".flow.yaml";
+
+/* "…/three-steps.flow.yaml" becomes "three-steps", in place. */
+static const char *name_in(char *path)
+{
+	size_t n = strlen(path);
+
+	path[n - (sizeof(SUFFIX) - 1)] = '\0';
+	return strrchr(path, '/') + 1;
+}
+
+bool list_nearest(const char *given, char *ret_name, size_t name_bytes)
+{
+	char dirs[FLOW_DIRS_MAX][PATH_MAX];
+	uint32_t dir_count = flow_dirs(dirs);
+	bool any = false;
+
+	for (uint32_t d = 0; d < dir_count && !any; d++) {
+		glob_t found = { 0 };
+		struct buf pattern = { 0 };
+		buf_addf(&pattern, "%s/*%s", dirs[d], SUFFIX);
+		size_t count = glob(buf_cstr(&pattern), 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+		const char **names = calloc(count + 1, sizeof(*names));
+		if (names == NULL)
+			abort();
+		for (size_t i = 0; i < count; i++)
+			names[i] = name_in(found.gl_pathv[i]);
+		const char *near = suggest_name(given, names, count);
+		any = near != NULL && span_copy(span_of(near), ret_name, name_bytes);
+		free(names);
+		globfree(&found);
+		buf_free(&pattern);
+	}
+	return any;
 }
 
 static int list_all(void)

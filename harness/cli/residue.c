@@ -34,7 +34,7 @@ static pid_t spawn(const char *program, const char *config, int *ret_fd)
 	(void)posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 	(void)posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
 	(void)posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-	int rc = posix_spawn(&pid, program, &actions, NULL, argv.out, environ);
+	int rc = posix_spawnp(&pid, program, &actions, NULL, argv.out, environ);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	(void)close(fds[1]);
 	if (rc != 0) {

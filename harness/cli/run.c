@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/opt.h"
+#include "harness/cli/list.h"
 #include "harness/cli/run_flow.h"
 #include "harness/judge/result.h"
 #include "harness/judge/verdict.h"
@@ -101,6 +102,17 @@ static bool was_given(int argc, char **argv, const char *name)
 	return false;
 }
 
+static void print_unknown(const char *name)
+{
+	char near[PATH_MAX];
+
+	(void)fprintf(stderr, "postrider run: %s: no such flow", name);
+	if (list_nearest(name, near, sizeof(near)))
+		(void)fprintf(stderr, "; did you mean \"%s\"?\n", near);
+	else
+		(void)fputs("; 'postrider list' names them\n", stderr);
+}
+
 /* Every flow, and every mistake in them, before anything starts. */
 static bool read_flows(struct run_command *c)
 {
@@ -114,9 +126,7 @@ static bool read_flows(struct run_command *c)
 	for (uint32_t i = 0; i < c->names.count; i++) {
 		char path[PATH_MAX];
 		if (!flow_find(c->names.items[i], path, sizeof(path))) {
-			(void)fprintf(stderr,
-				      "postrider run: %s: no such flow; 'postrider list' names them\n",
-				      c->names.items[i]);
+			print_unknown(c->names.items[i]);
 			fine = false;
 			continue;
 		}

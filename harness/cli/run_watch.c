@@ -37,10 +37,15 @@ void run_say(struct run *r, const char *text)
 	progress_event(&r->progress, &s, text);
 }
 
-static void read_program(struct run_host *rh)
+/* What we were told to run, for it may be a script, whose process is that of its interpreter. */
+static void read_program(struct run_host *rh, const char *given)
 {
 	char path[64];
 
+	if (given != NULL) {
+		(void)span_copy(span_of(given), rh->program, sizeof(rh->program));
+		return;
+	}
 	(void)snprintf(path, sizeof(path), "/proc/%ld/exe", (long)rh->pid);
 	ssize_t n = readlink(path, rh->program, sizeof(rh->program) - 1);
 	rh->program[n > 0 ? n : 0] = '\0';
@@ -58,7 +63,7 @@ void run_sample_hosts(struct run *r)
 			rh->cpu_before_ms += rh->cpu_ms;
 			rh->pid = pid;
 			rh->starts++;
-			read_program(rh);
+			read_program(rh, r->o->program);
 		}
 		rh->cpu_ms = host_cpu_ms(h);
 	}
