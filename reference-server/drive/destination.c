@@ -222,6 +222,8 @@ static struct handover *next_delivery(void *ctx, struct smtp_out *o)
 	if (d->all->stopping)
 		return NULL;
 	struct handover *delivery = pop_line(d);
+	if (delivery == NULL && !TAILQ_EMPTY(&d->all->starving))
+		task_schedule(d->all->feed); /* it is about to be idle, and wanted elsewhere */
 	pull_waiting(d);
 	return delivery;
 }
@@ -403,23 +405,55 @@ void destination_submit(struct destination *d, struct handover *delivery)
 
 /* ---- waiting messages ---- */
 
+static void make_room(struct destination *d)
+{
+	uint32_t count = waiting_count(d);
+
+	if (d->waiting_end < d->waiting_room)
+		return;
+	if (d->waiting_begin <= d->waiting_room / 2) {
+		d->waiting_room = d->waiting_room > 0 ? d->waiting_room * 2 : 64;
+		d->waiting = realloc(d->waiting, d->waiting_room * sizeof(*d->waiting));
+		if (d->waiting == NULL)
+			abort();
+	}
+	memmove(d->waiting, d->waiting + d->waiting_begin, count * sizeof(*d->waiting));
+	d->waiting_begin = 0;
+	d->waiting_end = count;
+}
+
+/* The first that expires later. */
+static uint32_t place_of(const struct destination *d, int64_t expires_wall_ms)
+{
+	uint32_t low = d->waiting_begin, high = d->waiting_end;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (d->waiting[middle].expires_wall_ms <= expires_wall_ms)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* In its place by age: one that comes back from a vain attempt is older than most, and must not expire unseen. */
 void destination_hold(struct destination *d, uint64_t id, int64_t arrival_wall_ms)
 {
-	if (d->waiting_end == d->waiting_room) {
-		uint32_t count = waiting_count(d);
-		if (d->waiting_begin <= d->waiting_room / 2) {
-			d->waiting_room = d->waiting_room > 0 ? d->waiting_room * 2 : 64;
-			d->waiting = realloc(d->waiting, d->waiting_room * sizeof(*d->waiting));
-			if (d->waiting == NULL)
-				abort();
-		}
-		memmove(d->waiting, d->waiting + d->waiting_begin, count * sizeof(*d->waiting));
-		d->waiting_begin = 0;
-		d->waiting_end = count;
+	int64_t expires_wall_ms = arrival_wall_ms + d->all->server->config->retry.expire_ms;
+
+	make_room(d);
+	uint32_t at = place_of(d, expires_wall_ms);
+	uint32_t before = at - d->waiting_begin, behind = d->waiting_end - at;
+	if (d->waiting_begin > 0 && before < behind) {
+		struct waiting *first = d->waiting + d->waiting_begin--;
+		memmove(first - 1, first, before * sizeof(*first));
+		at--;
+	} else {
+		memmove(d->waiting + at + 1, d->waiting + at, behind * sizeof(*d->waiting));
+		d->waiting_end++;
 	}
-	d->waiting[d->waiting_end++] = (struct waiting){
-		.id = id, .expires_wall_ms = arrival_wall_ms + d->all->server->config->retry.expire_ms
-	};
+	d->waiting[at] = (struct waiting){ .id = id, .expires_wall_ms = expires_wall_ms };
 	pull_waiting(d);
 	set_timer(d);
 }
