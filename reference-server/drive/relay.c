@@ -19,6 +19,7 @@
 enum {
 	ACTIVE_MAX = 5000,
 	CONTENT_BYTES_MAX = 64 * 1024 * 1024, /* kept in memory; more is read from the store again */
+	UNREADABLE_DELAY_MS = 10000,
 	TRY_AGAIN_MAX = 100, /* deliveries one message may be split into since its activation */
 };
 
@@ -149,6 +150,8 @@ static void load_and_activate(struct relay *r, uint64_t id)
 		if (rc != -ENOENT)
 			log_event(LOG_ERROR, "message-unreadable", LOG_C("id", store_id_text(id, text)),
 				  LOG_C("error", strerror(-rc)));
+		if (rc != -ENOENT && rc != -EBADMSG) /* not the message's fault: the store's */
+			defer(r, id, clock_wall_ms() + UNREADABLE_DELAY_MS);
 		return;
 	}
 	struct message *m = message_new(e, &none);
@@ -409,13 +412,15 @@ static void store_step(struct storing *s, const struct delivery *copies)
 		     on_stored, s);
 }
 
-static void expire(struct message *m, struct recipient *rcpt)
+static void expire(struct relay *r, struct message *m, struct recipient *rcpt)
 {
-	const struct smtp_result *why = m->held_for != NULL ? destination_trouble(m->held_for) : NULL;
+	/* Found anew: while the message's other deliveries took their time, held_for may have been forgotten. */
+	const struct destination *to = destination_of(r, rcpt);
+	const struct smtp_result *why = destination_trouble(to);
 	char id[STORE_ID_TEXT_BYTES];
 
 	if (rcpt->attempt_count == 0 && why != NULL)
-		record(m, rcpt, why, RECIPIENT_FAILED, destination_name(m->held_for));
+		record(m, rcpt, why, RECIPIENT_FAILED, destination_name(to));
 	rcpt->state = RECIPIENT_FAILED;
 	m->to_report[rcpt - m->envelope->recipients] = true;
 	m->expired = true;
@@ -436,7 +441,7 @@ static void decide_retry(struct relay *r, struct message *m)
 		return;
 	for (uint32_t i = 0; i < e->recipient_count; i++)
 		if (e->recipients[i].state == RECIPIENT_PENDING)
-			expire(m, &e->recipients[i]);
+			expire(r, m, &e->recipients[i]);
 }
 
 /* Every delivery has ended. */
