@@ -50,6 +50,7 @@ struct session {
 	struct smtp_server core;
 	TAILQ_HEAD(slot_list, slot) slots;
 	uint32_t slot_count;
+	size_t owed_bytes;        /* of replies that wait in slots */
 	struct incoming *message; /* the transaction in progress */
 	struct auth_exchange *auth;
 	bool answer_due;   /* an exchange or another wish is out; do not feed */
@@ -169,10 +170,12 @@ static void emit(void *ctx, struct span line)
 	struct session *s = ctx;
 	struct slot *last = TAILQ_LAST(&s->slots, slot_list);
 
-	if (last != NULL)
+	if (last != NULL) {
 		buf_add(&last->after, line);
-	else
+		s->owed_bytes += line.n;
+	} else {
 		conn_write(s->conn, line);
+	}
 }
 
 static struct slot *reserve_slot(struct session *s, struct incoming *m)
@@ -244,6 +247,7 @@ static void write_filled_slots(struct session *s)
 		conn_write(s->conn, buf_span(&slot->after));
 		TAILQ_REMOVE(&s->slots, slot, next);
 		s->slot_count--;
+		s->owed_bytes -= buf_bytes(&slot->after);
 		free_slot(slot);
 	}
 }
@@ -554,7 +558,7 @@ static void on_starttls(struct session *s)
 
 static bool must_wait(struct session *s)
 {
-	return s->slot_count >= SLOTS_MAX || conn_output_bytes(s->conn) > OUTPUT_BYTES_MAX ||
+	return s->slot_count >= SLOTS_MAX || conn_output_bytes(s->conn) + s->owed_bytes > OUTPUT_BYTES_MAX ||
 	       (s->message != NULL && s->message->pieces_in_flight >= PIECES_IN_FLIGHT_MAX);
 }
 
