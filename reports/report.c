@@ -319,7 +319,7 @@ static const struct metric_words {
 	{ "queue", "queue", "250 → the attempt that succeeded begins" },
 	{ "transfer", "transfer", "that attempt → its 250" },
 	{ "visibility", "visibility", "stored → retrievable" },
-	{ "send_lag", "send lag", "meant to leave → left (the harness’s own delay)" },
+	{ "send_lag", "send lag", "meant to leave → taken up by a session" },
 };
 
 static void add_metric_row(struct buf *html, const json_t *result, const struct metric_words *w)
@@ -523,24 +523,28 @@ static void add_hosts_condition(struct buf *html, const json_t *result)
 	buf_add_cstr(html, "</td></tr>\n");
 }
 
-static void add_harness_condition(struct buf *html, const json_t *result)
+/* "loop lag 99 % within 4.0 ms (limit 100 ms)" */
+static void add_lag(struct buf *html, const char *what, const json_t *lag, double limit_ms)
 {
-	const json_t *h = json_object_get(result, "harness");
-	const json_t *lag = json_object_get(h, "loop_lag");
 	size_t i;
 	json_t *p;
 
-	buf_add_cstr(html, "<tr><th>harness</th><td>loop lag 99 % within ");
+	buf_addf(html, "%s 99 %% within ", what);
 	json_array_foreach(json_object_get(lag, "percentiles"), i,
-			   p) if (fabs(get_number(p, "percentile") - 99) < 1e-9)
-		page_duration(html, get_number(p, "ms"));
+			   p) if (fabs(get_number(p, "percentile") - 99) < 1e-9) add_percentile(html, p);
 	buf_add_cstr(html, " (limit ");
-	page_duration(html, get_number(h, "loop_lag_p99_limit_ms"));
-	buf_add_cstr(html, "); send lag 99 % within ");
-	add_percentile(html, percentile_of(result, "send_lag", 99));
-	buf_add_cstr(html, " (limit ");
-	page_duration(html, get_number(h, "send_lag_p99_limit_ms"));
+	page_duration(html, limit_ms);
 	buf_add_cstr(html, "); ");
+}
+
+static void add_harness_condition(struct buf *html, const json_t *result)
+{
+	const json_t *h = json_object_get(result, "harness");
+
+	buf_add_cstr(html, "<tr><th>harness</th><td>");
+	add_lag(html, "own send lag", json_object_get(h, "own_send_lag"),
+		get_number(h, "send_lag_p99_limit_ms"));
+	add_lag(html, "loop lag", json_object_get(h, "loop_lag"), get_number(h, "loop_lag_p99_limit_ms"));
 	page_duration(html, (double)get_int(h, "cpu_ms"));
 	buf_add_cstr(html, " of CPU</td></tr>\n");
 }

@@ -191,16 +191,29 @@ static const char *verdict_label(enum verdict v)
 	return "INTERRUPTED";
 }
 
+/* Why an invalid run is one says more than its numbers. */
+static const char *first_reason(const struct record *r, enum reason_weight weight)
+{
+	for (uint32_t i = 0; i < r->reasons.count; i++)
+		if (r->reasons.items[i].weight == weight)
+			return r->reasons.items[i].text;
+	return NULL;
+}
+
 static void add_verdict(const struct record *r, bool colour, struct buf *text)
 {
-	const char *on = !colour                      ? ""
-			 : r->verdict == VERDICT_PASS ? "\033[1;32m"
-			 : r->verdict == VERDICT_FAIL ? "\033[1;31m"
-						      : "\033[1;33m";
+	static const char *const tones[] = { [VERDICT_PASS] = "\033[1;32m",
+					     [VERDICT_FAIL] = "\033[1;31m",
+					     [VERDICT_INVALID] = "\033[1;33m",
+					     [VERDICT_INTERRUPTED] = "\033[1;33m" };
+	const char *invalid = first_reason(r, REASON_INVALID);
 
-	buf_addf(text, "%s%s%s  %s: ", on, verdict_label(r->verdict), *on != '\0' ? "\033[m" : "",
-		 r->flow->name);
-	result_summary(r, text);
+	buf_addf(text, "%s%s%s  %s: ", colour ? tones[r->verdict] : "", verdict_label(r->verdict),
+		 colour ? "\033[m" : "", r->flow->name);
+	if (r->verdict == VERDICT_INVALID && invalid != NULL)
+		buf_add_cstr(text, invalid);
+	else
+		result_summary(r, text);
 	buf_add_cstr(text, "\n");
 }
 
@@ -242,7 +255,7 @@ int run_end_judge(struct run_end *e, const struct run_options *o, struct run_out
 	e->ledger_end.ended_ns = r->ended_ns;
 	e->ledger_end.complete = !r->interrupted;
 	ledger_settle(e->ledger, &e->ledger_end);
-	metrics = metrics_measure(e->ledger, r->ended_ns);
+	metrics = metrics_measure(e->ledger, r->flow, r->ended_ns);
 	series = series_make(e->ledger, r->zero_ns, r->ended_ns);
 	r->ledger = e->ledger;
 	r->metrics = &metrics;

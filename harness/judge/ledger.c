@@ -145,6 +145,7 @@ uint32_t ledger_plan(struct ledger *l, const struct ledger_plan *p)
 		.started_ns = LEDGER_NEVER,
 		.final_dot_ns = LEDGER_NEVER,
 		.final_reply_ns = LEDGER_NEVER,
+		.ended_ns = LEDGER_NEVER,
 	};
 	for (uint32_t i = 0; i < p->recipient_count; i++)
 		plan_row(l, id, &p->recipients[i]);
@@ -207,6 +208,7 @@ void ledger_final_reply(struct ledger *l, uint32_t id, int64_t at_ns, uint32_t c
 	if (m->submission != LEDGER_PLANNED)
 		return; /* decided before; what follows is about the connection */
 	m->final_reply_ns = at_ns;
+	m->ended_ns = at_ns;
 	m->reply_code = code;
 	m->reply_text = ledger_intern(l, text);
 	submission_ends(l, id, accepted ? LEDGER_ACCEPTED : LEDGER_REFUSED);
@@ -216,9 +218,9 @@ void ledger_broken(struct ledger *l, uint32_t id, int64_t at_ns, struct span tex
 {
 	struct ledger_message *m = message_of(l, id);
 
-	(void)at_ns;
 	if (m->submission != LEDGER_PLANNED)
 		return;
+	m->ended_ns = at_ns;
 	m->reply_text = ledger_intern(l, text);
 	submission_ends(l, id, m->final_dot_ns != LEDGER_NEVER ? LEDGER_NO_REPLY : LEDGER_REFUSED);
 }

@@ -70,6 +70,7 @@ struct ledger_message {
 	int64_t started_ns; /* MAIL was sent: what send_lag measures */
 	int64_t final_dot_ns;
 	int64_t final_reply_ns;
+	int64_t ended_ns; /* the transaction was over, one way or another */
 	struct content_digest digest;
 };
 

@@ -1,6 +1,7 @@
 #include "harness/judge/metrics.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 /* Two ends of one hop are seen on two sockets in one loop round, in either order. */
 static int64_t between(int64_t from_ns, int64_t to_ns)
@@ -90,9 +91,40 @@ static void measure_uncertainty(struct metrics *m, const struct ledger *l)
 		m->seen_interval_mean_ns = (int64_t)(sum_ns / count);
 }
 
-struct metrics metrics_measure(const struct ledger *l, int64_t ended_ns)
+/* The time at which the first of several busy sessions becomes free, replaced by that of its next message. */
+static int64_t *soonest(int64_t *free_ns, uint32_t count)
 {
-	struct metrics m = { 0 };
+	int64_t *best = free_ns;
+
+	for (uint32_t i = 1; i < count; i++)
+		if (free_ns[i] < *best)
+			best = &free_ns[i];
+	return best;
+}
+
+/* Messages of one traffic entry lie in order of their intended times, and are taken up in that order. */
+static void measure_own_lag(struct metrics *m, const struct ledger *l, uint32_t group, uint32_t session_count)
+{
+	uint32_t sessions = session_count > 0 ? session_count : 1;
+	int64_t *free_ns = calloc(sessions, sizeof(*free_ns));
+
+	if (free_ns == NULL)
+		abort();
+	for (uint32_t id = 0; id < ledger_message_count(l); id++) {
+		const struct ledger_message *msg = ledger_message(l, id);
+		if (msg->group != group || msg->started_ns == LEDGER_NEVER)
+			continue;
+		int64_t *session = soonest(free_ns, sessions);
+		int64_t ready_ns = *session > msg->intended_ns ? *session : msg->intended_ns;
+		hist_record(m->own_lag, between(ready_ns, msg->started_ns));
+		*session = msg->ended_ns != LEDGER_NEVER ? msg->ended_ns : INT64_MAX;
+	}
+	free(free_ns);
+}
+
+struct metrics metrics_measure(const struct ledger *l, const struct flow *f, int64_t ended_ns)
+{
+	struct metrics m = { .own_lag = hist_new() };
 	bool links_seen = any_attempt(l);
 
 	for (unsigned i = 0; i < FLOW_METRIC_COUNT; i++)
@@ -105,6 +137,8 @@ struct metrics metrics_measure(const struct ledger *l, int64_t ended_ns)
 		measure_hops(&m, msg, r, ended_ns, links_seen);
 		measure_arrival(&m, msg, r, ended_ns);
 	}
+	for (uint32_t g = 0; g < f->traffic_count; g++)
+		measure_own_lag(&m, l, g, f->traffic[g].session_count);
 	measure_uncertainty(&m, l);
 	return m;
 }
@@ -113,6 +147,7 @@ void metrics_free(struct metrics *m)
 {
 	for (unsigned i = 0; i < FLOW_METRIC_COUNT; i++)
 		hist_free(m->of[i]);
+	hist_free(m->own_lag);
 	*m = (struct metrics){ 0 };
 }
 

@@ -14,6 +14,10 @@
  * known values.  Retrieval polls, so visible means: seen by a poll; the true
  * moment lies within the interval before it (interval-censored), and the end
  * of that interval is what is recorded.
+ *
+ * A message that finds all sessions of its traffic busy waits for the server,
+ * and that is send_lag as well; the rest of send_lag is the harness's own
+ * slowness, and only that can make a run invalid.
  */
 #ifndef HARNESS_JUDGE_METRICS_H
 #define HARNESS_JUDGE_METRICS_H
@@ -24,13 +28,14 @@
 
 struct metrics {
 	struct hist *of[FLOW_METRIC_COUNT];
+	struct hist *own_lag;          /* intended, or a session free if that was later → taken up */
 	int64_t seen_interval_mean_ns; /* how uncertain visibility and end_to_end are; 0 when nothing was seen
 					*/
 	int64_t seen_interval_max_ns;
 };
 
-/* The ledger is settled.  Free with metrics_free. */
-struct metrics metrics_measure(const struct ledger *l, int64_t ended_ns);
+/* The ledger is settled; groups of its messages are the traffic entries of the flow.  Free with metrics_free. */
+struct metrics metrics_measure(const struct ledger *l, const struct flow *f, int64_t ended_ns);
 void metrics_free(struct metrics *m);
 
 /*

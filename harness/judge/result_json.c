@@ -237,6 +237,7 @@ static json_t *harness_json(const struct record *r)
 	json_t *o = json_object();
 
 	put(o, "loop_lag", hist_json(r->loop_lag));
+	put(o, "own_send_lag", hist_json(r->metrics->own_lag));
 	put(o, "cpu_ms", json_integer(r->own_cpu_ms));
 	put(o, "send_lag_p99_limit_ms", json_integer(r->flow->limits.send_lag_p99_ms));
 	put(o, "loop_lag_p99_limit_ms", json_integer(r->flow->limits.loop_lag_p99_ms));

@@ -306,7 +306,7 @@ static void check_lag(struct record *r, const char *what, const struct hist *h, 
 
 	if (max_ms > 0 && p99.ns > max_ms * NS_PER_MS)
 		reasons_add(&r->reasons, REASON_INVALID,
-			    "%s p99 is %.1f ms, above the limit of %" PRId64 " ms: the harness was too slow",
+			    "%s p99 is %.1f ms, above the limit of %" PRId64 " ms: it was too slow to judge",
 			    what, (double)p99.ns / NS_PER_MS, max_ms);
 }
 
@@ -335,7 +335,7 @@ static void check_validity(struct record *r)
 		reasons_add(&r->reasons, REASON_INVALID, "nothing was sent, so nothing was judged");
 	else if (never_sent > 0 && !r->interrupted)
 		reasons_add(&r->reasons, REASON_INVALID, "%" PRIu32 " messages were never sent", never_sent);
-	check_lag(r, "send lag", r->metrics->of[FLOW_METRIC_SEND_LAG], r->flow->limits.send_lag_p99_ms);
+	check_lag(r, "the harness's own send lag", r->metrics->own_lag, r->flow->limits.send_lag_p99_ms);
 	check_lag(r, "loop lag", r->loop_lag, r->flow->limits.loop_lag_p99_ms);
 	for (unsigned i = 0; i < FLOW_METRIC_COUNT; i++)
 		if (hist_out_of_range_count(r->metrics->of[i]) > 0)

@@ -151,7 +151,7 @@ static inline void fake_finish(struct fake_run *f, bool complete)
 
 	ledger_settle(f->ledger, &(struct ledger_end){
 					 .ended_ns = ended_ns, .complete = complete, .residue_known = true });
-	f->metrics = metrics_measure(f->ledger, ended_ns);
+	f->metrics = metrics_measure(f->ledger, &f->flow, ended_ns);
 	f->series = series_make(f->ledger, FAKE_ZERO, ended_ns);
 	f->record_hosts[0] =
 		(struct record_host){ .name = "isp2", .target = "reference", .cpu_ms = 412, .starts = 1 };

@@ -182,6 +182,25 @@ static void spoil_send_lag(struct fake_run *f)
 		ledger_started(f->ledger, id, ledger_message(f->ledger, id)->intended_ns + 20 * FAKE_MS);
 }
 
+/* One session, held by the server for long: whoever waits for it does not wait for the harness. */
+static void spoil_slow_server(struct fake_run *f)
+{
+	f->flow.limits.send_lag_p99_ms = 1;
+	f->traffic[0].session_count = 1;
+	for (uint32_t k = 0; k < 10; k++) {
+		const struct ledger_recipient to = { .address = FAKE_RCPT };
+		int64_t intended_ns = FAKE_ZERO + (1200 + k) * FAKE_MS;
+		uint32_t id = ledger_plan(f->ledger, &(struct ledger_plan){ .intended_ns = intended_ns,
+									    .sender = FAKE_SENDER,
+									    .recipients = &to,
+									    .recipient_count = 1 });
+		ledger_started(f->ledger, id, FAKE_ZERO + (1200 + 50 * k) * FAKE_MS);
+		ledger_final_dot(f->ledger, id, FAKE_ZERO + (1201 + 50 * k) * FAKE_MS);
+		ledger_final_reply(f->ledger, id, FAKE_ZERO + (1250 + 50 * k) * FAKE_MS, 250, SPAN_LIT("ok"));
+		copy(f, id, CONTENT_INTACT);
+	}
+}
+
 static void spoil_never_sent(struct fake_run *f)
 {
 	const struct ledger_recipient to = { .address = FAKE_RCPT };
@@ -262,7 +281,8 @@ static const struct row {
 	{ "a metric that was not measured", spoil_metric_not_there, VERDICT_INVALID,
 	  "queue could not be measured" },
 	{ "loop lag", spoil_loop_lag, VERDICT_INVALID, "loop lag p99" },
-	{ "send lag", spoil_send_lag, VERDICT_INVALID, "send lag p99" },
+	{ "send lag", spoil_send_lag, VERDICT_INVALID, "own send lag p99" },
+	{ "the server holds its sessions", spoil_slow_server, VERDICT_PASS, NULL },
 	{ "some never sent", spoil_never_sent, VERDICT_INVALID, "1 messages were never sent" },
 	{ "nothing sent", spoil_nothing_sent, VERDICT_INVALID, "nothing was judged" },
 	{ "no messages at all", spoil_no_messages, VERDICT_INVALID, "nothing was judged" },
