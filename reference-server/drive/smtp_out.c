@@ -446,5 +446,7 @@ void smtp_out_finish(struct smtp_out *o)
 void smtp_out_abort(struct smtp_out *o)
 {
 	assert(!o->pumping);
+	handover_free(o->in_flight[0]);
+	handover_free(o->in_flight[1]);
 	destroy(o);
 }

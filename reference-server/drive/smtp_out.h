@@ -48,7 +48,7 @@ bool smtp_out_is_idle(const struct smtp_out *o);
 /* An idle one says QUIT now, others when they are done.  on_end follows. */
 void smtp_out_finish(struct smtp_out *o);
 
-/* Cuts the connection, calls nobody; what was lent to it stays lent to nobody.  For shutting down. */
+/* Cuts the connection, calls nobody, frees what was lent to it.  For shutting down. */
 void smtp_out_abort(struct smtp_out *o);
 
 #endif
