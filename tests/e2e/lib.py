@@ -112,6 +112,12 @@ def slow(function):
     return function
 
 
+def alone(function):
+    """Run when no other test runs: for what is judged by the clock."""
+    function.is_alone = True
+    return function
+
+
 # ---- the place a test runs in -------------------------------------------------
 
 cleanups = []

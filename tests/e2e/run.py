@@ -27,6 +27,7 @@ class Job:
         sentence = f"{module.removeprefix('test_')}: {function.__name__.removeprefix('test_').replace('_', ' ')}"
         self.name = f"control: {sentence} turns red when {control}" if control else sentence
         self.is_slow = getattr(function, "is_slow", False)
+        self.is_alone = getattr(function, "is_alone", False)
 
 
 def in_child(job, log):
@@ -103,7 +104,7 @@ def find_jobs(words):
                     jobs.append(Job(name[:-3], function, None))
                     jobs += [Job(name[:-3], function, control) for control in getattr(function, "controls", ())]
     jobs = [job for job in jobs if not words or any(word in job.name for word in words)]
-    return sorted(jobs, key=lambda job: not job.is_slow)
+    return sorted(jobs, key=lambda job: (job.is_alone, not job.is_slow))
 
 
 def report(run, result, text, label):
@@ -129,7 +130,7 @@ def main():
     any_failed = False
     # One thread only: a child forked from several may inherit a lock that nobody will open.
     while waiting or running:
-        while waiting and len(running) < at_once:
+        while waiting and len(running) < (1 if waiting[0].is_alone else at_once):
             run = Run(waiting.pop(0))
             running[run.pid] = run
         pid, status = os.waitpid(-1, os.WNOHANG)
