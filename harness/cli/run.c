@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/opt.h"
+#include "base/yaml.h"
 #include "harness/cli/list.h"
 #include "harness/cli/run_flow.h"
 #include "harness/judge/result.h"
@@ -113,6 +114,25 @@ static void print_unknown(const char *name)
 		(void)fputs("; 'postrider list' names them\n", stderr);
 }
 
+/* A --set that none of the flows asks for is a slip of the pen, and the run would not be what was wanted. */
+static bool sets_are_used(const struct run_command *c)
+{
+	bool fine = true;
+
+	for (uint32_t i = 0; i < c->sets.count; i++) {
+		char name[256];
+		struct span set = span_of(c->sets.items[i]);
+		bool used = !span_copy(span_sub(set, 0, span_find(set, '=')), name, sizeof(name));
+		for (uint32_t k = 0; k < c->names.count; k++)
+			used = used || yaml_uses(c->flows[k]->yaml, name);
+		if (!used)
+			(void)fprintf(stderr, "postrider run: --set %s: no flow here has ${%s}\n",
+				      c->sets.items[i], name);
+		fine = fine && used;
+	}
+	return fine;
+}
+
 /* Every flow, and every mistake in them, before anything starts. */
 static bool read_flows(struct run_command *c)
 {
@@ -138,7 +158,7 @@ static bool read_flows(struct run_command *c)
 	}
 	(void)fputs(buf_cstr(&messages), stderr);
 	buf_free(&messages);
-	return fine;
+	return fine && sets_are_used(c);
 }
 
 /* ---- result directories ---- */
