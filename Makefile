@@ -22,6 +22,8 @@
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 SHELL := /bin/sh
 export LC_ALL := C
+# An empty environment is enough.
+export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
 
 VERSION := $(shell cat VERSION)
 PREFIX ?= /usr/local

@@ -18,6 +18,7 @@ enum {
 	EXIT_FAILED = 1,
 	EXIT_USAGE = 2,
 	PASSWORD_BYTES_MAX = 1024,
+	LOG_LEVEL_UNSET = 99,
 };
 
 static int usage(const char *text)
@@ -54,7 +55,8 @@ static struct config *config_from_options(const struct serve_options *o)
 
 	c->data_dir = strdup(o->data_dir);
 	c->hostname = o->hostname != NULL ? strdup(o->hostname) : NULL;
-	c->log_level = (enum log_level)o->log_level;
+	if (o->log_level != LOG_LEVEL_UNSET)
+		c->log_level = (enum log_level)o->log_level;
 	if (set_each(c, &o->domains, config_set_domain, &e) != 0 ||
 	    set_each(c, &o->users, config_set_user, &e) != 0 ||
 	    set_each(c, &o->listens, config_set_listen, &e) != 0) {
@@ -69,7 +71,7 @@ static struct config *config_from_options(const struct serve_options *o)
 int cli_serve(int argc, char **argv)
 {
 	static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
-	struct serve_options o = { .log_level = LOG_INFO };
+	struct serve_options o = { .log_level = LOG_LEVEL_UNSET };
 	const struct opt options[] = {
 		{ "config", OPT_STR, &o.config_path, .value = "FILE",
 		  .help = "postriderd.conf(5); instead of all options below" },
@@ -110,7 +112,8 @@ int cli_serve(int argc, char **argv)
 		goto out;
 	rc = EXIT_USAGE;
 	if (o.config_path != NULL) {
-		if (o.data_dir != NULL || o.domains.count > 0 || o.users.count > 0 || o.listens.count > 0)
+		if (o.data_dir != NULL || o.hostname != NULL || o.domains.count > 0 || o.users.count > 0 ||
+		    o.listens.count > 0 || o.log_level != LOG_LEVEL_UNSET)
 			(void)usage("--config stands alone: the file says everything else");
 		else
 			c = config_load(o.config_path);
@@ -267,11 +270,14 @@ int cli_status(int argc, char **argv)
 {
 	struct target t = { 0 };
 	const struct opt options[] = { TARGET_OPTIONS(t), { 0 } };
-	int rc = opt_parse(&(struct opt_command){ .name = "postriderd status",
-						  .purpose = "Counts: sessions, queue, store.",
-						  .options = options,
-						  .example = "postriderd status --data /tmp/fredsco" },
-			   argc, argv);
+	int rc = opt_parse(
+		&(struct opt_command){ .name = "postriderd status",
+				       .purpose = "Counts: sessions, queue, store.",
+				       .options = options,
+				       .example = "postriderd status --data /tmp/fredsco",
+				       .exit_codes =
+					       "0  done\n1  no such server or store\n2  usage mistakes" },
+		argc, argv);
 	return rc != OPT_GO ? rc : run_request(&t, SPAN_LIT("status\n"));
 }
 

@@ -117,7 +117,7 @@ struct config {
 		int64_t first_ms;
 		double factor;
 		int64_t max_ms;
-		double jitter; /* 0.1: up to 10 % earlier or later */
+		double jitter; /* 0.1: up to 10 % later, never earlier */
 		int64_t expire_ms;
 	} retry;
 

@@ -20,7 +20,7 @@ struct retry_settings {
 	int64_t expiry_ms;       /* from arrival; > 0 */
 };
 
-/* 30 minutes, doubling up to 8 hours, up to 20 % more, 5 days: within RFC 5321 4.5.4.1. */
+/* A start for tests; what a server uses comes from its configuration.  Within RFC 5321 4.5.4.1. */
 struct retry_settings retry_defaults(void);
 
 /* NULL when the settings make sense, else what is wrong with them, static. */
