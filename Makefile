@@ -25,7 +25,7 @@ export LC_ALL := C
 # An empty environment is enough.
 export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
 
-VERSION := $(shell cat VERSION)
+VERSION := $(shell PATH='$(PATH)'; cat VERSION)
 PREFIX ?= /usr/local
 PKG_CONFIG ?= pkg-config
 # `?=` does not override make's own defaults, and -R then removes them.
@@ -43,7 +43,7 @@ OUT := $(BUILD)/$(MODE)
 SECONDS ?= 60
 
 # ---- flags -----------------------------------------------------------------
-IS_CLANG := $(shell $(CC) --version 2>/dev/null | grep -qi clang && echo y)
+IS_CLANG := $(shell PATH='$(PATH)'; $(CC) --version 2>/dev/null | grep -qi clang && echo y)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
 	-Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
@@ -94,11 +94,11 @@ BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -DPOSTRIDER_VERSION='"$(VERSION)"' -includ
 LIBS_BASE    := libevent libevent_pthreads openssl libfyaml
 LIBS_SERVER  := $(LIBS_BASE) libunbound ldns libgsasl lmdb
 LIBS_HARNESS := $(LIBS_BASE) ldns jansson zlib
-PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(LIBS_SERVER) $(LIBS_HARNESS) cmocka 2>/dev/null))
-SERVER_LIBS  = $(shell $(PKG_CONFIG) --libs $(LIBS_SERVER)) -lpthread
-HARNESS_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS_HARNESS)) -lpthread -lm
-BASE_LIBS    = $(shell $(PKG_CONFIG) --libs $(LIBS_BASE)) -lpthread
-CMOCKA_LIBS  = $(shell $(PKG_CONFIG) --libs cmocka)
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell PATH='$(PATH)'; $(PKG_CONFIG) --cflags $(LIBS_SERVER) $(LIBS_HARNESS) cmocka 2>/dev/null))
+SERVER_LIBS  = $(shell PATH='$(PATH)'; $(PKG_CONFIG) --libs $(LIBS_SERVER)) -lpthread
+HARNESS_LIBS = $(shell PATH='$(PATH)'; $(PKG_CONFIG) --libs $(LIBS_HARNESS)) -lpthread -lm
+BASE_LIBS    = $(shell PATH='$(PATH)'; $(PKG_CONFIG) --libs $(LIBS_BASE)) -lpthread
+CMOCKA_LIBS  = $(shell PATH='$(PATH)'; $(PKG_CONFIG) --libs cmocka)
 
 ALL_CFLAGS  = $(BASE_CFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(LD_$(MODE)) $(LDFLAGS)
@@ -222,4 +222,4 @@ install: all
 clean:
 	rm -rf build compile_commands.json
 
--include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+-include $(shell PATH='$(PATH)'; find $(OUT) -name '*.d' 2>/dev/null)
