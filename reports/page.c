@@ -36,7 +36,10 @@ static void add_value(struct buf *html, double value, const char *unit)
 
 void page_duration(struct buf *html, double ms)
 {
-	if (ms < 0.9995)
+	if (ms > 0 && ms < 0.001) /* less than the histogram tells apart */
+		buf_add_cstr(html, "&lt;\xc2\xa0"
+				   "1\xc2\xa0µs");
+	else if (ms < 0.9995)
 		add_value(html, ms * 1000, "µs");
 	else if (ms < 999.5)
 		add_value(html, ms, "ms");

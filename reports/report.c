@@ -171,11 +171,20 @@ static const struct ledger_words {
 	{ "unexpected", "unexpected", "arrived where nothing should have", "bad" },
 };
 
-static void add_ledger_row(struct buf *html, const struct ledger_words *w, json_int_t n, json_int_t most)
+/* A bounce is what a passing run expected of it. */
+static const char *tone_of(const json_t *result, const struct ledger_words *w)
+{
+	bool passed = strcmp(get_text(result, "verdict"), "pass") == 0;
+
+	return passed && strcmp(w->name, "bounced") == 0 ? "good" : w->tone;
+}
+
+static void add_ledger_row(struct buf *html, const struct ledger_words *w, const char *tone, json_int_t n,
+			   json_int_t most)
 {
 	double share = most > 0 ? 100.0 * (double)n / (double)most : 0;
 
-	buf_addf(html, "<tr class=\"%s\"><th>%s</th><td class=\"n\">", n > 0 ? w->tone : "zero", w->title);
+	buf_addf(html, "<tr class=\"%s\"><th>%s</th><td class=\"n\">", n > 0 ? tone : "zero", w->title);
 	page_count(html, n);
 	buf_addf(html, "</td><td class=\"bar\">");
 	if (n > 0)
@@ -199,7 +208,8 @@ static void add_ledger(struct buf *html, const json_t *result)
 			   "<code>ledger</code> beside this page has them all, with their times.</p>\n"
 			   "<div class=\"scroll\"><table><tbody>\n");
 	for (size_t i = 0; i < count; i++)
-		add_ledger_row(html, &ledger_words[i], get_int(ledger, ledger_words[i].name), most);
+		add_ledger_row(html, &ledger_words[i], tone_of(result, &ledger_words[i]),
+			       get_int(ledger, ledger_words[i].name), most);
 	buf_add_cstr(html, "</tbody></table></div>\n");
 	if (get_int(told, "failed") == 0)
 		return;

@@ -114,8 +114,9 @@ void result_summary(const struct record *r, struct buf *ret_text)
 		buf_addf(ret_text, "%" PRIu32 " of %" PRIu32 " accepted %s arrived exactly once, intact",
 			 intact, accepted, noun);
 	if (bounced > 0 && intact + recovered > 0)
-		add_clause(ret_text, bounced, "could not be delivered and was given back",
-			   "could not be delivered and were given back");
+		buf_addf(ret_text, "; %" PRIu32 " could not be delivered, %s", bounced,
+			 told.once == bounced ? "and each sender was told exactly once"
+					      : "and not every sender was told as it should");
 	add_clause(ret_text, recovered, "drew no reply but arrived intact",
 		   "drew no reply but arrived intact");
 	add_bad_outcomes(l, ret_text);

@@ -224,9 +224,10 @@ static void durations_have_three_digits_and_a_unit(void **state)
 		double ms;
 		const char *text;
 	} durations[] = {
-		{ 0, "0 µs" },        { 0.0421, "42.1 µs" },   { 0.9999, "1.00 ms" }, { 1.234, "1.23 ms" },
-		{ 12.34, "12.3 ms" }, { 99.96, "100 ms" },     { 999.6, "1.00 s" },   { 12340, "12.3 s" },
-		{ 119949, "120 s" },  { 125000, "2 min 5 s" },
+		{ 0, "0 µs" },         { 0.000511, "&lt; 1 µs" }, { 0.0421, "42.1 µs" },
+		{ 0.9999, "1.00 ms" }, { 1.234, "1.23 ms" },      { 12.34, "12.3 ms" },
+		{ 99.96, "100 ms" },   { 999.6, "1.00 s" },       { 12340, "12.3 s" },
+		{ 119949, "120 s" },   { 125000, "2 min 5 s" },
 	};
 	for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
 		struct buf b = { 0 };
