@@ -443,8 +443,8 @@ static const struct summary_row {
 	{ "all bounced", "bb",
 	  "2 of 2 accepted messages could not be delivered, and each sender was told exactly once." },
 	{ "some bounced", "ddb",
-	  "2 of 3 accepted messages arrived exactly once, intact; 1 could not be delivered and was given "
-	  "back." },
+	  "2 of 3 accepted messages arrived exactly once, intact; 1 could not be delivered, "
+	  "and each sender was told exactly once." },
 	{ "recovered", "dr",
 	  "1 of 1 accepted messages arrived exactly once, intact; 1 drew no reply but arrived intact." },
 	{ "nothing", "", "Nothing was sent, so nothing was judged." },
