@@ -117,12 +117,19 @@ static void release_process(struct host *h)
 	h->pid = 0;
 }
 
+/* The program may be a script whose server is a process of its own: what it started goes with it. */
+static void signal_all(const struct host *h, int signo)
+{
+	if (kill(-h->pid, signo) != 0)
+		(void)kill(h->pid, signo); /* not yet the head of its own group */
+}
+
 void host_free(struct host *h)
 {
 	if (h == NULL)
 		return;
 	if (h->pid > 0) {
-		(void)kill(h->pid, SIGKILL);
+		signal_all(h, SIGKILL);
 		while (waitpid(h->pid, &h->wait_status, 0) < 0 && errno == EINTR)
 			;
 	}
@@ -182,6 +189,8 @@ static int spawn(struct host *h, const char *const *args, int err_log, struct er
 	if (pid == 0)
 		become_server(args, pipe_fds[1], err_log, parent);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	if (pid > 0)
+		(void)setpgid(pid, pid); /* here too, for whichever of us comes first */
 	(void)close(pipe_fds[1]);
 	if (pid < 0) {
 		(void)close(pipe_fds[0]);
@@ -363,7 +372,11 @@ static void on_exit_watch(void *ctx, bool readable, bool writable)
 	(void)readable;
 	(void)writable;
 
-	if (waitpid(h->pid, &h->wait_status, WNOHANG) != h->pid)
+	siginfo_t ended = { 0 };
+	if (waitid(P_PID, (id_t)h->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != h->pid)
+		return;
+	signal_all(h, SIGKILL); /* what it left behind; until it is waited for, the number is still its own */
+	if (waitpid(h->pid, &h->wait_status, 0) != h->pid)
 		return;
 	(void)read_output(h); /* what it said last belongs into the log */
 	release_process(h);
@@ -377,7 +390,7 @@ static void on_timer(void *ctx)
 
 	h->overdue = h->state == HOST_STOPPING;
 	h->killed = true;
-	(void)kill(h->pid, SIGKILL);
+	signal_all(h, SIGKILL);
 }
 
 void host_stop(struct host *h)
@@ -386,7 +399,7 @@ void host_stop(struct host *h)
 	h->state = HOST_STOPPING;
 	h->asked_to_end = true;
 	timer_set_ms(h->timer, HOST_STOP_MAX_MS);
-	(void)kill(h->pid, h->target->stop_signal);
+	signal_all(h, h->target->stop_signal);
 }
 
 void host_kill(struct host *h)
@@ -396,7 +409,7 @@ void host_kill(struct host *h)
 	h->asked_to_end = true;
 	h->killed = true;
 	timer_clear(h->timer);
-	(void)kill(h->pid, SIGKILL);
+	signal_all(h, SIGKILL);
 }
 
 /* ---- looking ---- */
