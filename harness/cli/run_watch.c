@@ -87,7 +87,11 @@ void run_on_lag(void *ctx)
 	struct run *r = ctx;
 	int64_t late_ns = clock_mono_ns() - r->lag_due_ns;
 
-	hist_record(r->loop_lag, late_ns > 0 ? late_ns : 0);
+	/* A stall also delays the measurements that would have fallen due in it: each counts as late as it is. */
+	do {
+		hist_record(r->loop_lag, late_ns > 0 ? late_ns : 0);
+		late_ns -= LAG_PERIOD_MS * NS_PER_MS;
+	} while (late_ns > 0);
 	r->lag_due_ns = clock_mono_ns() + LAG_PERIOD_MS * NS_PER_MS;
 	timer_set_ns(r->lag_timer, LAG_PERIOD_MS * NS_PER_MS);
 }
@@ -131,15 +135,16 @@ bool run_host_is_up(const struct run *r, uint32_t host)
 	return h != NULL && host_state(h) == HOST_READY;
 }
 
-/* Without a look into a mailbox nothing can be said of what was sent there. */
+/* Without a last look into a mailbox nothing can be said of what was sent there. */
 void run_note_mailboxes(struct run *r)
 {
 	for (uint32_t i = 0; i < r->flow->retrieve_count; i++) {
 		const struct run_retriever *rr = &r->retrievers[i];
-		if (rr->run == NULL || rr->ok || r->interrupted || !run_host_is_up(r, rr->flow->host))
+		bool looked = rr->ok && (r->phase != PHASE_SWEEP || rr->swept);
+		if (rr->run == NULL || looked || r->interrupted || !run_host_is_up(r, rr->flow->host))
 			continue;
 		reasons_add(&r->reasons, REASON_INVALID, "the mailbox of %s could not be read at the end: %s",
-			    rr->flow->account.text, rr->problem);
+			    rr->flow->account.text, rr->ok ? "no answer in time" : rr->problem);
 	}
 }
 
