@@ -12,6 +12,7 @@ enum {
 	PLANNING_NS = 10000, /* for each message: ledger and sender are filled before the first is due */
 	SWEEP_MAX_MS = 10000,
 	QUEUE_PERIOD_MS = 1000,
+	QUEUE_PERIOD_SETTLED_MS = 200,
 };
 
 /* ---- ends of a run ---- */
@@ -145,21 +146,27 @@ static void on_deadline(void *ctx)
 }
 
 /*
- * Nothing has arrived for a while though some is missing.  When the queues are
- * empty, no more will come: a last look, and the time that is left is saved.
+ * A last look is worth it when no more can come: the queues are empty.  That
+ * saves the rest of the time when some is missing, and when all is there it
+ * waits for what a queue may still hold: a second copy, a late notification.
+ * Queues that cannot be asked are taken for empty once all is there.
  */
 static void on_queue_timer(void *ctx)
 {
 	struct run *r = ctx;
 	struct ledger_progress p = ledger_progress(r->ledger);
 	uint32_t settled = p.delivered + p.told;
-	uint32_t rows;
+	uint32_t rows = 0;
+	bool complete = is_settled(r);
 
-	timer_set_ms(r->queue_timer, QUEUE_PERIOD_MS);
+	timer_set_ms(r->queue_timer, complete ? QUEUE_PERIOD_SETTLED_MS : QUEUE_PERIOD_MS);
 	if (r->phase != PHASE_DRAIN)
 		return;
-	if (settled == r->settled_before && run_ask_queues(r, &rows) && rows == 0)
-		begin_sweep(r);
+	if (complete || settled == r->settled_before) {
+		bool asked = run_ask_queues(r, &rows);
+		if (asked ? rows == 0 : complete)
+			begin_sweep(r);
+	}
 	r->settled_before = settled;
 }
 
@@ -179,8 +186,10 @@ static void on_step(void *ctx)
 		begin_stopping(r);
 	if (r->phase == PHASE_TRAFFIC && traffic_is_over(r))
 		begin_drain(r);
-	if (r->phase == PHASE_DRAIN && is_settled(r))
-		begin_sweep(r);
+	if (r->phase == PHASE_DRAIN && is_settled(r) && !r->settled_seen) {
+		r->settled_seen = true;
+		on_queue_timer(r);
+	}
 	if (r->phase == PHASE_SWEEP && is_swept(r)) {
 		/* What a sweep brings may be the first of several. */
 		if (r->sweep_new > 0 && !r->deadline_passed)

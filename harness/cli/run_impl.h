@@ -77,6 +77,7 @@ struct run {
 	struct progress progress;
 	struct ledger_end end;   /* what the queues said */
 	uint32_t settled_before; /* rows, when the queues were last thought of */
+	bool settled_seen;       /* all was there once; what the queues still hold is waited for */
 	struct timer *queue_timer;
 	struct reasons reasons;
 	uint32_t faults_on;

@@ -119,13 +119,19 @@ bool run_ask_queues(struct run *r, uint32_t *ret_rows)
 	return true;
 }
 
-/* Something is missing at the end: do the queues have it? */
+/* What do the queues hold at the end: what is missing, or more than there should be? */
 void run_note_residue(struct run *r)
 {
 	struct ledger_progress p = ledger_progress(r->ledger);
 
-	if (p.backlog + p.indeterminate > 0)
-		r->end.residue_known = run_ask_queues(r, &r->end.residue_rows);
+	r->end.residue_known = run_ask_queues(r, &r->end.residue_rows);
+	if (!r->interrupted && r->end.residue_known && r->end.residue_rows > 0 &&
+	    p.backlog + p.indeterminate == 0)
+		reasons_add(&r->reasons, REASON_INVALID,
+			    "%u more in the queues although everything had arrived or was given back: a "
+			    "second copy may "
+			    "yet come; give it a longer drain",
+			    r->end.residue_rows);
 }
 
 bool run_host_is_up(const struct run *r, uint32_t host)
