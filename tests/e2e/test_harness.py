@@ -64,6 +64,15 @@ class Run:
         self.status, self.out, self.err = run_program(
             [POSTRIDER, "run", flow, "--results", self.results, "--junit", self.junit, *options], env=env or environment(), cwd=ROOT, timeout_s=120)
         self.directory = os.path.join(self.results, "latest")
+        at_end(self.dump_logs)
+
+    def dump_logs(self):
+        """Shown when the test fails: what sanitizers and servers had to say at their end."""
+        for path in sorted(glob.glob(os.path.join(self.directory, "logs", "*.stderr.log"))):
+            with open(path, errors="replace") as file:
+                lines = file.read().splitlines()
+            begin = next((i for i, line in enumerate(lines) if line.startswith("==") and "ERROR" in line), len(lines) - 10)
+            print(f"---- {path}\n" + "\n".join(lines[max(begin, 0):][:60]))
 
     def read(self, name):
         with open(os.path.join(self.directory, name)) as file:
