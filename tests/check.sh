@@ -56,12 +56,4 @@ part 'build, fuzzers' build 'build fuzzers' CC=clang MODE=fuzz fuzz-build
 part "fuzzers, $FUZZ_RUNS inputs each" run CC=clang MODE=fuzz FUZZ_RUNS="$FUZZ_RUNS" fuzz-short
 
 printf '== done in %d s\n' "$SECONDS"
-if [ "$(results_count fail)" -gt 0 ]; then
-	echo 'failed:'
-	awk -F '\t' '$1 == "fail" { print "  " $2 }' "$RESULTS"
-fi
-if [ "$(results_count skip)" -gt 0 ]; then
-	echo 'skipped:'
-	awk -F '\t' '$1 == "skip" { print "  " $2 ": " $3 }' "$RESULTS" | sort -u
-fi
 results_end

@@ -36,7 +36,6 @@ fail()
 skip()
 {
 	printf 'skip\t%s\t%s\n' "$1" "$2" >>"$RESULTS"
-	echo "skipped $1: $2"
 }
 
 # step NAME COMMAND...: one test that passes when the command does; shows its output when not.
@@ -66,6 +65,7 @@ results_end()
 	failed=$(results_count fail)
 	skipped=$(results_count skip)
 	[ $((passed + failed)) -gt 0 ] || echo 'nothing was run'
+	awk -F '\t' '$1 == "fail" { print "failed: " $2 } $1 == "skip" { print "skipped: " $2 ": " $3 }' "$RESULTS" | sort -u
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
 	exit

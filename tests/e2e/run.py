@@ -113,8 +113,6 @@ def report(run, result, text, label):
         results.write(f"{result}\t{label} {run.job.name}" + (f"\t{reason}" if reason else "") + "\n")
     if result == "fail":
         print(f"FAILED {run.job.name}\n" + "\n".join("    | " + line for line in text.splitlines()[-120:]), flush=True)
-    elif result == "skip":
-        print(f"skipped {run.job.name}: {reason}", flush=True)
     elif os.environ.get("VERBOSE"):
         print(f"ok {time.monotonic() - run.begin:5.1f} s {run.job.name}", flush=True)
 

@@ -475,8 +475,10 @@ static void a_full_disk_refuses_mail_and_lets_removals_through(void **state)
 	struct fixture *f = *state;
 
 	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-	    mount("tmpfs", f->dir, "tmpfs", 0, "size=4m") != 0)
+	    mount("tmpfs", f->dir, "tmpfs", 0, "size=4m") != 0) {
+		print_message("mounting a small disk needs root\n");
 		skip();
+	}
 	f->options.ballast_bytes = 256 << 10;
 	fixture_open(f);
 	fill_and_empty(f, 50);
@@ -548,8 +550,10 @@ static void a_damaged_file_is_an_error_not_a_crash(void **state)
 static void where_address_space_is_short_the_map_is_smaller(void **state)
 {
 	struct fixture *f = *state;
-	if (SANITIZED)
-		skip(); /* Sanitizers need address space themselves. */
+	if (SANITIZED) {
+		print_message("sanitizers need the address space themselves\n");
+		skip();
+	}
 	struct rlimit before;
 	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
 	struct rlimit tight = before;
