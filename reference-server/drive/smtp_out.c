@@ -34,6 +34,7 @@ struct smtp_out {
 	bool content_blocked; /* until CONN_DRAINED */
 	bool pumping;
 	bool dead;
+	struct loop_member ended; /* when dead: freed with the loop, should its task not run any more */
 	uint32_t message_count;
 	struct smtp_result failure;
 	struct task *task; /* connects to the next target, or frees */
@@ -42,8 +43,11 @@ struct smtp_out {
 static void on_conn(void *ctx, enum conn_event event);
 static void pump(struct smtp_out *o);
 
-static void destroy(struct smtp_out *o)
+static void destroy(void *ctx)
 {
+	struct smtp_out *o = ctx;
+
+	loop_leave(o->server->loop, &o->ended);
 	conn_free(o->conn);
 	task_free(o->task);
 	buf_free(&o->out);
@@ -56,6 +60,8 @@ static void end(struct smtp_out *o)
 	if (o->dead)
 		return;
 	o->dead = true;
+	o->ended = (struct loop_member){ .free_fn = destroy, .ctx = o };
+	loop_join(o->server->loop, &o->ended);
 	task_schedule(o->task); /* frees it: callers further up may still look at o */
 	o->owner.on_end(o->owner.ctx, o, o->ready ? NULL : &o->failure);
 }
