@@ -7,9 +7,9 @@
 #include <string.h>
 
 enum {
-	ROW_VERSION = 1,
+	ROW_VERSION = 2,
 	/* A row cannot claim more recipients than it has room for. */
-	RECIPIENT_ROW_BYTES_MIN = 1 + 4 + 2 + 8 + 5 * 2,
+	RECIPIENT_ROW_BYTES_MIN = 1 + 1 + 4 + 2 + 8 + 6 * 2,
 };
 
 /* ---- texts ---- */
@@ -39,6 +39,7 @@ struct envelope *envelope_new(void)
 	struct envelope *e = store_alloc(sizeof(*e));
 
 	e->reverse_path = text_new((struct span){ 0 }, 0);
+	e->envid = text_new((struct span){ 0 }, 0);
 	return e;
 }
 
@@ -50,11 +51,13 @@ void envelope_free(struct envelope *e)
 		struct recipient *r = &e->recipients[i];
 		free(r->address);
 		free(r->original);
+		free(r->orcpt);
 		free(r->reply_text);
 		free(r->remote_mta);
 	}
 	free(e->recipients);
 	free(e->reverse_path);
+	free(e->envid);
 	buf_free(&e->prefix);
 	free(e);
 }
@@ -62,6 +65,11 @@ void envelope_free(struct envelope *e)
 void envelope_set_reverse_path(struct envelope *e, struct span path)
 {
 	set_text(&e->reverse_path, path, ENVELOPE_PATH_BYTES_MAX);
+}
+
+void envelope_set_envid(struct envelope *e, struct span envid)
+{
+	set_text(&e->envid, envid, ENVELOPE_ENVID_BYTES_MAX);
 }
 
 /* Room is always the next power of two, so the count alone says when it is used up. */
@@ -86,9 +94,17 @@ struct recipient *envelope_add_recipient(struct envelope *e, struct span address
 	struct recipient *r = recipient_room(e);
 	r->address = text_new(address, ENVELOPE_PATH_BYTES_MAX);
 	r->original = text_new(original.n > 0 ? original : address, ENVELOPE_PATH_BYTES_MAX);
+	r->orcpt = text_new((struct span){ 0 }, 0);
 	r->reply_text = text_new((struct span){ 0 }, 0);
 	r->remote_mta = text_new((struct span){ 0 }, 0);
 	return r;
+}
+
+void recipient_set_dsn(struct recipient *r, uint8_t notify, struct span orcpt)
+{
+	assert(notify <= NOTIFY_ALL);
+	r->notify = notify;
+	set_text(&r->orcpt, orcpt, ENVELOPE_ORCPT_BYTES_MAX);
 }
 
 void recipient_set_result(struct recipient *r, enum recipient_state state, uint16_t reply_code,
@@ -107,11 +123,13 @@ void recipient_set_result(struct recipient *r, enum recipient_state state, uint1
 static void pack_recipient(const struct recipient *r, struct buf *row)
 {
 	buf_add_u8(row, (uint8_t)r->state);
+	buf_add_u8(row, r->notify);
 	buf_add_u32(row, r->attempt_count);
 	buf_add_u16(row, r->reply_code);
 	buf_add_u64(row, (uint64_t)r->last_attempt_wall_ms);
 	row_add_text(row, span_of(r->address));
 	row_add_text(row, span_of(r->original));
+	row_add_text(row, span_of(r->orcpt));
 	row_add_text(row, span_of(r->enhanced));
 	row_add_text(row, span_of(r->reply_text));
 	row_add_text(row, span_of(r->remote_mta));
@@ -132,7 +150,9 @@ void envelope_pack(const struct envelope *e, struct buf *row)
 	buf_add_u64(row, e->body_id);
 	buf_add_u64(row, e->body_bytes);
 	buf_add_u64(row, (uint64_t)e->expires_wall_ms);
+	buf_add_u64(row, (uint64_t)e->deliver_by_wall_ms);
 	row_add_text(row, span_of(e->reverse_path));
+	row_add_text(row, span_of(e->envid));
 	buf_add_u32(row, (uint32_t)buf_bytes(&e->prefix));
 	buf_add(row, buf_span(&e->prefix));
 	for (uint32_t i = 0; i < e->recipient_count; i++)
@@ -148,23 +168,27 @@ static bool text_ok(struct span s, size_t bytes_max)
 static bool unpack_recipient(struct row *r, struct envelope *e)
 {
 	uint8_t state = row_u8(r);
+	uint8_t notify = row_u8(r);
 	uint32_t attempt_count = row_u32(r);
 	uint16_t reply_code = row_u16(r);
 	int64_t last_attempt_wall_ms = row_i64(r);
 	struct span address = row_text(r);
 	struct span original = row_text(r);
+	struct span orcpt = row_text(r);
 	struct span enhanced = row_text(r);
 	struct span reply_text = row_text(r);
 	struct span remote_mta = row_text(r);
 
-	if (r->bad || state > RECIPIENT_FAILED || !text_ok(address, ENVELOPE_PATH_BYTES_MAX) ||
-	    !text_ok(original, ENVELOPE_PATH_BYTES_MAX) || (original.n == 0 && address.n > 0) ||
+	if (r->bad || state > RECIPIENT_FAILED || notify > NOTIFY_ALL ||
+	    !text_ok(address, ENVELOPE_PATH_BYTES_MAX) || !text_ok(original, ENVELOPE_PATH_BYTES_MAX) ||
+	    (original.n == 0 && address.n > 0) || !text_ok(orcpt, ENVELOPE_ORCPT_BYTES_MAX) ||
 	    !text_ok(enhanced, ENVELOPE_ENHANCED_BYTES_MAX) ||
 	    !text_ok(reply_text, ENVELOPE_TEXT_BYTES_MAX) || !text_ok(remote_mta, ENVELOPE_TEXT_BYTES_MAX))
 		return false;
 	struct recipient *to = envelope_add_recipient(e, address, original);
 	if (to == NULL)
 		return false;
+	recipient_set_dsn(to, notify, orcpt);
 	recipient_set_result(to, (enum recipient_state)state, reply_code, enhanced, reply_text, remote_mta);
 	to->attempt_count = attempt_count;
 	to->last_attempt_wall_ms = last_attempt_wall_ms;
@@ -187,13 +211,17 @@ static bool unpack_all(struct row *r, struct envelope *e)
 	e->body_id = row_u64(r);
 	e->body_bytes = row_u64(r);
 	e->expires_wall_ms = row_i64(r);
+	e->deliver_by_wall_ms = row_i64(r);
 	struct span reverse_path = row_text(r);
+	struct span envid = row_text(r);
 	struct span prefix = row_bytes(r, row_u32(r));
 	if (r->bad || prefix.n > ENVELOPE_PREFIX_BYTES_MAX ||
-	    !text_ok(reverse_path, ENVELOPE_PATH_BYTES_MAX) || recipient_count > ENVELOPE_RECIPIENTS_MAX ||
+	    !text_ok(reverse_path, ENVELOPE_PATH_BYTES_MAX) || !text_ok(envid, ENVELOPE_ENVID_BYTES_MAX) ||
+	    recipient_count > ENVELOPE_RECIPIENTS_MAX ||
 	    recipient_count > r->rest.n / RECIPIENT_ROW_BYTES_MIN)
 		return false;
 	envelope_set_reverse_path(e, reverse_path);
+	envelope_set_envid(e, envid);
 	buf_add(&e->prefix, prefix);
 	for (uint32_t i = 0; i < recipient_count; i++)
 		if (!unpack_recipient(r, e))

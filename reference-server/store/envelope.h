@@ -7,18 +7,18 @@
  * by the setters.  Times are wall-clock milliseconds since 1970, because they
  * must mean something after a restart.
  *
- * Row, version 1, big-endian (text = u16 length + bytes):
+ * Row, version 2, big-endian (text = u16 length + bytes):
  *
- *    0  u8   version                 56  text  reverse_path
- *    1  u8, u16  zero                    u32   length + prefix
- *    4  u32  recipient_count             then for each recipient:
- *    8  i64  due_wall_ms                   u8   state
- *   16  i64  arrival_wall_ms               u32  attempt_count
- *   24  u32  attempt_count                 u16  reply_code
- *   28  u32  flags                         i64  last_attempt_wall_ms
- *   32  u64  body_id                       text address, original, enhanced,
- *   40  u64  body_bytes                         reply_text, remote_mta
- *   48  i64  expires_wall_ms
+ *    0  u8   version                 56  i64   deliver_by_wall_ms
+ *    1  u8, u16  zero                64  text  reverse_path, envid
+ *    4  u32  recipient_count             u32   length + prefix
+ *    8  i64  due_wall_ms                 then for each recipient:
+ *   16  i64  arrival_wall_ms               u8   state, notify
+ *   24  u32  attempt_count                 u32  attempt_count
+ *   28  u32  flags                         u16  reply_code
+ *   32  u64  body_id                       i64  last_attempt_wall_ms
+ *   40  u64  body_bytes                    text address, original, orcpt,
+ *   48  i64  expires_wall_ms                    enhanced, reply_text, remote_mta
  *
  * The message id is the row's key.  due and arrival stand at fixed offsets, so
  * that a restart reads a million rows without parsing them.
@@ -37,18 +37,34 @@ enum {
 	ENVELOPE_PREFIX_BYTES_MAX = 65536,
 	ENVELOPE_PATH_BYTES_MAX = 1024,  /* RFC 5321 §4.5.3.1.3 asks for 256 */
 	ENVELOPE_TEXT_BYTES_MAX = 512,   /* reply_text and remote_mta */
+	ENVELOPE_ENVID_BYTES_MAX = 100,  /* RFC 3461 §4.4 */
+	ENVELOPE_ORCPT_BYTES_MAX = 500,  /* RFC 3461 §4.2 */
 	ENVELOPE_ENHANCED_BYTES_MAX = 11 /* RFC 3463 §2: class "." subject "." detail, 3 digits each */
 };
 
 enum {
-	ENVELOPE_CONTENT_8BIT = 1 << 0,  /* bytes above 127 were seen in the content */
-	ENVELOPE_8BITMIME = 1 << 1,      /* MAIL said BODY=8BITMIME */
-	ENVELOPE_BINARYMIME = 1 << 2,    /* MAIL said BODY=BINARYMIME */
-	ENVELOPE_SMTPUTF8 = 1 << 3,      /* MAIL said SMTPUTF8 */
-	ENVELOPE_REQUIRETLS = 1 << 4,    /* MAIL said REQUIRETLS */
-	ENVELOPE_SUBMITTED = 1 << 5,     /* came in by submission */
-	ENVELOPE_NOTIFICATION = 1 << 6,  /* made here: a DSN */
-	ENVELOPE_DELAY_NOTIFIED = 1 << 7 /* its sender was told about the delay */
+	ENVELOPE_CONTENT_8BIT = 1 << 0,   /* bytes above 127 were seen in the content */
+	ENVELOPE_8BITMIME = 1 << 1,       /* MAIL said BODY=8BITMIME */
+	ENVELOPE_BINARYMIME = 1 << 2,     /* MAIL said BODY=BINARYMIME */
+	ENVELOPE_SMTPUTF8 = 1 << 3,       /* MAIL said SMTPUTF8 */
+	ENVELOPE_REQUIRETLS = 1 << 4,     /* MAIL said REQUIRETLS */
+	ENVELOPE_SUBMITTED = 1 << 5,      /* came in by submission */
+	ENVELOPE_NOTIFICATION = 1 << 6,   /* made here: a DSN */
+	ENVELOPE_DELAY_NOTIFIED = 1 << 7, /* its sender was told about the delay */
+	ENVELOPE_RET_FULL = 1 << 8,       /* MAIL said RET=FULL (RFC 3461 §4.3) */
+	ENVELOPE_RET_HDRS = 1 << 9,       /* MAIL said RET=HDRS */
+	ENVELOPE_BY_RETURN = 1 << 10, /* BY with mode R: return it when deliver_by has passed (RFC 2852 §4) */
+	ENVELOPE_BY_TRACE = 1 << 11,  /* BY with T: report each relaying */
+	ENVELOPE_HELD = 1 << 12       /* not to be tried until it is released by hand */
+};
+
+/* When the sender of a recipient's message wants to know (RFC 3461 §4.1); 0: not said, so failure and delay. */
+enum {
+	NOTIFY_NEVER = 1 << 0,
+	NOTIFY_SUCCESS = 1 << 1,
+	NOTIFY_FAILURE = 1 << 2,
+	NOTIFY_DELAY = 1 << 3,
+	NOTIFY_ALL = NOTIFY_NEVER | NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY
 };
 
 enum recipient_state {
@@ -60,6 +76,8 @@ enum recipient_state {
 struct recipient {
 	char *address;  /* where it goes, without <> */
 	char *original; /* as the client gave it, before aliases; equal to address when there were none */
+	char *orcpt;    /* ORCPT as the client gave it, "rfc822;xtext"; "" when it did not */
+	uint8_t notify; /* NOTIFY_… */
 	enum recipient_state state;
 	uint32_t attempt_count;
 	int64_t last_attempt_wall_ms; /* 0: never */
@@ -77,10 +95,12 @@ struct envelope {
 	uint64_t body_bytes; /* without prefix */
 	int64_t arrival_wall_ms;
 	int64_t due_wall_ms;
-	int64_t expires_wall_ms; /* 0: as the policy says */
+	int64_t expires_wall_ms;    /* 0: as the policy says */
+	int64_t deliver_by_wall_ms; /* RFC 2852; 0: no such wish */
 	uint32_t attempt_count;
 	uint32_t flags;     /* ENVELOPE_… */
 	char *reverse_path; /* without <>; "" is the null reverse-path */
+	char *envid;        /* ENVID as the client gave it, xtext; "" when it did not (RFC 3461 §4.4) */
 	struct buf prefix;  /* header fields to send before the body, each ending in CRLF */
 	struct recipient *recipients;
 	uint32_t recipient_count;
@@ -91,9 +111,11 @@ struct envelope *envelope_new(void);
 void envelope_free(struct envelope *e); /* accepts NULL */
 
 void envelope_set_reverse_path(struct envelope *e, struct span path);
+void envelope_set_envid(struct envelope *e, struct span envid);
 /* original: empty when it is the same as address.  NULL when the envelope is full.  The pointer lives until
  * the next add. */
 struct recipient *envelope_add_recipient(struct envelope *e, struct span address, struct span original);
+void recipient_set_dsn(struct recipient *r, uint8_t notify, struct span orcpt);
 void recipient_set_result(struct recipient *r, enum recipient_state state, uint16_t reply_code,
 			  struct span enhanced, struct span reply_text, struct span remote_mta);
 

@@ -22,6 +22,7 @@ static void check_limits(const struct envelope *e)
 		assert(strlen(r->original) <= ENVELOPE_PATH_BYTES_MAX);
 		assert(strlen(r->reply_text) <= ENVELOPE_TEXT_BYTES_MAX);
 		assert(strlen(r->remote_mta) <= ENVELOPE_TEXT_BYTES_MAX);
+		assert(strlen(r->orcpt) <= ENVELOPE_ORCPT_BYTES_MAX);
 		assert(r->state <= RECIPIENT_FAILED);
 	}
 }
