@@ -119,3 +119,67 @@ bool addr_is_loopback(const struct addr *a)
 	}
 	return a->ss.ss_family == AF_INET && ntohl(as_v4(a).sin_addr.s_addr) >> 24 == 127;
 }
+
+struct bits {
+	unsigned char bytes[16];
+	unsigned count;
+};
+
+static struct bits bits_of(const struct addr *a)
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct bits b = { .count = 32 };
+
+	if (a->ss.ss_family == AF_INET) {
+		struct sockaddr_in v4 = as_v4(a);
+		memcpy(b.bytes, &v4.sin_addr, 4);
+		return b;
+	}
+	struct sockaddr_in6 v6 = as_v6(a);
+	memcpy(b.bytes, &v6.sin6_addr, 16);
+	if (memcmp(b.bytes, mapped, sizeof(mapped)) == 0) {
+		memmove(b.bytes, b.bytes + sizeof(mapped), 4);
+		return b;
+	}
+	b.count = 128;
+	return b;
+}
+
+static bool bit_at(const struct bits *b, unsigned i)
+{
+	return (b->bytes[i / 8] >> (7 - i % 8) & 1) != 0;
+}
+
+bool addr_block_parse(const char *text, struct addr_block *ret_block)
+{
+	struct span rest = span_of(text);
+	struct span ip;
+	char ip_text[56];
+	uint64_t bits = UINT64_MAX;
+
+	bool has_bits = span_take_until(&rest, '/', &ip);
+	if (!has_bits)
+		ip = rest;
+	if (!span_copy(ip, ip_text, sizeof(ip_text)) || !addr_parse(ip_text, 0, &ret_block->first) ||
+	    (has_bits && !span_to_u64(rest, &bits)))
+		return false;
+	struct bits first = bits_of(&ret_block->first);
+	ret_block->bits = has_bits && bits <= first.count ? (unsigned)bits : first.count;
+	for (unsigned i = ret_block->bits; i < first.count; i++)
+		if (bit_at(&first, i))
+			return false;
+	return !has_bits || bits <= first.count;
+}
+
+bool addr_block_has(const struct addr_block *b, const struct addr *a)
+{
+	struct bits first = bits_of(&b->first);
+	struct bits other = bits_of(a);
+
+	if (first.count != other.count)
+		return false;
+	for (unsigned i = 0; i < b->bits; i++)
+		if (bit_at(&first, i) != bit_at(&other, i))
+			return false;
+	return true;
+}

@@ -27,4 +27,15 @@ void addr_set_port(struct addr *a, uint16_t port);
 bool addr_eq(const struct addr *a, const struct addr *b); /* address and port */
 bool addr_is_loopback(const struct addr *a);              /* 127.0.0.0/8 or ::1 */
 
+/* A block of addresses: the first `bits` bits of `first` say which. */
+struct addr_block {
+	struct addr first;
+	unsigned bits;
+};
+
+/* "10.0.0.0/8", "fd00::/8", or one address.  False for anything else, bits behind the prefix included. */
+bool addr_block_parse(const char *text, struct addr_block *ret_block);
+/* The port does not count.  An IPv4 address written in IPv6 (::ffff:10.0.0.1) is the IPv4 address. */
+bool addr_block_has(const struct addr_block *b, const struct addr *a);
+
 #endif

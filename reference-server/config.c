@@ -132,6 +132,7 @@ void config_free(struct config *c)
 	free(c->domains);
 	free(c->aliases);
 	free(c->accounts);
+	free(c->relay_from);
 	free(c->listens);
 	free(c->routes);
 	free(c->data_dir);
@@ -277,6 +278,17 @@ static void read_domains(struct config *c, struct yaml *y, const struct yaml_nod
 		struct err e;
 		if (yaml_as_str(n, &s) && config_set_domain(c, s, &e) != 0)
 			yaml_error(y, n, "%s", e.text);
+	}
+}
+
+static void read_relay_from(struct config *c, struct yaml *y, const struct yaml_node *root)
+{
+	const struct yaml_node *list = yaml_get_list(root, "relay_from");
+	for (const struct yaml_node *n = yaml_first(list); n != NULL; n = yaml_next(n)) {
+		const char *s = NULL;
+		struct addr_block *b = push(&c->relay_from, &c->relay_from_count, sizeof(*b));
+		if (yaml_as_str(n, &s) && !addr_block_parse(s, b))
+			yaml_error(y, n, "\"%s\" is no block of addresses, as 10.0.0.0/8 or fd00::/8", s);
 	}
 }
 
@@ -463,6 +475,7 @@ struct config *config_load(const char *path)
 	const struct yaml_node *aliases = yaml_get_map(root, "aliases");
 	for (const struct yaml_node *n = yaml_first(aliases); n != NULL; n = yaml_next(n))
 		read_alias(c, y, n);
+	read_relay_from(c, y, root);
 	read_accounts(c, y, root);
 	read_listens(c, y, root);
 	read_outbound(c, y, root);

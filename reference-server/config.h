@@ -68,6 +68,8 @@ struct config {
 	uint32_t alias_count;
 	struct config_account *accounts;
 	uint32_t account_count;
+	struct addr_block *relay_from; /* whose mail for anywhere is taken without a login */
+	uint32_t relay_from_count;
 	struct config_listen *listens;
 	uint32_t listen_count;
 	enum log_level log_level;

@@ -47,6 +47,7 @@ struct session {
 	struct conn *conn;
 	uint64_t id;
 	char peer_ip[56];
+	bool relay_allowed; /* by its address */
 	struct smtp_server core;
 	TAILQ_HEAD(slot_list, slot) slots;
 	uint32_t slot_count;
@@ -452,6 +453,7 @@ static void on_rcpt(struct session *s)
 		.domain_local = local,
 		.mailbox = known ? ACCEPT_MAILBOX_KNOWN : ACCEPT_MAILBOX_UNKNOWN,
 		.authenticated = s->core.authenticated,
+		.relay_allowed = s->relay_allowed,
 		.submission = s->profile->core.role == SMTP_ROLE_SUBMISSION,
 	});
 	enum smtp_answer answer = answer_for_decision(decision);
@@ -743,6 +745,14 @@ static void turn_away(const struct smtp_profile *profile, int fd)
 	(void)close(fd);
 }
 
+static bool may_relay(const struct config *c, const struct addr *peer)
+{
+	for (uint32_t i = 0; i < c->relay_from_count; i++)
+		if (addr_block_has(&c->relay_from[i], peer))
+			return true;
+	return false;
+}
+
 void smtp_session_start(struct server *server, enum service service, int fd, const struct addr *peer)
 {
 	const struct smtp_profile *profile = server->profiles[service];
@@ -761,6 +771,7 @@ void smtp_session_start(struct server *server, enum service service, int fd, con
 	s->id = server_next_session();
 	TAILQ_INIT(&s->slots);
 	(void)addr_format_ip(peer, s->peer_ip);
+	s->relay_allowed = may_relay(server->config, peer);
 	s->conn =
 		conn_take(&(struct conn_options){ .loop = server->loop, .on_event = on_conn, .ctx = s }, fd);
 	conn_set_timeout_ms(s->conn, server->config->timeouts.command_ms);

@@ -48,6 +48,18 @@ def test_trace_fields_are_put_in_front():
     check(re.search(r";\s(\w{3}, )?\d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}( \(.*\))?$", received), f"Received has a date: {received}")
 
 
+@turns_red("server-agrees-to-all", "server-refuses-all")
+def test_relays_for_the_networks_it_was_told():
+    near = Server(settings={"relay_from": ["127.0.0.0/8"]}, name="near").start()
+    far = Server(settings={"relay_from": ["192.0.2.0/24", "fd00::/8"]}, name="far").start()
+    for server, code in ((near, 250), (far, 550)):
+        session = server.smtp()
+        session.command("EHLO client.example", 250)
+        session.command("MAIL FROM:<a@isp2.example>", 250)
+        session.command("RCPT TO:<b@elsewhere.example>", code)
+
+
+
 @turns_red("server-agrees-to-all")
 def test_nothing_relays_for_strangers():
     server = started()

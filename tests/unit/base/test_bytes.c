@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "base/addr.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/random.h"
@@ -141,9 +142,49 @@ static void seeded_numbers_repeat_and_stay_in_bounds(void **state)
 	assert_int_not_equal(random_u64(), random_u64());
 }
 
+static void a_block_holds_the_addresses_of_its_prefix(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *block, *ip;
+		bool ok, has;
+	} rows[] = {
+		{ "10.0.0.0/8", "10.255.1.2", true, true },
+		{ "10.0.0.0/8", "11.0.0.0", true, false },
+		{ "127.0.0.1", "127.0.0.1", true, true },
+		{ "127.0.0.1", "127.0.0.2", true, false },
+		{ "0.0.0.0/0", "203.0.113.9", true, true },
+		{ "0.0.0.0/0", "::1", true, false },
+		{ "127.0.0.0/9", "127.127.255.255", true, true },
+		{ "127.0.0.0/9", "127.128.0.0", true, false },
+		{ "127.0.0.0/8", "::ffff:127.3.4.5", true, true },
+		{ "fd00::/8", "fdff::1", true, true },
+		{ "fd00::/8", "fe00::1", true, false },
+		{ "::1", "::1", true, true },
+		{ "10.0.0.1/8", NULL, false, false },
+		{ "10.0.0.0/33", NULL, false, false },
+		{ "10.0.0.0/", NULL, false, false },
+		{ "10.0.0/8", NULL, false, false },
+		{ "fd00::/129", NULL, false, false },
+		{ "", NULL, false, false },
+		{ "localhost", NULL, false, false },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct addr_block b;
+		struct addr a;
+		print_message("%s has %s\n", rows[i].block, rows[i].ip != NULL ? rows[i].ip : "nothing");
+		assert_int_equal(addr_block_parse(rows[i].block, &b), rows[i].ok);
+		if (!rows[i].ok)
+			continue;
+		assert_true(addr_parse(rows[i].ip, 25, &a));
+		assert_int_equal(addr_block_has(&b, &a), rows[i].has);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_block_holds_the_addresses_of_its_prefix),
 		cmocka_unit_test(spans_compare_without_case_only_for_ascii),
 		cmocka_unit_test(cutting_leaves_the_span_alone_on_failure),
 		cmocka_unit_test(numbers_are_digits_and_nothing_else),
