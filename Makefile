@@ -10,6 +10,8 @@
 #   make e2e            end-to-end tests only    make format    clang-format in place
 #   make asan | tsan    unit + end-to-end tests under a sanitizer
 #   make fuzz           every fuzzer, SECONDS=60 each (clang)
+#   make setup-bench    install the peers that benchmarks compare with
+#   make bench          rates and sizes against the peers (an hour; NAME=relay for one, see tests/bench)
 #   make install        DESTDIR= PREFIX=/usr/local
 #   make clean          rm -rf build
 #
@@ -116,7 +118,7 @@ PROGRAMS  := $(OUT)/bin/postriderd $(OUT)/bin/postrider
 TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
 
-.PHONY: all help setup demo check unit-build unit e2e lint format asan tsan fuzz fuzz-short install clean FORCE
+.PHONY: all help setup setup-bench bench demo check unit-build unit e2e lint format asan tsan fuzz fuzz-short install clean FORCE
 all: $(PROGRAMS)
 
 help:
@@ -186,6 +188,13 @@ unit: $(TESTS)
 
 e2e: all
 	@sh tests/e2e.sh $(OUT)
+
+setup-bench:
+	@sh packaging/setup.sh build bench
+
+# NAME="relay pop3" for some of them; ROUNDS=5; QUICK=1 shows in minutes that it works.
+bench: all
+	@BENCH_OUT='$(OUT)' python3 tests/bench/bench.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(NAME)
 
 lint: $(PURE_O)
 	@sh tests/lint/all.sh '$(CC)' $(PURE_O)
