@@ -40,6 +40,7 @@ struct run_retriever {
 	struct retriever *retriever;
 	bool swept; /* a poll that began after the sweep did has ended well */
 	bool ok;    /* the last poll was */
+	bool doubt_told;
 	char problem[160];
 };
 

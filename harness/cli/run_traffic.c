@@ -152,6 +152,14 @@ static void on_poll(void *ctx, const struct retriever_poll *p)
 	struct run_retriever *rr = ctx;
 
 	rr->ok = p->outcome == RETRIEVER_OK;
+	if (p->doubtful_count > 0 && !rr->doubt_told) {
+		rr->doubt_told = true;
+		reasons_add(
+			&rr->run->reasons, REASON_INVALID,
+			"the mailbox of %s: a QUIT was not answered, and it cannot be told whether what was "
+			"there next was left over or a second copy with the same UID",
+			rr->flow->account.text);
+	}
 	if (rr->ok && rr->run->phase == PHASE_SWEEP && p->start_ns >= rr->run->sweep_ns)
 		rr->swept = true;
 	if (!rr->ok)

@@ -1,23 +1,68 @@
 #include "harness/load/mailbox.h"
 
+#include "base/buf.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-static struct known *know(struct mailbox *m, struct span uid, int64_t now_ns)
+/* What tells two messages apart: "nth uid". */
+static struct span make_key(struct span uid, uint32_t nth, struct buf *key)
+{
+	buf_reset(key);
+	buf_addf(key, "%u ", nth);
+	buf_add(key, uid);
+	return buf_span(key);
+}
+
+static struct known *find(const struct mailbox *m, struct span key)
 {
 	struct known *k;
-	HASH_FIND(hh, m->all, uid.p, uid.n, k);
-	if (k != NULL)
-		return k;
-	k = calloc(1, sizeof(*k) + uid.n);
+	HASH_FIND(hh, m->all, key.p, key.n, k);
+	return k;
+}
+
+static struct known *know(struct mailbox *m, struct span key, int64_t now_ns)
+{
+	struct known *k = calloc(1, sizeof(*k) + key.n);
 	if (k == NULL)
 		abort();
-	memcpy(k->uid, uid.p, uid.n);
-	k->uid_bytes = uid.n;
+	memcpy(k->key, key.p, key.n);
+	k->key_bytes = key.n;
+	k->uid_bytes = key.n - span_find(key, ' ') - 1;
 	k->absent_ns = m->absent_ns;
 	k->listed_ns = now_ns;
-	HASH_ADD_KEYPTR(hh, m->all, k->uid, k->uid_bytes, k);
+	HASH_ADD_KEYPTR(hh, m->all, k->key, k->key_bytes, k);
 	return k;
+}
+
+/* The first, second, ... of this UID in this listing: each was seen before, or is new. */
+static struct known *take_listed(struct mailbox *m, struct span uid, struct buf *key, int64_t now_ns)
+{
+	struct known *first = find(m, make_key(uid, 0, key));
+	if (first == NULL)
+		first = know(m, buf_span(key), now_ns);
+	if (first->listing != m->listing_nth) {
+		first->listing = m->listing_nth;
+		first->same_count = 1;
+		return first;
+	}
+	m->uids_repeat = true;
+	struct known *k = find(m, make_key(uid, first->same_count++, key));
+	if (k == NULL)
+		k = know(m, buf_span(key), now_ns);
+	k->listing = m->listing_nth;
+	return k;
+}
+
+struct span known_uid(const struct known *k)
+{
+	return (struct span){ k->key + k->key_bytes - k->uid_bytes, k->uid_bytes };
+}
+
+static void forget(struct mailbox *m, struct known *k)
+{
+	HASH_DEL(m->all, k);
+	free(k);
 }
 
 static void add_listed(struct mailbox *m, uint64_t number, struct known *known)
@@ -45,18 +90,51 @@ static bool next_line(struct span *lines, uint64_t *ret_number, struct span *ret
 	return true;
 }
 
+/*
+ * A QUIT without a reply left it open whether its deletions were done.  All
+ * gone: done.  All still there: not done.  Some of each: what is there again
+ * may be an old message or a second copy, and so it may in any case where the
+ * server has been seen to give UIDs twice.
+ */
+static void judge_open_end(struct mailbox *m)
+{
+	struct known *k, *next;
+	uint32_t back = 0, gone = 0;
+	if (!m->end_is_open)
+		return;
+	m->end_is_open = false;
+	HASH_ITER(hh, m->all, k, next)
+	{
+		if (!k->deleted)
+			continue;
+		k->deleted = false;
+		back += k->listing == m->listing_nth ? 1 : 0;
+		gone += k->listing == m->listing_nth ? 0 : 1;
+		if (k->listing != m->listing_nth)
+			forget(m, k);
+	}
+	if (gone > 0 || m->uids_repeat)
+		m->doubtful_count += back;
+}
+
 bool mailbox_read_uids(struct mailbox *m, struct span lines, uint32_t messages_max, int64_t login_sent_ns,
 		       int64_t now_ns)
 {
 	struct span uid;
 	uint64_t number;
-	bool good;
+	bool fine = true, good;
+	struct buf key = { 0 };
 	mailbox_forget_listing(m);
-	while (next_line(&lines, &number, &uid, &good)) {
-		if (!good || m->listed_count == messages_max)
-			return false;
-		add_listed(m, number, know(m, uid, now_ns));
+	m->listing_nth++;
+	while (fine && next_line(&lines, &number, &uid, &good)) {
+		fine = good && m->listed_count < messages_max;
+		if (fine)
+			add_listed(m, number, take_listed(m, uid, &key, now_ns));
 	}
+	buf_free(&key);
+	if (!fine)
+		return false;
+	judge_open_end(m);
 	m->absent_ns = login_sent_ns;
 	return true;
 }
@@ -86,6 +164,22 @@ bool mailbox_has_new(const struct mailbox *m)
 	return false;
 }
 
+void mailbox_end_session(struct mailbox *m, enum mailbox_end end)
+{
+	struct known *k, *next;
+	m->end_is_open = m->end_is_open || end == MAILBOX_QUIT_UNANSWERED;
+	if (m->end_is_open)
+		return;
+	HASH_ITER(hh, m->all, k, next)
+	{
+		if (k->deleted && end == MAILBOX_QUIT_DONE)
+			forget(m, k);
+		else
+			k->deleted = false;
+	}
+	mailbox_forget_listing(m);
+}
+
 void mailbox_forget_listing(struct mailbox *m)
 {
 	m->listed_count = 0;
@@ -96,8 +190,7 @@ void mailbox_free(struct mailbox *m)
 	struct known *k, *next;
 	HASH_ITER(hh, m->all, k, next)
 	{
-		HASH_DEL(m->all, k);
-		free(k);
+		forget(m, k);
 	}
 	free(m->listing);
 	*m = (struct mailbox){ 0 };

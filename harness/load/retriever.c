@@ -83,6 +83,10 @@ __attribute__((format(printf, 3, 4))) static void end_poll(struct retriever *r,
 	(void)vsnprintf(r->problem, sizeof(r->problem), fmt, ap);
 	va_end(ap);
 	r->conn = NULL;
+	mailbox_end_session(&r->mailbox, r->step != STEP_QUIT      ? MAILBOX_BROKE_OFF
+					 : outcome == RETRIEVER_OK ? MAILBOX_QUIT_DONE
+								   : MAILBOX_QUIT_UNANSWERED);
+	r->poll.doubtful_count = r->mailbox.doubtful_count;
 	r->poll.outcome = outcome;
 	r->poll.end_ns = clock_mono_ns();
 	r->poll.problem = r->problem;
@@ -310,7 +314,7 @@ static void hand_over(struct retriever *r)
 	r->poll.new_count++;
 	struct retrieved m = {
 		.message = buf_span(&r->data),
-		.uid = { l->known->uid, l->known->uid_bytes },
+		.uid = known_uid(l->known),
 		.nth = r->message_count,
 		.absent_ns = l->known->absent_ns,
 		.poll_start_ns = r->poll.start_ns,
@@ -354,6 +358,7 @@ static void one_line_ok(struct retriever *r)
 		logged_in(r);
 		break;
 	case STEP_DELE:
+		r->mailbox.listing[r->at].known->deleted = true;
 		r->at++;
 		next_message(r);
 		break;

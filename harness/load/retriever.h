@@ -2,8 +2,9 @@
  * retriever: polls one POP3 account and hands over each new message once.
  *
  * A poll is a session: connect, log in, UIDL, RETR what is new (DELE when
- * asked), QUIT.  UIDs are remembered for the life of the retriever, also
- * over restarts of the server; a UID that returns with other content is the
+ * asked), QUIT.  Messages that were not deleted are remembered for the life
+ * of the retriever, also over restarts of the server, by UID and by place among
+ * equal UIDs (mailbox.h); a UID that returns with other content is the
  * judge's business.  A server that is down, refuses or breaks off is noted in
  * on_poll and tried again at the next interval.  Polls never overlap.
  *
@@ -54,7 +55,9 @@ struct retriever_poll {
 	int64_t end_ns;
 	uint32_t listed_count;
 	uint32_t new_count;
-	const char *problem; /* for a person; "" when OK */
+	uint32_t
+		doubtful_count; /* in all polls: taken for old after an unanswered QUIT, perhaps second copies */
+	const char *problem;    /* for a person; "" when OK */
 };
 typedef void retriever_poll_fn(void *ctx, const struct retriever_poll *p);
 typedef void retriever_done_fn(void *ctx);

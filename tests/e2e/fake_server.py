@@ -21,6 +21,9 @@ FAULTS = {
     "": "none",
     "lose": "one accepted message goes nowhere",
     "double": "one message is in the mailbox twice",
+    "double-same-uid": "one message is in the mailbox twice, both with the same UID, as RFC 1939 section 7 allows",
+    "double-later-same-uid": "a second copy with the same UID comes when the first has been retrieved and deleted",
+    "open-end": "the second copy has the same UID, and QUIT is never answered when there was something to delete",
     "alter": "one byte of one body is changed",
     "alter-field": "the Subject of one message is changed",
     "stray": "a message that nobody sent is in a mailbox",
@@ -55,14 +58,16 @@ class Host:
             with open(account["password_file"]) as file:
                 self.passwords[account["address"].lower()] = file.read().rstrip("\n")
         self.boxes = {address: [] for address in self.passwords}
+        self.later = {}
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(config["tls"]["certificate"], config["tls"]["key"])
 
-    def put(self, address, content):
+    def put(self, address, content, uid=None):
         global next_uid
         with lock:
             next_uid += 1
-            self.boxes[address].append((f"u{next_uid}", content))
+            self.boxes[address].append((uid or f"u{next_uid}", content))
+            return self.boxes[address][-1][0]
 
     def accept(self, sender, recipients, content):
         for recipient in recipients:
@@ -80,9 +85,13 @@ class Host:
         if strikes("alter-field"):
             content = content.replace(b"\r\nSubject: ", b"\r\nSubject: [list] ", 1)
         content = f"Return-Path: <{sender}>\r\n".encode() + content
-        self.put(address, content)
+        uid = self.put(address, content)
         if strikes("double"):
             self.put(address, content)
+        if strikes("double-same-uid") or strikes("open-end"):
+            self.put(address, content, uid)
+        if strikes("double-later-same-uid"):
+            self.later[address] = (uid, content)
         if strikes("stray"):
             self.put(address, b"From: a@b.example\r\nSubject: buy this\r\n\r\nnow\r\n")
 
@@ -186,6 +195,7 @@ class Smtp(Session):
 class Pop(Session):
     def talk(self):
         host, user, box = self.server.host, None, None
+        deleted = []
         self.say("+OK ready")
         while True:
             verb, argument = next(self.commands(), ("QUIT", ""))
@@ -209,6 +219,14 @@ class Pop(Session):
                 box = list(host.boxes[user]) if user else None
                 self.say("+OK" if user else "-ERR no")
             elif verb == "QUIT":
+                with lock:
+                    if deleted and fault == "open-end":
+                        host.boxes[user] = [m for m in host.boxes[user] if not any(m is d for d in deleted[1:])]
+                        return
+                    if user in host.later and any(d[0] == host.later[user][0] for d in deleted):
+                        host.boxes[user].append(host.later.pop(user))
+                    if deleted:
+                        host.boxes[user] = [m for m in host.boxes[user] if not any(m is d for d in deleted)]
                 self.say("+OK bye")
                 return
             elif box is None:
@@ -221,9 +239,7 @@ class Pop(Session):
                 lines = box[int(argument) - 1][1].split(b"\r\n")
                 self.say(b"+OK\r\n" + b"\r\n".join(b"." + x if x.startswith(b".") else x for x in lines) + b".")
             elif verb == "DELE":
-                uid = box[int(argument) - 1][0]
-                with lock:
-                    host.boxes[user] = [m for m in host.boxes[user] if m[0] != uid]
+                deleted.append(box[int(argument) - 1])
                 self.say("+OK")
             else:
                 self.say("+OK" if verb == "NOOP" else "-ERR no such command")

@@ -254,6 +254,24 @@ def test_a_server_that_doubles_one_message_is_found_out():
 
 
 @turns_red("server-is-honest")
+def test_a_second_copy_with_the_same_uid_is_found_out():
+    check_found_out(run_with("double-same-uid"), {"duplicated": 1}, "1 duplicated, expected 0")
+
+
+@turns_red("server-is-honest")
+def test_a_second_copy_with_the_uid_of_one_deleted_is_found_out():
+    check_found_out(run_with("double-later-same-uid"), {"duplicated": 1}, "1 duplicated, expected 0")
+
+
+@turns_red("server-is-honest")
+def test_a_run_where_a_second_copy_may_have_passed_unseen_is_not_valid():
+    run = run_with("open-end")
+    check(run.status != 0, f"exit status {run.status}, {run.out}")
+    reasons = [r["text"] for r in run.result()["reasons"] if r["weight"] == "invalid"]
+    check(any("second copy with the same UID" in text for text in reasons), f"the reason is among {reasons}")
+
+
+@turns_red("server-is-honest")
 def test_a_server_that_alters_one_byte_is_found_out():
     check_found_out(run_with("alter"), {"corrupted": 1}, "1 corrupted, expected 0")
 

@@ -26,10 +26,12 @@ enum manner {
 	MANNER_SILENT,   /* never answers UIDL */
 	MANNER_NONSENSE, /* a UIDL line that is none */
 	MANNER_NO_LIST,  /* refuses LIST */
+	MANNER_QUIT_CUT, /* deletes, and closes without a reply to QUIT */
 };
 
 struct mailbox {
 	const char *messages[8]; /* stuffed, as on the wire, without the end; NULL: deleted */
+	const char *uids[8];     /* NULL: one of its own */
 	uint32_t message_count;
 	enum manner manner;
 	const char *sasl; /* NULL: no CAPA */
@@ -45,6 +47,8 @@ static void list(const struct mailbox *m, bool uids, struct buf *out)
 			continue;
 		if (uids && m->manner == MANNER_NONSENSE)
 			buf_add_cstr(out, "one\r\n");
+		else if (uids && m->uids[i] != NULL)
+			buf_addf(out, "%u %s\r\n", i + 1, m->uids[i]);
 		else if (uids)
 			buf_addf(out, "%u uid-%u\r\n", i + 1, i + 1);
 		else
@@ -111,6 +115,8 @@ static enum peer_act serve(void *ctx, uint32_t *state, struct span line, struct 
 		m->messages[line.p[5] - '1'] = NULL;
 		buf_add_cstr(out, "+OK\r\n");
 	} else if (span_eq(line, SPAN_LIT("QUIT"))) {
+		if (m->manner == MANNER_QUIT_CUT)
+			return PEER_CLOSE;
 		buf_add_cstr(out, "+OK bye\r\n");
 		return PEER_CLOSE;
 	} else
@@ -129,6 +135,7 @@ struct world {
 	struct buf polls;
 	struct retrieved last;
 	uint32_t poll_count;
+	uint32_t doubtful_count;
 	uint32_t stop_after_polls;
 	bool done;
 };
@@ -153,6 +160,7 @@ static void on_poll(void *ctx, const struct retriever_poll *p)
 	buf_addf(&w->polls, "%s %u/%u%s\n", retriever_outcome_name(p->outcome), p->new_count, p->listed_count,
 		 p->problem[0] != '\0' ? " problem" : "");
 	assert_true(p->end_ns >= p->start_ns);
+	w->doubtful_count = p->doubtful_count;
 	if (++w->poll_count == w->stop_after_polls)
 		loop_stop(w->loop);
 }
@@ -250,6 +258,72 @@ static void deleting_is_done_when_asked(void **state)
 			 "USER sales\nPASS secret\nUIDL\nQUIT\n");
 	assert_span_text(buf_span(&w.polls), "ok 2/2\nok 0/0\n");
 	world_close(&w);
+}
+
+static void put_with_uid(struct world *w, const char *stuffed, const char *uid)
+{
+	w->box.uids[w->box.message_count] = uid;
+	put(w, stuffed);
+}
+
+/* RFC 1939 section 7: "a situation where two identical copies of a message have the same unique-id". */
+static void equal_messages_with_one_uid_are_all_handed_over(void **state)
+{
+	(void)state;
+	for (int delete = 0; delete < 2; delete++) {
+		struct world w;
+		world_open(&w, (struct retriever_options){ .delete_after = delete == 1 });
+		put_with_uid(&w, "a\r\n", "hash");
+		put_with_uid(&w, "b\r\n", "other");
+		put_with_uid(&w, "a\r\n", "hash");
+		poll_times(&w, 1);
+		assert_int_equal(retriever_message_count(w.retriever), 3);
+		poll_times(&w, 2);
+		assert_int_equal(retriever_message_count(w.retriever), 3);
+		/* One more, when the others are gone, or beside them. */
+		put_with_uid(&w, "a\r\n", "hash");
+		poll_times(&w, 2);
+		assert_int_equal(retriever_message_count(w.retriever), 4);
+		assert_int_equal(w.doubtful_count, 0);
+		world_close(&w);
+	}
+}
+
+static void after_an_unanswered_quit_what_cannot_be_told_is_counted(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *uids[2];
+		uint32_t left; /* so many of the messages are there again */
+		uint32_t doubtful_count;
+	} table[] = {
+		{ "nothing is left", { "one", "two" }, 0, 0 },
+		{ "all is left: nothing was deleted", { "one", "two" }, 2, 0 },
+		{ "some is left", { "one", "two" }, 1, 1 },
+		{ "all is left, of a server that gives a UID twice", { "one", "one" }, 2, 2 },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct world w;
+		world_open(&w, (struct retriever_options){ .delete_after = true });
+		w.box.manner = MANNER_QUIT_CUT;
+		put_with_uid(&w, "a\r\n", table[i].uids[0]);
+		put_with_uid(&w, "a\r\n", table[i].uids[1]);
+		poll_times(&w, 1);
+		assert_string_equal(buf_cstr(&w.polls), "broken 2/2 problem\n");
+		for (uint32_t k = 0; k < table[i].left; k++)
+			w.box.messages[k] = "a\r\n";
+		w.box.manner = MANNER_GOOD;
+		poll_times(&w, 2);
+		if (w.doubtful_count != table[i].doubtful_count)
+			fail_msg("%s: %u in doubt", table[i].name, w.doubtful_count);
+		assert_int_equal(retriever_message_count(w.retriever), 2); /* what is taken for old */
+		/* What was left over has gone in the end; the next with its UID is new. */
+		put_with_uid(&w, "a\r\n", "one");
+		poll_times(&w, 1);
+		assert_int_equal(retriever_message_count(w.retriever), 3);
+		world_close(&w);
+	}
 }
 
 static void sasl_is_used_where_it_is_offered(void **state)
@@ -422,6 +496,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_message_is_handed_over_once_as_stored),
 		cmocka_unit_test(deleting_is_done_when_asked),
+		cmocka_unit_test(equal_messages_with_one_uid_are_all_handed_over),
+		cmocka_unit_test(after_an_unanswered_quit_what_cannot_be_told_is_counted),
 		cmocka_unit_test(sasl_is_used_where_it_is_offered),
 		cmocka_unit_test(every_outage_has_its_name_and_ends),
 		cmocka_unit_test(a_server_that_is_down_is_polled_again),
