@@ -225,44 +225,115 @@ static bool is_one_of(const char *verb, const char *const *verbs)
 						     .help = "its configuration, which names the directory" \
 	}
 
+enum { IDS_PER_REQUEST = 200 };
+
+struct queue_words {
+	const char *verb;
+	struct opt_list words;
+	bool json;
+	bool all;
+	const char *domain;
+	const char *sender;
+};
+
+/* What is wrong with the words, or NULL. */
+static const char *queue_mistake(const struct queue_words *q)
+{
+	static const char *const orders[] = { "hold", "release", "requeue", "remove", NULL };
+	static const char *const reads[] = { "list", "show", "destinations", NULL };
+	bool is_order = is_one_of(q->verb, orders);
+	bool is_read = is_one_of(q->verb, reads);
+	int ways = (q->words.count > 0) + q->all + (q->domain != NULL) + (q->sender != NULL);
+
+	if (!is_order && !is_read && strcmp(q->verb, "flush") != 0)
+		return "queue wants list, show ID, flush [DOMAIN], destinations, or hold, release, requeue "
+		       "or "
+		       "remove with ID..., --all, --domain DOMAIN or --sender ADDRESS";
+	if (q->json && !is_read)
+		return "--json goes with list, show and destinations";
+	if (!is_order && (q->all || q->domain != NULL || q->sender != NULL))
+		return "--all, --domain and --sender go with hold, release, requeue and remove";
+	if (is_order && ways != 1)
+		return "which messages?  Ids, as postriderd queue list shows them, or one of --all, --domain "
+		       "DOMAIN and --sender ADDRESS";
+	if (strcmp(q->verb, "show") == 0 && q->words.count != 1)
+		return "which message?  postriderd queue list shows the ids";
+	if (strcmp(q->verb, "flush") == 0 && q->words.count > 1)
+		return "flush takes one domain, or none";
+	if ((strcmp(q->verb, "list") == 0 || strcmp(q->verb, "destinations") == 0) && q->words.count > 0)
+		return "list and destinations take no further word";
+	return NULL;
+}
+
+/* Ids that do not fit one request go into several; the first that fails ends it. */
+static int run_queue(const struct target *t, const struct queue_words *q)
+{
+	struct buf request = { 0 };
+	uint32_t at = 0;
+	int rc;
+
+	do {
+		buf_reset(&request);
+		buf_addf(&request, "queue %s", q->verb);
+		for (uint32_t i = 0; i < IDS_PER_REQUEST && at < q->words.count; i++)
+			buf_addf(&request, " %s", q->words.items[at++]);
+		if (q->all)
+			buf_add_cstr(&request, " --all");
+		if (q->domain != NULL)
+			buf_addf(&request, " --domain %s", q->domain);
+		if (q->sender != NULL)
+			buf_addf(&request, " --sender %s", q->sender[0] != '\0' ? q->sender : "<>");
+		buf_add_cstr(&request, q->json ? " --json\n" : "\n");
+		rc = run_request(t, buf_span(&request));
+	} while (rc == 0 && at < q->words.count);
+	buf_free(&request);
+	return rc;
+}
+
 int cli_queue(int argc, char **argv)
 {
-	static const char *const verbs[] = { "list", "show", "flush", "remove", NULL };
 	struct target t = { 0 };
-	const char *verb = NULL, *word = NULL;
-	struct buf request = { 0 };
-	const struct opt options[] = { TARGET_OPTIONS(t), { 0 } };
+	struct queue_words q = { 0 };
+	const struct opt options[] = {
+		TARGET_OPTIONS(t),
+		{ "json", OPT_FLAG, &q.json,
+		  .help = "list, show, destinations: one JSON object a line, see postriderd(8)" },
+		{ "all", OPT_FLAG, &q.all, .help = "hold, release, requeue, remove: every message" },
+		{ "domain", OPT_STR, &q.domain, .value = "DOMAIN",
+		  .help = "the same: messages with a recipient there who still waits" },
+		{ "sender", OPT_STR, &q.sender, .value = "ADDRESS",
+		  .help = "the same: messages from there; <> for notifications" },
+		{ 0 },
+	};
 	const struct opt_arg args[] = {
-		{ "list|show|flush|remove", .ret_one = &verb, .help = "what to do" },
-		{ "ID|DOMAIN", .ret_one = &word, .optional = true,
-		  .help = "a queue id (show, remove), or a domain (flush)" },
+		{ "list|show|flush|hold|release|requeue|remove|destinations", .ret_one = &q.verb,
+		  .help = "what to do" },
+		{ "ID|DOMAIN", .ret_many = &q.words, .optional = true,
+		  .help = "queue ids (show, hold, release, requeue, remove), or a domain (flush)" },
 		{ 0 },
 	};
 	int rc = opt_parse(
 		&(struct opt_command){
 			.name = "postriderd queue",
-			.purpose = "Looks at the messages that wait to be delivered, tries them again at "
-				   "once (flush) "
-				   "or drops one without telling its sender (remove).  Works on a running "
-				   "server, and, "
-				   "but for flush, on the data directory of one that is down.",
+			.purpose = "Looks at the messages that wait to be delivered (list, show), or at "
+				   "where they go to (destinations); tries them again at once (flush), sets "
+				   "them aside (hold) and takes them back (release), tries them anew as if "
+				   "they had just come (requeue), or drops them without telling their "
+				   "senders (remove).  Works on a running server, and, but for flush, on the "
+				   "data directory of one that is down.",
 			.options = options,
 			.args = args,
 			.example = "postriderd queue list --data /tmp/fredsco\npostriderd queue flush "
-				   "isp2.example --data /tmp/fredsco",
+				   "isp2.example --data /tmp/fredsco\npostriderd queue hold --sender "
+				   "sales@fredsco.example --data /tmp/fredsco",
 			.exit_codes = "0  done\n1  no such message, or the server refused\n2  usage mistakes",
 		},
 		argc, argv);
-	if (rc != OPT_GO)
-		return rc;
-	if (!is_one_of(verb, verbs))
-		return usage("queue wants list, show ID, flush [DOMAIN] or remove ID");
-	bool needs_id = strcmp(verb, "show") == 0 || strcmp(verb, "remove") == 0;
-	if (needs_id && word == NULL)
-		return usage("which message?  postriderd queue list shows the ids");
-	buf_addf(&request, "queue %s%s%s\n", verb, word != NULL ? " " : "", word != NULL ? word : "");
-	rc = run_request(&t, buf_span(&request));
-	buf_free(&request);
+	if (rc == OPT_GO) {
+		const char *mistake = queue_mistake(&q);
+		rc = mistake != NULL ? usage(mistake) : run_queue(&t, &q);
+	}
+	opt_list_free(&q.words);
 	return rc;
 }
 

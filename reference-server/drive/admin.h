@@ -3,17 +3,21 @@
  * answer, with a running server around it or on a store alone.
  *
  *   status                        one line "key: value" each
- *   queue list                    a table, in order of arrival
- *   queue show ID                 everything about one message but its content
+ *   queue list [--json]           in order of arrival: a table, or an object a line
+ *   queue show ID [--json]        everything about one message but its content
  *   queue flush [DOMAIN]          try again now; needs a running server
- *   queue remove ID               drops it without telling the sender
+ *   queue ORDER WHICH             ORDER: hold, release, requeue, remove (queue.h);
+ *                                 WHICH: ID ..., --all, --domain D, --sender A
+ *   queue destinations [--json]   where the queue goes to, by age, and what is wrong there
  *   account add ADDRESS           a second line holds the password; an account
  *                                 that exists gets the new password
  *   account list
  *   account remove ADDRESS        with its whole mailbox
  *
  * A job is stepped: each step adds some text and never blocks for long, so
- * that a queue of a million messages does not stop the server.
+ * that a queue of a million messages does not stop the server, and no step's
+ * text is longer than a few messages, whatever the length of the queue.  A job
+ * sees the queue as it is step by step: messages may come and go meanwhile.
  */
 #ifndef SERVER_DRIVE_ADMIN_H
 #define SERVER_DRIVE_ADMIN_H
@@ -28,7 +32,7 @@ enum admin_step {
 	ADMIN_MORE, /* step again, once the text could be sent */
 	ADMIN_WAIT, /* wake will be called */
 	ADMIN_DONE,
-	ADMIN_FAILED, /* admin_error says why; no text was given */
+	ADMIN_FAILED, /* admin_error says why; text may tell what was done before */
 };
 
 struct admin_options {

@@ -16,14 +16,14 @@
 
 enum {
 	OUTPUT_BYTES_MAX = 64 * 1024, /* of an answer waiting for the kernel */
-	ANSWER_BYTES_MAX = 64 * 1024 * 1024,
+	LAST_LINE_BYTES_MAX = 1024 * 1024 * 64,
 };
 
 struct client {
 	struct control *control;
 	struct conn *conn;
 	struct admin_job *job;
-	bool begun; /* "ok" is out */
+	struct task *again; /* the next step, after everybody else had a turn */
 	bool ended;
 	TAILQ_ENTRY(client) next;
 };
@@ -41,6 +41,7 @@ static void client_free(struct client *c)
 	TAILQ_REMOVE(&c->control->clients, c, next);
 	c->control->client_count--;
 	admin_free(c->job);
+	task_free(c->again);
 	conn_free(c->conn);
 	free(c);
 }
@@ -70,36 +71,42 @@ static void on_reap(void *ctx)
 
 static void refuse(struct client *c, const char *text)
 {
-	conn_write(c->conn, SPAN_LIT("error "));
+	conn_write(c->conn, SPAN_LIT("failed "));
 	conn_write(c->conn, span_of(text));
 	conn_write(c->conn, SPAN_LIT("\n"));
 	end(c);
 }
 
-/* Answers as fast as the client reads. */
+static void finish(struct client *c)
+{
+	conn_write(c->conn, SPAN_LIT("done\n"));
+	end(c);
+}
+
+/* One step a loop round, as fast as the client reads: neither a long queue nor a slow reader holds up others. */
 static void step(void *ctx)
 {
 	struct client *c = ctx;
 	struct buf text = { 0 };
 
-	while (!c->ended && c->job != NULL && conn_output_bytes(c->conn) < OUTPUT_BYTES_MAX) {
-		enum admin_step s = admin_step(c->job, &text);
-		if (s == ADMIN_FAILED) {
-			refuse(c, admin_error(c->job)->text);
-			break;
-		}
-		if (!c->begun && (s == ADMIN_DONE || buf_bytes(&text) > 0)) {
-			conn_write(c->conn, SPAN_LIT("ok\n"));
-			c->begun = true;
-		}
-		conn_write(c->conn, buf_span(&text));
-		buf_reset(&text);
-		if (s == ADMIN_WAIT)
-			break;
-		if (s == ADMIN_DONE)
-			end(c);
-	}
+	if (c->ended || c->job == NULL || conn_output_bytes(c->conn) >= OUTPUT_BYTES_MAX)
+		return; /* CONN_DRAINED goes on */
+	enum admin_step s = admin_step(c->job, &text);
+	conn_write(c->conn, buf_span(&text));
 	buf_free(&text);
+	switch (s) {
+	case ADMIN_MORE:
+		task_schedule(c->again);
+		break;
+	case ADMIN_WAIT:
+		break;
+	case ADMIN_DONE:
+		finish(c);
+		break;
+	case ADMIN_FAILED:
+		refuse(c, admin_error(c->job)->text);
+		break;
+	}
 }
 
 static void begin(struct client *c, struct span request)
@@ -108,10 +115,11 @@ static void begin(struct client *c, struct span request)
 
 	if (span_eq(request, SPAN_LIT("reload\n"))) {
 		server_reload(server);
-		conn_write(c->conn, SPAN_LIT("ok\n"));
-		end(c);
+		finish(c);
 		return;
 	}
+	c->again = task_new(server->loop, step, c);
+	conn_set_timeout_ms(c->conn, CONTROL_STALL_MS);
 	c->job = admin_start(&(struct admin_options){ .store = server->store,
 						      .iterations = server->config->auth_iterations,
 						      .server = server,
@@ -240,7 +248,17 @@ static int send_all(int fd, struct span s)
 	return 0;
 }
 
-static int receive_all(int fd, struct buf *b)
+/* Where the last line begins, whole or not. */
+static size_t last_line_at(struct span s)
+{
+	size_t at = s.n > 0 ? s.n - 1 : 0;
+	while (at > 0 && s.p[at - 1] != '\n')
+		at--;
+	return at;
+}
+
+/* Copies lines to out as they come; the last one, which is the verdict, stays in b. */
+static int receive_all(int fd, FILE *out, struct buf *b)
 {
 	for (;;) {
 		ssize_t n = recv(fd, buf_reserve(b, 65536), 65536, 0);
@@ -251,15 +269,27 @@ static int receive_all(int fd, struct buf *b)
 		if (n == 0)
 			return 0;
 		buf_grow(b, (size_t)n);
-		if (buf_bytes(b) > ANSWER_BYTES_MAX)
+		size_t at = last_line_at(buf_span(b));
+		if (at > 0 && fwrite(buf_span(b).p, 1, at, out) != at)
+			return errno != 0 ? -errno : -EIO;
+		buf_consume(b, at);
+		if (buf_bytes(b) > LAST_LINE_BYTES_MAX)
 			return -EFBIG;
 	}
+}
+
+static int verdict(struct span line, const char *path, struct err *reterr)
+{
+	if (span_eq(line, SPAN_LIT("done\n")))
+		return 0;
+	if (line.n > 0 && line.p[line.n - 1] == '\n' && span_take_prefix_nocase(&line, SPAN_LIT("failed ")))
+		return err_set(reterr, -EPROTO, "%.*s", (int)(line.n - 1), line.p);
+	return err_set(reterr, -EPIPE, "%s: the server ended in the middle of its answer", path);
 }
 
 int control_request(const char *data_dir, struct span request, FILE *out, struct err *reterr)
 {
 	struct buf path = { 0 }, answer = { 0 };
-	struct span head;
 	int fd = -1;
 
 	socket_path(data_dir, &path);
@@ -273,17 +303,9 @@ int control_request(const char *data_dir, struct span request, FILE *out, struct
 	if (rc == 0)
 		rc = send_all(fd, request);
 	if (rc == 0)
-		rc = receive_all(fd, &answer);
-	struct span rest = buf_span(&answer);
-	if (rc != 0) {
-		(void)err_errno(reterr, -rc, "%s", buf_cstr(&path));
-	} else if (!span_take_until(&rest, '\n', &head)) {
-		rc = err_set(reterr, -EPIPE, "%s: the server ended without an answer", buf_cstr(&path));
-	} else if (span_take_prefix_nocase(&head, SPAN_LIT("error "))) {
-		rc = err_set(reterr, -EPROTO, "%.*s", SPAN_FMT(head));
-	} else {
-		(void)fwrite(rest.p != NULL ? rest.p : "", 1, rest.n, out);
-	}
+		rc = receive_all(fd, out, &answer);
+	rc = rc != 0 ? err_errno(reterr, -rc, "%s", buf_cstr(&path))
+		     : verdict(buf_span(&answer), buf_cstr(&path), reterr);
 	if (fd >= 0)
 		(void)close(fd);
 	buf_free(&path);

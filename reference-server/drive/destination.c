@@ -444,6 +444,11 @@ void destination_hold(struct destination *d, uint64_t id, int64_t arrival_wall_m
 
 	make_room(d);
 	uint32_t at = place_of(d, expires_wall_ms);
+	/* Whoever comes back by another way, such as a flush, keeps the one place it has. */
+	for (uint32_t i = at; i > d->waiting_begin && d->waiting[i - 1].expires_wall_ms == expires_wall_ms;
+	     i--)
+		if (d->waiting[i - 1].id == id)
+			return;
 	uint32_t before = at - d->waiting_begin, behind = d->waiting_end - at;
 	if (d->waiting_begin > 0 && before < behind) {
 		struct waiting *first = d->waiting + d->waiting_begin--;
@@ -555,28 +560,61 @@ void destinations_free(struct destinations *all)
 	free(all);
 }
 
-struct destination *destinations_find(struct destinations *all, struct span domain)
+/* *name is cut and in lower case afterwards; NULL when there is none yet. */
+static struct destination *look_up(const struct destinations *all, struct span domain, char *name,
+				   size_t *ret_name_bytes)
 {
-	char name[sizeof(((struct destination *)0)->name)];
 	struct destination *d;
 
-	domain = span_sub(domain, 0, sizeof(name) - 1);
+	domain = span_sub(domain, 0, sizeof(d->name) - 1);
 	for (size_t i = 0; i < domain.n; i++)
 		name[i] = domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] - 'A' + 'a')
 								   : domain.p[i];
+	*ret_name_bytes = domain.n;
 	HASH_FIND(hh, all->by_name, name, domain.n, d);
+	return d;
+}
+
+struct destination *destinations_find(struct destinations *all, struct span domain)
+{
+	char name[sizeof(((struct destination *)0)->name)];
+	size_t name_bytes;
+	struct destination *d = look_up(all, domain, name, &name_bytes);
+
 	if (d != NULL)
 		return d;
 	d = calloc(1, sizeof(*d));
 	if (d == NULL)
 		abort();
 	d->all = all;
-	memcpy(d->name, name, domain.n);
+	memcpy(d->name, name, name_bytes);
 	TAILQ_INIT(&d->line);
 	TAILQ_INIT(&d->outs);
 	d->timer = timer_new(all->server->loop, on_timer, d);
-	HASH_ADD_KEYPTR(hh, all->by_name, d->name, domain.n, d);
+	HASH_ADD_KEYPTR(hh, all->by_name, d->name, name_bytes, d);
 	return d;
+}
+
+bool destinations_look(const struct destinations *all, struct span domain, struct destination_view *ret_view)
+{
+	static const char *const states[] = {
+		[STATE_UP] = "up", [STATE_DOWN] = "down", [STATE_PROBING] = "probing"
+	};
+	char name[sizeof(((struct destination *)0)->name)];
+	size_t name_bytes;
+	const struct destination *d = look_up(all, domain, name, &name_bytes);
+
+	if (d == NULL)
+		return false;
+	*ret_view = (struct destination_view){
+		.state = states[d->state],
+		.connection_count = d->out_count,
+		.failure_count = d->failure_count,
+		.trouble = destination_trouble(d),
+	};
+	if (d->state == STATE_DOWN)
+		ret_view->retry_wall_ms = clock_wall_ms() + d->down_until_ms - clock_mono_ms();
+	return true;
 }
 
 void destinations_retry_all(struct destinations *all)

@@ -49,6 +49,17 @@ uint64_t destination_take_waiting(struct destination *d);
 /* What was last wrong with it; NULL when nothing is. */
 const struct smtp_result *destination_trouble(const struct destination *d);
 
+/* For those who look on. */
+struct destination_view {
+	const char *state; /* "up", "down", "probing" */
+	uint32_t connection_count;
+	uint32_t failure_count;            /* in a row */
+	int64_t retry_wall_ms;             /* down: until then; 0 otherwise */
+	const struct smtp_result *trouble; /* NULL when nothing is wrong; as destination_trouble */
+};
+/* False when nothing is known about it. */
+bool destinations_look(const struct destinations *all, struct span domain, struct destination_view *ret_view);
+
 /* Forget that it was down. */
 void destination_retry_now(struct destination *d);
 void destinations_retry_all(struct destinations *all);

@@ -23,9 +23,29 @@ enum {
 	TRY_AGAIN_MAX = 100, /* deliveries one message may be split into since its activation */
 };
 
+/*
+ * An entry of the heap.  It counts only while the message's row still says that
+ * time: after an order by hand (release, requeue) or an attempt there is a new
+ * entry, and the old one is dropped when it comes up.  Marks in id:
+ */
+#define DUE_REGARDLESS (UINT64_C(1) << 63) /* counts, whatever the row says */
+#define DUE_EXTRA (UINT64_C(1) << 62)      /* beside the right one: counts unless an attempt came before it */
+#define DUE_ID (~(DUE_REGARDLESS | DUE_EXTRA))
 struct due {
 	int64_t wall_ms;
 	uint64_t id;
+};
+
+/* A message that an order by hand is being stored for.  It must not become active meanwhile. */
+struct ordered {
+	uint64_t id;
+	struct relay *relay;
+	enum queue_order order;
+	bool was_held;
+	struct envelope *envelope; /* as it will be */
+	store_done_fn *done;
+	void *ctx;
+	UT_hash_handle hh;
 };
 
 struct wanted {
@@ -38,6 +58,8 @@ struct relay {
 	struct destinations *destinations;
 	struct message *active; /* by id */
 	uint32_t active_count;
+	struct ordered *ordered; /* by id */
+	uint32_t held_count;
 	uint64_t content_bytes;
 	struct due *heap; /* the deferred, soonest first */
 	uint32_t heap_count, heap_room;
@@ -136,13 +158,33 @@ static struct message *find_active(struct relay *r, uint64_t id)
 	return m;
 }
 
-/* From the store.  Nothing when it has left meanwhile, or is active. */
-static void load_and_activate(struct relay *r, uint64_t id)
+static bool is_ordered(struct relay *r, uint64_t id)
+{
+	struct ordered *o;
+	HASH_FIND(hh, r->ordered, &id, sizeof(id), o);
+	return o != NULL;
+}
+
+static bool is_stale(const struct due *d, const struct envelope *e)
+{
+	if (d == NULL || d->wall_ms == e->due_wall_ms || (d->id & DUE_REGARDLESS) != 0)
+		return false;
+	for (uint32_t i = 0; i < e->recipient_count; i++)
+		if (e->recipients[i].last_attempt_wall_ms > d->wall_ms)
+			return true;
+	return (d->id & DUE_EXTRA) == 0;
+}
+
+/*
+ * From the store.  Nothing when it has left meanwhile, is active or held, or
+ * when the entry that brought it here is stale; NULL: a destination has it.
+ */
+static void load_and_activate(struct relay *r, uint64_t id, const struct due *entry)
 {
 	struct envelope *e = NULL;
 	struct buf none = { 0 };
 
-	if (find_active(r, id) != NULL)
+	if (find_active(r, id) != NULL || is_ordered(r, id))
 		return;
 	int rc = queue_load(r->server->store, id, &e);
 	if (rc != 0) {
@@ -151,7 +193,11 @@ static void load_and_activate(struct relay *r, uint64_t id)
 			log_event(LOG_ERROR, "message-unreadable", LOG_C("id", store_id_text(id, text)),
 				  LOG_C("error", strerror(-rc)));
 		if (rc != -ENOENT && rc != -EBADMSG) /* not the message's fault: the store's */
-			defer(r, id, clock_wall_ms() + UNREADABLE_DELAY_MS);
+			defer(r, id | DUE_REGARDLESS, clock_wall_ms() + UNREADABLE_DELAY_MS);
+		return;
+	}
+	if ((e->flags & ENVELOPE_HELD) != 0 || is_stale(entry, e)) {
+		envelope_free(e);
 		return;
 	}
 	struct message *m = message_new(e, &none);
@@ -173,12 +219,14 @@ static void pull(void *ctx)
 			continue;
 		}
 		TAILQ_INSERT_TAIL(&r->wanted, w, next); /* one each in turn */
-		load_and_activate(r, id);
+		load_and_activate(r, id, NULL);
 	}
 	int64_t now_ms = clock_wall_ms();
 	while (!r->stopping && r->active_count < ACTIVE_MAX && r->heap_count > 0 &&
-	       r->heap[0].wall_ms <= now_ms)
-		load_and_activate(r, heap_pop(r).id);
+	       r->heap[0].wall_ms <= now_ms) {
+		struct due entry = heap_pop(r);
+		load_and_activate(r, entry.id & DUE_ID, &entry);
+	}
 	set_timer(r);
 }
 
@@ -570,8 +618,10 @@ static void activate(struct relay *r, struct message *m)
 
 void relay_take(struct relay *r, struct envelope *envelope, struct buf *content)
 {
-	if (r->stopping || r->active_count >= ACTIVE_MAX) {
-		defer(r, envelope->id, envelope->due_wall_ms);
+	bool by_hand = is_ordered(r, envelope->id); /* somebody saw it in the store and was quicker */
+	if (r->stopping || by_hand || r->active_count >= ACTIVE_MAX) {
+		if (!by_hand)
+			defer(r, envelope->id, envelope->due_wall_ms);
 		envelope_free(envelope);
 		buf_free(content);
 		return;
@@ -585,18 +635,7 @@ void relay_take(struct relay *r, struct envelope *envelope, struct buf *content)
 
 /* ---- commands ---- */
 
-static bool goes_to(const struct envelope *e, struct span domain)
-{
-	for (uint32_t i = 0; i < e->recipient_count; i++) {
-		const char *at = strrchr(e->recipients[i].address, '@');
-		if (e->recipients[i].state == RECIPIENT_PENDING && at != NULL &&
-		    span_eq_nocase(span_of(at + 1), domain))
-			return true;
-	}
-	return false;
-}
-
-void relay_flush(struct relay *r, struct span domain_or_empty)
+void relay_flush(struct relay *r)
 {
 	struct due *old = r->heap;
 	uint32_t count = r->heap_count;
@@ -604,44 +643,112 @@ void relay_flush(struct relay *r, struct span domain_or_empty)
 
 	r->heap = NULL;
 	r->heap_count = r->heap_room = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		struct envelope *e = NULL;
-		bool wanted = domain_or_empty.n == 0;
-		if (!wanted && queue_load(r->server->store, old[i].id, &e) == 0)
-			wanted = goes_to(e, domain_or_empty);
-		envelope_free(e);
-		heap_add(r, (struct due){ .wall_ms = wanted ? now_ms : old[i].wall_ms, .id = old[i].id });
-	}
+	for (uint32_t i = 0; i < count; i++)
+		heap_add(r, (struct due){ .wall_ms = now_ms, .id = old[i].id | DUE_REGARDLESS });
 	free(old);
-	if (domain_or_empty.n > 0)
-		destination_retry_now(destinations_find(r->destinations, domain_or_empty));
-	else
-		destinations_retry_all(r->destinations);
+	destinations_retry_all(r->destinations);
 	task_schedule(r->pull);
 }
 
-int relay_remove(struct relay *r, uint64_t id, store_done_fn *done, void *ctx)
+void relay_flush_domain(struct relay *r, struct span domain)
+{
+	destination_retry_now(destinations_find(r->destinations, domain));
+}
+
+void relay_hasten(struct relay *r, uint64_t id)
+{
+	if (find_active(r, id) == NULL && !is_ordered(r, id))
+		defer(r, id | DUE_EXTRA, clock_wall_ms());
+}
+
+bool relay_is_active(struct relay *r, uint64_t id)
+{
+	return find_active(r, id) != NULL;
+}
+
+bool relay_look(const struct relay *r, struct span domain, struct destination_view *ret_view)
+{
+	return destinations_look(r->destinations, domain, ret_view);
+}
+
+static void after_order(struct relay *r, const struct ordered *o)
+{
+	bool held = o->order == QUEUE_HOLD;
+
+	r->held_count += held;
+	r->held_count -= o->was_held && r->held_count > 0;
+	if (o->order == QUEUE_RELEASE || o->order == QUEUE_REQUEUE)
+		defer(r, o->id, o->envelope->due_wall_ms);
+	for (uint32_t i = 0; o->order == QUEUE_REQUEUE && i < o->envelope->recipient_count; i++)
+		if (o->envelope->recipients[i].state == RECIPIENT_PENDING)
+			destination_retry_now(destination_of(r, &o->envelope->recipients[i]));
+}
+
+static void on_ordered(void *ctx, int result)
+{
+	static const char *const events[] = { [QUEUE_HOLD] = "held",
+					      [QUEUE_RELEASE] = "released",
+					      [QUEUE_REQUEUE] = "requeued",
+					      [QUEUE_DROP] = "dropped" };
+	struct ordered *o = ctx;
+	char id[STORE_ID_TEXT_BYTES];
+
+	if (o->relay != NULL)
+		HASH_DEL(o->relay->ordered, o);
+	if (result == 0 && o->relay != NULL) {
+		log_event(LOG_INFO, events[o->order], LOG_C("id", store_id_text(o->id, id)));
+		after_order(o->relay, o);
+	}
+	if (o->done != NULL)
+		o->done(o->ctx, result);
+	envelope_free(o->envelope);
+	free(o);
+}
+
+int relay_order(struct relay *r, uint64_t id, enum queue_order order, store_done_fn *done, void *ctx)
 {
 	struct envelope *e = NULL;
 
-	if (find_active(r, id) != NULL)
+	if (find_active(r, id) != NULL || is_ordered(r, id))
 		return -EBUSY;
-	int rc = queue_load(r->server->store, id, &e);
+	int rc = queue_load_for_order(r->server->store, id, order, &e);
 	if (rc != 0)
 		return rc;
-	/* Its entry in the heap, or with a destination, finds nothing when its time comes. */
-	queue_submit(r->server->store, &(struct queue_change){ .row = QUEUE_REMOVE, .message = e }, done,
-		     ctx);
-	envelope_free(e);
+	bool was_held = (e->flags & ENVELOPE_HELD) != 0;
+	rc = queue_apply_order(e, order, clock_wall_ms());
+	if (rc != 0) {
+		envelope_free(e);
+		return rc;
+	}
+	struct ordered *o = calloc(1, sizeof(*o));
+	if (o == NULL)
+		abort();
+	*o = (struct ordered){ .id = id,
+			       .relay = r,
+			       .order = order,
+			       .was_held = was_held,
+			       .envelope = e,
+			       .done = done,
+			       .ctx = ctx };
+	HASH_ADD(hh, r->ordered, id, sizeof(o->id), o);
+	/* Entries in the heap, or with a destination, find nothing to do when their time comes. */
+	queue_submit(r->server->store,
+		     &(struct queue_change){ .row = order == QUEUE_DROP ? QUEUE_REMOVE : QUEUE_UPDATE,
+					     .message = e },
+		     on_ordered, o);
 	return 0;
 }
 
 /* ---- beginning and end ---- */
 
-static bool note_queued(void *ctx, uint64_t id, int64_t due_wall_ms, int64_t arrival_wall_ms)
+static bool note_queued(void *ctx, uint64_t id, const struct envelope_glance *g)
 {
-	(void)arrival_wall_ms;
-	heap_add(ctx, (struct due){ .wall_ms = due_wall_ms, .id = id });
+	struct relay *r = ctx;
+
+	if ((g->flags & ENVELOPE_HELD) != 0)
+		r->held_count++;
+	else
+		heap_add(r, (struct due){ .wall_ms = g->due_wall_ms, .id = id });
 	return true;
 }
 
@@ -660,8 +767,9 @@ struct relay *relay_new(struct server *server)
 	int rc = queue_scan(server->store, 0, note_queued, r);
 	if (rc != 0)
 		log_event(LOG_ERROR, "queue-unreadable", LOG_C("error", strerror(-rc)));
-	if (r->heap_count > 0)
-		log_event(LOG_INFO, "queue-found", LOG_I("messages", r->heap_count));
+	if (r->heap_count + r->held_count > 0)
+		log_event(LOG_INFO, "queue-found", LOG_I("messages", r->heap_count + r->held_count),
+			  LOG_I("held", r->held_count));
 	set_timer(r);
 	return r;
 }
@@ -694,6 +802,12 @@ void relay_free(struct relay *r)
 	while ((w = TAILQ_FIRST(&r->wanted)) != NULL) {
 		TAILQ_REMOVE(&r->wanted, w, next);
 		free(w);
+	}
+	struct ordered *o, *next_ordered;
+	HASH_ITER(hh, r->ordered, o, next_ordered)
+	{
+		HASH_DEL(r->ordered, o);
+		o->relay = NULL; /* the store still has the order, and ends it when it closes */
 	}
 	timer_free(r->timer);
 	task_free(r->pull);

@@ -7,6 +7,8 @@
  * the relay finds the others in the store.  In memory a message is
  *
  *	deferred   an entry (due time, id) in a heap; nothing else
+ *	held       a number in a count; an order by hand put it there, and only
+ *		   another one takes it out
  *	active     its envelope, and a delivery for each destination it has
  *		   pending recipients for; at most ACTIVE_MAX at a time
  *
@@ -21,6 +23,7 @@
 #include "base/buf.h"
 #include "reference-server/drive/server.h"
 #include "reference-server/store/envelope.h"
+#include "reference-server/store/queue.h"
 
 struct relay;
 
@@ -32,11 +35,24 @@ void relay_free(struct relay *r);
 /* Takes both.  content: the whole body, or empty when it is only in the store. */
 void relay_take(struct relay *r, struct envelope *message, struct buf *content);
 
-/* Everything deferred, or what is deferred for a domain, becomes due now. */
-void relay_flush(struct relay *r, struct span domain_or_empty);
+/* Everything deferred becomes due now. */
+void relay_flush(struct relay *r);
+/* A domain counts as reachable again; relay_hasten makes one message due, for this once. */
+void relay_flush_domain(struct relay *r, struct span domain);
+void relay_hasten(struct relay *r, uint64_t id);
 
-/* -ENOENT when it is not in the queue, -EBUSY while it is being delivered; else done follows. */
-int relay_remove(struct relay *r, uint64_t id, store_done_fn *done, void *ctx);
+/*
+ * An order by hand.  -ENOENT when the message is not in the queue, -EBUSY while
+ * it is being delivered or another order about it is under way, -EALREADY when
+ * it is so already; else done follows.  From the call on, the message is not
+ * tried before the order is stored.
+ */
+int relay_order(struct relay *r, uint64_t id, enum queue_order order, store_done_fn *done, void *ctx);
+bool relay_is_active(struct relay *r, uint64_t id);
+
+/* As destinations_look. */
+struct destination_view;
+bool relay_look(const struct relay *r, struct span domain, struct destination_view *ret_view);
 
 /* Begins no delivery any more; relay_is_idle once those under way have ended. */
 void relay_stop(struct relay *r);

@@ -241,18 +241,20 @@ struct envelope *envelope_unpack(uint64_t id, struct span row)
 	return NULL;
 }
 
-bool envelope_peek_times(struct span row, int64_t *ret_due_wall_ms, int64_t *ret_arrival_wall_ms)
+bool envelope_peek(struct span row, struct envelope_glance *ret_glance)
 {
 	struct row r = row_of(row);
 	uint8_t version = row_u8(&r);
+	struct envelope_glance g;
 
 	(void)row_bytes(&r, 7);
-	int64_t due_wall_ms = row_i64(&r);
-	int64_t arrival_wall_ms = row_i64(&r);
+	g.due_wall_ms = row_i64(&r);
+	g.arrival_wall_ms = row_i64(&r);
+	(void)row_u32(&r); /* attempt_count */
+	g.flags = row_u32(&r);
 	if (r.bad || version != ROW_VERSION)
 		return false;
-	*ret_due_wall_ms = due_wall_ms;
-	*ret_arrival_wall_ms = arrival_wall_ms;
+	*ret_glance = g;
 	return true;
 }
 

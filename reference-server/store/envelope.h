@@ -20,7 +20,7 @@
  *   40  u64  body_bytes                    text address, original, orcpt,
  *   48  i64  expires_wall_ms                    enhanced, reply_text, remote_mta
  *
- * The message id is the row's key.  due and arrival stand at fixed offsets, so
+ * The message id is the row's key.  due, arrival and flags stand at fixed offsets, so
  * that a restart reads a million rows without parsing them.
  */
 #ifndef STORE_ENVELOPE_H
@@ -123,8 +123,13 @@ void recipient_set_result(struct recipient *r, enum recipient_state state, uint1
 void envelope_pack(const struct envelope *e, struct buf *row);
 /* NULL unless the row is whole, of a known version, within every limit, and has nothing behind its end. */
 struct envelope *envelope_unpack(uint64_t id, struct span row);
-/* The two times a restart needs.  False when the row is too short or of an unknown version. */
-bool envelope_peek_times(struct span row, int64_t *ret_due_wall_ms, int64_t *ret_arrival_wall_ms);
+/* What a restart needs.  False when the row is too short or of an unknown version. */
+struct envelope_glance {
+	int64_t due_wall_ms;
+	int64_t arrival_wall_ms;
+	uint32_t flags;
+};
+bool envelope_peek(struct span row, struct envelope_glance *ret_glance);
 /* Which body it refers to. */
 bool envelope_peek_body(struct span row, uint64_t *ret_body_id, uint64_t *ret_body_bytes);
 

@@ -237,13 +237,12 @@ static int scan_one(void *ctx, struct span key, struct span value)
 	const struct scan *scan = ctx;
 	struct row k = row_of(key);
 	uint64_t id = row_u64(&k);
-	int64_t due_wall_ms = 0;
-	int64_t arrival_wall_ms = 0;
+	struct envelope_glance glance = { 0 };
 
 	if (!row_ended(&k))
 		return -EBADMSG;
-	(void)envelope_peek_times(value, &due_wall_ms, &arrival_wall_ms);
-	return scan->fn(scan->ctx, id, due_wall_ms, arrival_wall_ms) ? TXN_NEXT : TXN_STOP;
+	(void)envelope_peek(value, &glance);
+	return scan->fn(scan->ctx, id, &glance) ? TXN_NEXT : TXN_STOP;
 }
 
 int queue_scan(struct store *s, uint64_t first_id, queue_scan_fn *fn, void *ctx)
@@ -263,4 +262,39 @@ int queue_scan(struct store *s, uint64_t first_id, queue_scan_fn *fn, void *ctx)
 uint64_t queue_count(struct store *s)
 {
 	return store_stats(s).queue_count;
+}
+
+/* ---- orders by hand ---- */
+
+int queue_apply_order(struct envelope *e, enum queue_order order, int64_t now_wall_ms)
+{
+	bool held = (e->flags & ENVELOPE_HELD) != 0;
+
+	switch (order) {
+	case QUEUE_HOLD:
+		e->flags |= ENVELOPE_HELD;
+		return held ? -EALREADY : 0;
+	case QUEUE_RELEASE:
+		e->flags &= ~(uint32_t)ENVELOPE_HELD;
+		return held ? 0 : -EALREADY;
+	case QUEUE_REQUEUE:
+		e->flags &= ~(uint32_t)ENVELOPE_HELD;
+		e->due_wall_ms = now_wall_ms;
+		e->attempt_count = 0;
+		return 0;
+	case QUEUE_DROP:
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int queue_load_for_order(struct store *s, uint64_t id, enum queue_order order, struct envelope **ret_envelope)
+{
+	int rc = queue_load(s, id, ret_envelope);
+
+	if (rc != -EBADMSG || order != QUEUE_DROP)
+		return rc;
+	*ret_envelope = envelope_new();
+	(*ret_envelope)->id = id;
+	return 0;
 }

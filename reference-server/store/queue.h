@@ -17,6 +17,9 @@
  *                                             crash and power cut; a restart finds it with queue_scan.
  *   deferred       -      x     x     -       the same with a later due time: UPDATE after an attempt.
  *                                             A crash before its done may repeat the attempt, never lose it.
+ *   held           -      x     x     -       UPDATE with ENVELOPE_HELD: an order by hand.  It is not
+ *                                             tried and does not expire, over any restart, until an
+ *                                             order makes it queued or deferred again, or drops it.
  *   done           -      -     -     -       REMOVE.  The row, and with the last reference the body, go
  *                                             in one transaction.  A crash before it, after the next hop's
  *                                             250, sends the message twice: RFC 5321 §6.1 allows no better.
@@ -100,12 +103,31 @@ int queue_load(struct store *s, uint64_t id, struct envelope **ret_envelope);
 /*
  * Calls fn for each message from id first_id on, in order of id and so of
  * arrival, inside one read transaction: fn takes notes and calls nothing of the
- * store.  False from fn ends the scan.  A row too damaged to have times comes
- * with due and arrival 0.
+ * store.  False from fn ends the scan.  A row too damaged to be looked at comes
+ * with zeros.
  */
-typedef bool queue_scan_fn(void *ctx, uint64_t id, int64_t due_wall_ms, int64_t arrival_wall_ms);
+typedef bool queue_scan_fn(void *ctx, uint64_t id, const struct envelope_glance *g);
 int queue_scan(struct store *s, uint64_t first_id, queue_scan_fn *fn, void *ctx);
 
 uint64_t queue_count(struct store *s);
+
+/* Orders by hand. */
+enum queue_order {
+	QUEUE_HOLD,    /* not to be tried until released */
+	QUEUE_RELEASE, /* held no more; due as it was before */
+	QUEUE_REQUEUE, /* held no more, due now, and the waits between attempts begin anew */
+	QUEUE_DROP,    /* leaves the queue, and nobody is told */
+};
+/*
+ * What an order does to an envelope: the caller then submits an UPDATE, or a
+ * REMOVE for QUEUE_DROP.  -EALREADY: it is so already, nothing was changed.
+ */
+int queue_apply_order(struct envelope *e, enum queue_order order, int64_t now_wall_ms);
+/*
+ * As queue_load, for an order.  A row that is damaged can still be dropped:
+ * the envelope is then empty but for the id.
+ */
+int queue_load_for_order(struct store *s, uint64_t id, enum queue_order order,
+			 struct envelope **ret_envelope);
 
 #endif

@@ -31,19 +31,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span row = { (const char *)data, size };
 	struct buf again = { 0 };
-	int64_t due_wall_ms;
-	int64_t arrival_wall_ms;
+	struct envelope_glance glance;
 	uint64_t body_id;
 	uint64_t body_bytes;
 
 	struct envelope *e = envelope_unpack(7, row);
-	bool times = envelope_peek_times(row, &due_wall_ms, &arrival_wall_ms);
+	bool times = envelope_peek(row, &glance);
 	bool body = envelope_peek_body(row, &body_id, &body_bytes);
 	if (e == NULL)
 		return 0;
 	check_limits(e);
 	assert(e->id == 7);
-	assert(times && due_wall_ms == e->due_wall_ms && arrival_wall_ms == e->arrival_wall_ms);
+	assert(times && glance.due_wall_ms == e->due_wall_ms && glance.arrival_wall_ms == e->arrival_wall_ms &&
+	       glance.flags == e->flags);
 	assert(body && body_id == e->body_id && body_bytes == e->body_bytes);
 	envelope_pack(e, &again);
 	assert(span_eq(buf_span(&again), row));

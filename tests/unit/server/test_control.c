@@ -64,6 +64,18 @@ static void an_empty_store_says_so_and_nonsense_is_refused(void **state)
 		{ "queue list", "queue is empty\n" },
 		{ "  queue   list  \n", "queue is empty\n" },
 		{ "account list\n", "" },
+		{ "queue list --json\n", "" },
+		{ "queue destinations\n", "queue is empty\n" },
+		{ "queue destinations --json\n", "" },
+		{ "queue hold\n", "error which message*" },
+		{ "queue hold UUU\n", "error which message*" },
+		{ "queue hold 5 UUU\n", "error which message*" },
+		{ "queue hold --domain\n", "error which message*" },
+		{ "queue hold 5\n", "error 5: no such message in the queue" },
+		{ "queue release 5\n", "error 5: no such message in the queue" },
+		{ "queue requeue 5\n", "error 5: no such message in the queue" },
+		{ "queue hold --all\n", "held 0 messages\n" },
+		{ "queue remove --sender <>\n", "removed 0 messages\n" },
 		{ "status\n", "queue: 0\n*server: not running\n" },
 		{ "queue show\n", "error which message*" },
 		{ "queue show UUU\n", "error which message*" },
@@ -171,6 +183,62 @@ static void the_queue_is_listed_shown_and_removed_from(void **state)
 	expect_offline(f, "queue list\n", "*\n1 message\n");
 }
 
+static void orders_by_hand_are_carried_out_and_survive_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	char a[STORE_ID_TEXT_BYTES], b[STORE_ID_TEXT_BYTES], request[128];
+	struct envelope *e = NULL;
+
+	uint64_t first = enqueue_deferred(f), second = enqueue(f, 1);
+	(void)store_id_text(first, a);
+	(void)store_id_text(second, b);
+	(void)snprintf(request, sizeof(request), "queue hold %s\n", a);
+	expect_offline(f, request, "held *\n");
+	expect_offline(f, request, "held *\n"); /* so it is */
+	fixture_restart(f);
+	expect_offline(f, "queue list\n", "id *\n* held  <barney@*\n*now *\n2 messages\n");
+	expect_offline(
+		f, "queue list --json\n",
+		"{\"id\":\"*\",\"state\":\"held\",\"sender\":\"barney@isp2.example\",\"bytes\":123,"
+		"\"arrival_ms\":1700000000000,\"due_ms\":*,\"attempts\":3,\"recipients\":[[]{\"address\":"
+		"\"sales@fredsco.example\",\"state\":\"pending\",\"attempts\":3,*\"code\":451,\"status\":"
+		"\"4.3.0\",\"text\":\"4.3.0 come back later\",*}]}\n{*\"state\":\"queued\"*}\n");
+	expect_offline(f, "queue destinations\n", "destination *\nfredsco.example *  1 *1 *last: 451*\n");
+	expect_offline(f, "queue destinations --json\n",
+		       "{\"destination\":\"fredsco.example\",*\"waiting\":1,\"active\":0,\"held\":1,"
+		       "\"waiting_by_age\":[[]0,0,0,0,0,0,0,0,0,0,1],*\"last_code\":451,*}\n");
+	(void)snprintf(request, sizeof(request), "queue requeue %s\n", a);
+	expect_offline(f, request, "requeued *\n");
+	assert_int_equal(queue_load(f->store, first, &e), 0);
+	assert_int_equal(e->flags & ENVELOPE_HELD, 0);
+	assert_int_equal(e->attempt_count, 0);
+	assert_true(e->due_wall_ms <= clock_wall_ms());
+	envelope_free(e);
+	expect_offline(f, "queue hold --domain other.example\n", "held 0 messages\n"); /* delivered there */
+	expect_offline(f, "queue hold --domain FREDSCO.example\n", "held 2 messages\n");
+	expect_offline(f, "queue hold --all\n", "held 0 messages\n");
+	(void)snprintf(request, sizeof(request), "queue release %s %s\n", a, b);
+	expect_offline(f, request, "released *\nreleased *\n");
+	expect_offline(f, "queue remove --sender nobody@isp2.example\n", "removed 0 messages\n");
+	(void)snprintf(request, sizeof(request), "queue remove %s 5\n", b);
+	expect_offline(f, request, "removed 1 message\nerror 5: no such message in the queue");
+	expect_offline(f, "queue remove --sender <Barney@isp2.example>\n", "removed 1 message\n");
+	expect_offline(f, "queue list\n", "queue is empty\n");
+}
+
+static void orders_about_many_go_page_by_page(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 450; i++)
+		(void)enqueue(f, 10);
+	expect_offline(f, "queue hold --all\n", "held 450 messages\n");
+	expect_offline(f, "queue destinations\n", "*\nfredsco.example * 450 *");
+	expect_offline(f, "queue requeue --all\n", "requeued 450 messages\n");
+	expect_offline(f, "queue remove --all\n", "removed 450 messages\n");
+	expect_offline(f, "queue list\n", "queue is empty\n");
+}
+
 static void a_long_queue_is_listed_in_steps(void **state)
 {
 	enum { MANY = 450 };
@@ -193,6 +261,41 @@ static void a_long_queue_is_listed_in_steps(void **state)
 	for (struct span rest = buf_span(&answer), line; span_take_until(&rest, '\n', &line);)
 		lines++;
 	assert_int_equal(lines, MANY + 2);
+	buf_free(&answer);
+}
+
+/* A message may have thousands of recipients: a step says no more than about ADMIN_TEXT_BYTES and one message. */
+static void a_step_says_a_bounded_amount(void **state)
+{
+	enum { MANY = 20, RECIPIENTS = 3000 };
+	struct fixture *f = *state;
+	struct buf answer = { 0 };
+	enum admin_step step;
+	size_t most = 0, total = 0;
+
+	for (int i = 0; i < MANY; i++) {
+		struct envelope *e = make_envelope(f->store, 10);
+		struct span body = make_content(e->id, 10);
+		for (int k = 1; k < RECIPIENTS; k++)
+			(void)envelope_add_recipient(e, SPAN_LIT("other@fredsco.example"),
+						     (struct span){ 0 });
+		const struct queue_change c = { .row = QUEUE_INSERT, .message = e, .body = body };
+		assert_int_equal(submit(f, &c), 0);
+		envelope_free(e);
+		free_content(body);
+	}
+	struct admin_job *j =
+		admin_start(&(struct admin_options){ .store = f->store }, SPAN_LIT("queue list --json\n"));
+	do {
+		step = admin_step(j, &answer);
+		most = buf_bytes(&answer) > most ? buf_bytes(&answer) : most;
+		total += buf_bytes(&answer);
+		buf_reset(&answer);
+	} while (step == ADMIN_MORE);
+	assert_int_equal(step, ADMIN_DONE);
+	assert_true(total > MANY * RECIPIENTS * 50);
+	assert_true(most < 65536 + total / MANY + 1000);
+	admin_free(j);
 	buf_free(&answer);
 }
 
@@ -346,6 +449,96 @@ static void nobody_there_is_told_from_a_refusal(void **state)
 	tear_down(&w);
 }
 
+/* A listing that nobody reads: others get their answers, and the server does not gather what it cannot send. */
+static void a_slow_reader_holds_up_nobody(void **state)
+{
+	struct world w;
+	(void)state;
+
+	build(&w);
+	for (int i = 0; i < 20000; i++)
+		(void)enqueue(&w.store, 1);
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s/control", w.store.dir);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(send(fd, "queue list\n", 11, 0), 11);
+	for (int i = 0; i < 5; i++)
+		expect_online(&w, "queue list\n", 0, "id *\n20000 messages\n");
+	/* It was begun, and it stopped when the socket was full: what is there now is all there is. */
+	char *got = malloc(8 << 20);
+	size_t n = 0;
+	for (ssize_t rc; (rc = recv(fd, got + n, (8 << 20) - n, MSG_DONTWAIT)) > 0;)
+		n += (size_t)rc;
+	assert_true(n > 1000 && n < (1 << 20));
+	free(got);
+	(void)close(fd);
+	expect_online(&w, "status\n", 0, "queue: 20000\n*");
+	tear_down(&w);
+}
+
+/* Somebody at the other end who says this and hangs up. */
+struct liar {
+	const char *text;
+	int fd;
+};
+
+static void run_liar(void *job)
+{
+	struct liar *l = job;
+	char request[100];
+	int fd = accept(l->fd, NULL, NULL);
+
+	assert_true(fd >= 0);
+	assert_true(recv(fd, request, sizeof(request), 0) > 0);
+	assert_int_equal(send(fd, l->text, strlen(l->text), MSG_NOSIGNAL), (ssize_t)strlen(l->text));
+	(void)close(fd);
+}
+
+static void liar_done(void *job)
+{
+	(void)job;
+}
+
+static void an_answer_that_is_cut_short_is_no_answer(void **state)
+{
+	static const struct row {
+		const char *name, *text, *out;
+		int result;
+	} rows[] = {
+		{ "nothing", "", "", -EPIPE },
+		{ "lines without a verdict", "a\nb\n", "a\n", -EPIPE },
+		{ "half a verdict", "a\nb\ndone", "a\nb\n", -EPIPE },
+		{ "half a failure", "failed because", "", -EPIPE },
+		{ "a failure", "a\nfailed because\n", "a\n", -EPROTO },
+		{ "no text", "done\n", "", 0 },
+		{ "text that looks like a verdict", "done\nfailed x\ndone\n", "done\nfailed x\n", 0 },
+	};
+	struct world w;
+	(void)state;
+
+	build(&w);
+	control_free(w.server.control);
+	w.server.control = NULL;
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s/control", w.store.dir);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(listen(fd, 5), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct liar l = { .text = rows[i].text, .fd = fd };
+		struct command c = { .world = &w, .request = "status\n" };
+		pool_submit(w.server.pool, run_liar, liar_done, &l);
+		pool_submit(w.server.pool, run_command, command_done, &c);
+		loop_run(w.server.loop);
+		if (c.result != rows[i].result || strcmp(c.text, rows[i].out) != 0)
+			fail_msg("%s: got %d \"%s\"", rows[i].name, c.result, c.text);
+		free(c.text);
+	}
+	(void)close(fd);
+	tear_down(&w);
+}
+
 static void a_request_without_end_is_refused(void **state)
 {
 	struct buf request = { 0 };
@@ -425,6 +618,14 @@ int main(void)
 						fixture_remove),
 		cmocka_unit_test_setup_teardown(a_long_queue_is_listed_in_steps, fixture_make_open,
 						fixture_remove),
+		cmocka_unit_test_setup_teardown(orders_by_hand_are_carried_out_and_survive_a_restart,
+						fixture_make_open, fixture_remove),
+		cmocka_unit_test_setup_teardown(orders_about_many_go_page_by_page, fixture_make_open,
+						fixture_remove),
+		cmocka_unit_test_setup_teardown(a_step_says_a_bounded_amount, fixture_make_open,
+						fixture_remove),
+		cmocka_unit_test(a_slow_reader_holds_up_nobody),
+		cmocka_unit_test(an_answer_that_is_cut_short_is_no_answer),
 		cmocka_unit_test(the_server_answers_like_the_store_alone),
 		cmocka_unit_test(only_the_owner_can_reach_the_socket),
 		cmocka_unit_test(nobody_there_is_told_from_a_refusal),

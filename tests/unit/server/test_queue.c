@@ -79,8 +79,7 @@ static void an_envelope_reads_back_as_it_was_written(void **state)
 	struct envelope *e = rich_envelope();
 	struct buf row = { 0 };
 	struct buf again = { 0 };
-	int64_t due;
-	int64_t arrival;
+	struct envelope_glance glance;
 	(void)state;
 
 	envelope_pack(e, &row);
@@ -105,9 +104,10 @@ static void an_envelope_reads_back_as_it_was_written(void **state)
 	assert_string_equal(back->recipients[4].remote_mta, "mx.fredsco.example");
 	assert_string_equal(back->recipients[4].enhanced, "4.2.1");
 	assert_int_equal(back->recipients[2].state, RECIPIENT_FAILED);
-	assert_true(envelope_peek_times(buf_span(&row), &due, &arrival));
-	assert_int_equal(due, e->due_wall_ms);
-	assert_int_equal(arrival, e->arrival_wall_ms);
+	assert_true(envelope_peek(buf_span(&row), &glance));
+	assert_int_equal(glance.due_wall_ms, e->due_wall_ms);
+	assert_int_equal(glance.arrival_wall_ms, e->arrival_wall_ms);
+	assert_int_equal(glance.flags, e->flags);
 	envelope_free(back);
 	envelope_free(e);
 	buf_free(&row);
@@ -219,13 +219,13 @@ struct seen {
 	uint32_t stop_at;
 };
 
-static bool note_seen(void *ctx, uint64_t id, int64_t due_wall_ms, int64_t arrival_wall_ms)
+static bool note_seen(void *ctx, uint64_t id, const struct envelope_glance *g)
 {
 	struct seen *s = ctx;
 
-	assert_int_equal(arrival_wall_ms, 1700000000000);
+	assert_int_equal(g->arrival_wall_ms, 1700000000000);
 	s->ids[s->count] = id;
-	s->dues[s->count++] = due_wall_ms;
+	s->dues[s->count++] = g->due_wall_ms;
 	return s->count != s->stop_at;
 }
 

@@ -232,10 +232,9 @@ static void listen_and_kill(struct fates *all, pid_t child, int fd, int64_t life
 
 /* ---- what is stored ---- */
 
-static bool note_queued(void *ctx, uint64_t id, int64_t due_wall_ms, int64_t arrival_wall_ms)
+static bool note_queued(void *ctx, uint64_t id, const struct envelope_glance *g)
 {
-	(void)due_wall_ms;
-	assert_int_equal(arrival_wall_ms, 1700000000000);
+	assert_int_equal(g->arrival_wall_ms, 1700000000000);
 	fate_of(ctx, id)->in_queue++;
 	return true;
 }
