@@ -72,6 +72,8 @@ struct config *config_new(void)
 
 	c->log_level = LOG_INFO;
 	c->auth_iterations = 16384;
+	c->auth_failure_delay_ms = 1000;
+	c->auth_failure_count_max = 5;
 	c->limits = (struct config_limits){
 		.message_bytes_max = 50 * MIB,
 		.header_bytes_max = MIB,
@@ -448,6 +450,11 @@ static void read_services(struct config *c, struct yaml *y, const struct yaml_no
 	m = yaml_get_map(root, "auth");
 	(void)yaml_get_bool(m, "plain_without_tls", &c->auth_plain_without_tls);
 	(void)yaml_get_u32(m, "iterations", 4096, 10000000, &c->auth_iterations);
+	(void)yaml_get_duration_ms(m, "failure_delay", 0, MINUTE_MS, &c->auth_failure_delay_ms);
+	(void)yaml_get_u32(m, "failures", 1, 1000, &c->auth_failure_count_max);
+	m = yaml_get_map(root, "pop3");
+	(void)yaml_get_duration_ms(m, "login_delay", 0, DAY_MS, &c->pop3_login_delay_ms);
+	(void)yaml_get_u32(m, "expire_days", 0, 100000, &c->pop3_expire_days);
 	m = yaml_get_map(root, "dns");
 	read_str(m, "forwarder", &c->dns_forwarder);
 	(void)yaml_get_duration_ms(m, "timeout", 10, HOUR_MS, &c->dns_timeout_ms);

@@ -79,6 +79,11 @@ struct config {
 
 	bool auth_plain_without_tls;
 	uint32_t auth_iterations;
+	int64_t auth_failure_delay_ms;   /* of the first refusal; doubles with each from the same address */
+	uint32_t auth_failure_count_max; /* then the connection ends */
+
+	int64_t pop3_login_delay_ms; /* RFC 2449 6.5; 0: none */
+	uint32_t pop3_expire_days;   /* RFC 2449 6.7; 0: never */
 
 	struct config_limits {
 		uint64_t message_bytes_max;

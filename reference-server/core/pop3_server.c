@@ -17,7 +17,7 @@ enum argument {
 
 typedef void command_fn(struct pop3_server *s, struct span argument);
 
-static command_fn on_user, on_pass, on_auth, on_stls, on_capa, on_quit;
+static command_fn on_user, on_pass, on_auth, on_stls, on_utf8, on_capa, on_lang, on_quit;
 static command_fn on_stat, on_list, on_uidl, on_retr, on_top, on_dele, on_noop, on_rset;
 
 /* The session in one screen: which verb may come in which state (RFC 1939 4 to 7). */
@@ -31,7 +31,9 @@ static const struct command {
 	{ { "PASS", 4 }, IN(POP3_STATE_AUTHORIZATION), ARGUMENT_REQUIRED, on_pass },
 	{ { "AUTH", 4 }, IN(POP3_STATE_AUTHORIZATION), ARGUMENT_REQUIRED, on_auth },
 	{ { "STLS", 4 }, IN(POP3_STATE_AUTHORIZATION), ARGUMENT_NONE, on_stls },
+	{ { "UTF8", 4 }, IN(POP3_STATE_AUTHORIZATION), ARGUMENT_NONE, on_utf8 },
 	{ { "CAPA", 4 }, ANYTIME, ARGUMENT_NONE, on_capa },
+	{ { "LANG", 4 }, ANYTIME, ARGUMENT_OPTIONAL, on_lang },
 	{ { "QUIT", 4 }, ANYTIME, ARGUMENT_NONE, on_quit },
 	{ { "STAT", 4 }, IN(POP3_STATE_TRANSACTION), ARGUMENT_NONE, on_stat },
 	{ { "LIST", 4 }, IN(POP3_STATE_TRANSACTION), ARGUMENT_OPTIONAL, on_list },
@@ -170,6 +172,8 @@ static void on_stls(struct pop3_server *s, struct span argument)
 	(void)argument;
 	if (s->tls) {
 		reply_error(s, "-ERR TLS is active already");
+	} else if (s->utf8) {
+		reply_error(s, "-ERR STLS comes before UTF8"); /* RFC 6856 2.1 */
 	} else if (!s->config->offer_stls) {
 		reply_error(s, "-ERR no TLS here");
 	} else {
@@ -179,11 +183,43 @@ static void on_stls(struct pop3_server *s, struct span argument)
 	}
 }
 
+static void on_utf8(struct pop3_server *s, struct span argument)
+{
+	(void)argument;
+	s->utf8 = true;
+	reply(s, "+OK UTF-8 it is");
+}
+
+/* Does the basic language range match the tag (RFC 4647 3.3.1)? */
+static bool range_matches(struct span range, struct span tag)
+{
+	return span_eq(range, SPAN_LIT("*")) || span_eq_nocase(range, tag);
+}
+
+/* One language under its two names; i-default is what RFC 2277 4.5 calls the texts of who was not asked. */
+static void on_lang(struct pop3_server *s, struct span argument)
+{
+	if (argument.n == 0)
+		reply(s, "+OK languages\r\nen English\r\ni-default English\r\n.");
+	else if (range_matches(argument, SPAN_LIT("en")))
+		reply(s, "+OK en English it is");
+	else if (range_matches(argument, SPAN_LIT("i-default")))
+		reply(s, "+OK i-default English it is");
+	else
+		reply_error(s, "-ERR that language is not spoken here");
+}
+
 /* RFC 2449 5: what AUTHORIZATION offers is announced in TRANSACTION too, but for STLS (RFC 2595 4). */
 static void on_capa(struct pop3_server *s, struct span argument)
 {
 	(void)argument;
-	reply(s, "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER");
+	reply(s, "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\nLANG");
+	if (s->config->expire_days > 0)
+		buf_addf(s->out, "EXPIRE %u\r\n", s->config->expire_days);
+	else
+		reply(s, "EXPIRE NEVER");
+	if (s->config->login_delay_s > 0)
+		buf_addf(s->out, "LOGIN-DELAY %u\r\n", s->config->login_delay_s);
 	if (may_log_in(s))
 		reply(s, "USER");
 	if (mechanisms(s).n > 0) {
@@ -295,6 +331,7 @@ static void retrieve(struct pop3_server *s, const struct pop3_message *m)
 	s->content_begun = false;
 	s->top_in_body = false;
 	s->top_line_empty = true;
+	s->utf8_left = 0;
 	stuffing_init(&s->stuffing);
 	s->wish = POP3_WISH_RETRIEVE;
 }
@@ -355,6 +392,66 @@ static void on_rset(struct pop3_server *s, struct span argument)
 }
 
 /* ---- content ---- */
+
+static uint32_t utf8_begin(uint8_t c, uint32_t *ret_left, uint32_t *ret_min)
+{
+	static const struct {
+		uint8_t mask, lead;
+		uint32_t min;
+	} forms[] = { { 0xE0, 0xC0, 0x80 }, { 0xF0, 0xE0, 0x800 }, { 0xF8, 0xF0, 0x10000 } };
+
+	*ret_left = 0;
+	for (uint32_t i = 0; i < 3; i++)
+		if ((c & forms[i].mask) == forms[i].lead) {
+			*ret_left = i + 1;
+			*ret_min = forms[i].min;
+			return c & (uint8_t)~forms[i].mask;
+		}
+	return 0;
+}
+
+/* True at the last byte of a character outside ASCII (RFC 3629 3). */
+static bool utf8_ends(struct pop3_server *s, uint8_t c)
+{
+	if (s->utf8_left == 0 || (c & 0xC0) != 0x80) {
+		s->utf8_point = utf8_begin(c, &s->utf8_left, &s->utf8_point_min);
+		return false;
+	}
+	s->utf8_point = s->utf8_point << 6 | (c & 0x3F);
+	s->utf8_left--;
+	return s->utf8_left == 0 && s->utf8_point >= s->utf8_point_min && s->utf8_point <= 0x10FFFF &&
+	       (s->utf8_point < 0xD800 || s->utf8_point > 0xDFFF);
+}
+
+/* top_line_empty tells lines apart here too; it is set anew before content. */
+static enum pop3_look look_at(struct pop3_server *s, struct span bytes, bool last)
+{
+	for (size_t i = 0; i < bytes.n; i++) {
+		uint8_t c = (uint8_t)bytes.p[i];
+		if (c == '\n' && s->top_line_empty)
+			return POP3_LOOK_CLEAR;
+		if (utf8_ends(s, c))
+			return POP3_LOOK_REFUSED;
+		if (c != '\r')
+			s->top_line_empty = c == '\n';
+	}
+	return last ? POP3_LOOK_CLEAR : POP3_LOOK_MORE;
+}
+
+enum pop3_look pop3_server_look(struct pop3_server *s, struct span bytes, bool last)
+{
+	assert(s->wish == POP3_WISH_RETRIEVE && !s->content_begun);
+	enum pop3_look seen = s->utf8 ? POP3_LOOK_CLEAR : look_at(s, bytes, last);
+
+	if (seen == POP3_LOOK_MORE)
+		return seen;
+	s->top_line_empty = true;
+	if (seen == POP3_LOOK_REFUSED) {
+		reply(s, "-ERR [UTF8] this message is for sessions that began with UTF8");
+		s->wish = POP3_WISH_INPUT;
+	}
+	return seen;
+}
 
 /* How much of the bytes TOP still sends; *ret_full: that is all of it. */
 static size_t top_part(struct pop3_server *s, struct span bytes, bool *ret_full)
@@ -452,6 +549,10 @@ void pop3_server_auth_fail(struct pop3_server *s, enum pop3_auth_failure why)
 	s->wish = POP3_WISH_INPUT;
 	enter(s, POP3_STATE_AUTHORIZATION);
 	reply_error(s, lines[why]);
+	s->auth_failure_count += why == POP3_AUTH_BAD_CREDENTIALS;
+	if (s->state != POP3_STATE_CLOSED && s->config->auth_failure_count_max > 0 &&
+	    s->auth_failure_count >= s->config->auth_failure_count_max)
+		enter(s, POP3_STATE_CLOSED);
 }
 
 void pop3_server_opened(struct pop3_server *s, struct pop3_message *messages, uint32_t count)
@@ -472,6 +573,7 @@ void pop3_server_open_failed(struct pop3_server *s, enum pop3_open_failure why)
 {
 	static const char *const lines[POP3_OPEN_FAILURE_COUNT] = {
 		[POP3_OPEN_IN_USE] = "-ERR [IN-USE] another session has the mailbox",
+		[POP3_OPEN_TOO_SOON] = "-ERR [LOGIN-DELAY] too soon after the last login",
 		[POP3_OPEN_TEMPORARY] = "-ERR [SYS/TEMP] cannot open the mailbox now",
 		[POP3_OPEN_PERMANENT] = "-ERR [SYS/PERM] cannot open the mailbox",
 	};
@@ -494,6 +596,7 @@ void pop3_server_tls_started(struct pop3_server *s)
 {
 	assert(s->wish == POP3_WISH_STLS);
 	s->tls = true;
+	s->utf8 = false;
 	s->user.n = 0;
 	s->wish = POP3_WISH_INPUT;
 	enter(s, POP3_STATE_AUTHORIZATION);

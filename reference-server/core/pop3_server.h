@@ -1,6 +1,7 @@
 /*
  * pop3_server: one POP3 session, without the wire (RFC 1939; CAPA, RESP-CODES,
- * PIPELINING RFC 2449; AUTH-RESP-CODE RFC 3206; STLS RFC 2595; AUTH RFC 5034).
+ * PIPELINING, EXPIRE, LOGIN-DELAY RFC 2449; AUTH-RESP-CODE RFC 3206; STLS RFC
+ * 2595; AUTH RFC 5034; UTF8, LANG RFC 6856).
  *
  * Command bytes go in through pop3_server_feed(), responses are appended to
  * the driver's output buf, and what needs the outside world comes back as a
@@ -29,6 +30,15 @@
  * stuffing dots and the final "." CRLF not counted (RFC 1939 11).  Content has
  * CRLF line ends; a missing last CRLF is added when it is sent, and the driver
  * counts it in octets.
+ *
+ * UTF-8 mode (RFC 6856 2.1).  A client that has not said UTF8 does not get a
+ * message whose header holds UTF-8: RETR and TOP are answered -ERR [UTF8], and
+ * may be said again in a session that begins with UTF8.  For that the driver
+ * shows the header with pop3_server_look() before it streams.  Header bytes
+ * that are neither ASCII nor UTF-8 were never right in any mode, so they stop
+ * nothing.  Bodies have their charset named by MIME and are 8 bit for all.
+ *
+ * The only language is English (LANG, RFC 6856 3).
  */
 #ifndef SERVER_CORE_POP3_SERVER_H
 #define SERVER_CORE_POP3_SERVER_H
@@ -47,9 +57,12 @@ struct pop3_server_config {
 	uint32_t error_count_max; /* bad commands and failed logins; this many: close.  0: no maximum
 				   */
 	bool offer_stls;
-	bool login_without_tls;       /* USER/PASS in clear (RFC 2595 2.3); default no */
-	struct span mechanisms_clear; /* SASL mechanisms offered without TLS; empty: none */
-	struct span mechanisms_tls;   /* "SCRAM-SHA-256 PLAIN": under TLS */
+	bool login_without_tls;          /* USER/PASS in clear (RFC 2595 2.3); default no */
+	struct span mechanisms_clear;    /* SASL mechanisms offered without TLS; empty: none */
+	struct span mechanisms_tls;      /* "SCRAM-SHA-256 PLAIN": under TLS */
+	uint32_t auth_failure_count_max; /* so many failed logins end the session; 0: no maximum */
+	uint32_t login_delay_s;          /* announced, when there is one; the driver enforces it */
+	uint32_t expire_days;            /* announced; the driver does it.  0: never */
 };
 
 enum pop3_state {
@@ -94,8 +107,9 @@ enum pop3_wish {
 	POP3_WISH_STLS,
 
 	/*
-	 * RETR or TOP: message s->wanted_index of the table.  Stream with
-	 * pop3_server_content(), or say pop3_server_content_failed().
+	 * RETR or TOP: message s->wanted_index of the table.  Unless s->utf8, show
+	 * its header with pop3_server_look().  Stream with pop3_server_content(), or
+	 * say pop3_server_content_failed().
 	 */
 	POP3_WISH_RETRIEVE,
 
@@ -123,6 +137,7 @@ struct pop3_server {
 	enum pop3_state state;
 	enum pop3_wish wish; /* unanswered, or INPUT */
 	bool tls;
+	bool utf8; /* the client has said UTF8 */
 
 	struct span user; /* of USER, in LOGIN and after it; empty after AUTH.  Borrows from this struct */
 	struct span password;       /* during LOGIN; borrows from the input */
@@ -142,6 +157,10 @@ struct pop3_server {
 
 	/* Of no interest to drivers. */
 	uint32_t error_count;
+	uint32_t auth_failure_count;
+	uint32_t utf8_point;     /* of the character that look is in */
+	uint32_t utf8_left;      /* its bytes to come */
+	uint32_t utf8_point_min; /* less would be an overlong form */
 	bool swallowing;
 	bool content_begun;
 	bool top_in_body;
@@ -178,11 +197,22 @@ void pop3_server_opened(struct pop3_server *s, struct pop3_message *messages, ui
 
 enum pop3_open_failure {
 	POP3_OPEN_IN_USE,    /* -ERR [IN-USE] (RFC 2449 8.1.2) */
+	POP3_OPEN_TOO_SOON,  /* -ERR [LOGIN-DELAY] (RFC 2449 8.1.1) */
 	POP3_OPEN_TEMPORARY, /* -ERR [SYS/TEMP] */
 	POP3_OPEN_PERMANENT, /* -ERR [SYS/PERM] */
 	POP3_OPEN_FAILURE_COUNT,
 };
 void pop3_server_open_failed(struct pop3_server *s, enum pop3_open_failure why);
+
+enum pop3_look {
+	POP3_LOOK_MORE,
+	POP3_LOOK_CLEAR,   /* may be sent: begin with pop3_server_content() at the start */
+	POP3_LOOK_REFUSED, /* answered -ERR [UTF8]; the wish is done */
+	POP3_LOOK_COUNT,
+};
+
+/* During RETRIEVE, before any content: the message from its start, any cut, until it says other than MORE. */
+enum pop3_look pop3_server_look(struct pop3_server *s, struct span bytes, bool last);
 
 /*
  * During RETRIEVE: the next bytes of the message, any cut; last ends it.

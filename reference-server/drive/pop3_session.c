@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "reference-server/core/pop3_server.h"
 #include "reference-server/drive/auth.h"
+#include "reference-server/drive/pop3_lock.h"
 #include "reference-server/store/account.h"
 #include "reference-server/store/mailbox.h"
 
@@ -20,12 +21,23 @@
 enum {
 	PIECE_BYTES = 64 * 1024, /* read from the store at once */
 	OUTPUT_BYTES_MAX = 256 * 1024,
-	UIDL_BYTES = 17, /* "%08x-%08x" */
-	LOCK_BUCKETS = 256,
+	UIDL_BYTES = 17,       /* "%08x-%08x" */
+	RUN_MESSAGES_MAX = 64, /* read ahead at once */
+	DAY_MS = 24 * 3600 * 1000,
 };
 
 struct job;
-struct lock;
+
+/*
+ * Whole messages of the mailbox, read at once: one that is asked for and, when
+ * the client takes them in order, those behind it.  At most PIECE_BYTES.
+ */
+struct run {
+	uint32_t first_index;
+	uint32_t count;
+	struct mailbox_read reads[RUN_MESSAGES_MAX];
+	char bytes[];
+};
 
 struct session {
 	struct server *server;
@@ -42,11 +54,14 @@ struct session {
 	/* After the login. */
 	char identity[ACCOUNT_ADDRESS_BYTES_MAX + 1];
 	uint32_t account_id;
-	struct lock *lock;
+	struct pop3_lock *lock;
 	struct mailbox_list list;
 	struct pop3_message *messages;
 	char *uidls;
-	uint64_t offset; /* in the message that is being retrieved */
+	uint64_t offset;     /* in the message that is being retrieved */
+	bool looking;        /* does its header need a client that said UTF8? */
+	uint32_t next_index; /* behind the last one retrieved */
+	struct run *run;
 
 	bool answer_due;    /* a wish is out; do not feed */
 	bool handshake_due; /* nothing may be said before TLS */
@@ -72,35 +87,6 @@ static void *must(void *p)
 	return p;
 }
 
-/* ---- locks: one session for each mailbox ---- */
-
-struct lock {
-	uint32_t account_id;
-	LIST_ENTRY(lock) next;
-};
-static LIST_HEAD(, lock) locks[LOCK_BUCKETS];
-
-static struct lock *lock_mailbox(uint32_t account_id)
-{
-	struct lock *l;
-
-	for (l = LIST_FIRST(&locks[account_id % LOCK_BUCKETS]); l != NULL; l = LIST_NEXT(l, next))
-		if (l->account_id == account_id)
-			return NULL;
-	l = must(calloc(1, sizeof(*l)));
-	l->account_id = account_id;
-	LIST_INSERT_HEAD(&locks[account_id % LOCK_BUCKETS], l, next);
-	return l;
-}
-
-static void unlock_mailbox(struct lock *l)
-{
-	if (l == NULL)
-		return;
-	LIST_REMOVE(l, next);
-	free(l);
-}
-
 /* ---- reading the store, on the helper pool ---- */
 
 struct job {
@@ -110,6 +96,7 @@ struct job {
 	char identity[ACCOUNT_ADDRESS_BYTES_MAX + 1];
 	uint32_t account_id;
 	struct mailbox_list list;
+	struct run *run;
 	uint32_t uid;
 	uint64_t offset;
 	size_t wanted_bytes;
@@ -140,6 +127,12 @@ static void read_piece(void *job)
 	j->result = mailbox_read(j->store, j->account_id, j->uid, j->offset, j->bytes, j->wanted_bytes);
 }
 
+static void read_run(void *job)
+{
+	struct job *j = job;
+	mailbox_read_each(j->store, j->account_id, j->run->reads, j->run->count, j->run->bytes);
+}
+
 static void job_done(void *job)
 {
 	struct job *j = job;
@@ -149,6 +142,7 @@ static void job_done(void *job)
 		j->done(j);
 	}
 	mailbox_list_free(&j->list);
+	free(j->run);
 	free(j->bytes);
 	free(j);
 }
@@ -170,7 +164,7 @@ static struct job *job_new(struct session *s, void (*done)(struct job *j))
 
 struct update {
 	struct session *session; /* NULL once it has ended: the removal goes on, and keeps the lock */
-	struct lock *lock;
+	struct pop3_lock *lock;
 	uint64_t session_id;
 	uint32_t count;
 };
@@ -187,13 +181,14 @@ static void session_end(struct session *s, const char *why)
 		s->update->lock = s->lock;
 		s->lock = NULL;
 	}
-	unlock_mailbox(s->lock);
+	pop3_unlock(s->lock);
 	auth_exchange_free(s->auth);
 	conn_free(s->conn);
 	s->conn = NULL;
 	mailbox_list_free(&s->list);
 	free(s->messages);
 	free(s->uidls);
+	free(s->run);
 	buf_free(&s->out);
 	TAILQ_REMOVE(&sessions, s, next);
 	session_count--;
@@ -234,7 +229,7 @@ static void open_failed(struct session *s, enum pop3_open_failure why, const cha
 {
 	log_event(LOG_INFO, "mailbox-not-opened", LOG_I("session", s->id), LOG_C("user", s->identity),
 		  LOG_C("error", text));
-	unlock_mailbox(s->lock);
+	pop3_unlock(s->lock);
 	s->lock = NULL;
 	s->answer_due = false;
 	pop3_server_open_failed(&s->core, why);
@@ -252,7 +247,11 @@ static void on_found(struct job *j)
 		return;
 	}
 	s->account_id = j->account_id;
-	s->lock = lock_mailbox(s->account_id);
+	if (pop3_login_too_soon(s->account_id, (int64_t)s->config.login_delay_s * 1000)) {
+		open_failed(s, POP3_OPEN_TOO_SOON, "too soon after the last login");
+		return;
+	}
+	s->lock = pop3_lock(s->account_id);
 	if (s->lock == NULL) {
 		open_failed(s, POP3_OPEN_IN_USE, "in use");
 		return;
@@ -271,6 +270,35 @@ static void open_mailbox(struct session *s)
 }
 
 /*
+ * EXPIRE n (RFC 2449 6.7): messages older than n days go when the mailbox is
+ * opened.  What the list holds afterwards is what the session sees, whether
+ * the removal has become durable or not.
+ */
+static void expire(struct session *s)
+{
+	int64_t before_ms = clock_wall_ms() - (int64_t)s->config.expire_days * DAY_MS;
+	struct mailbox_list *l = &s->list;
+	uint32_t *uids = must(calloc((size_t)l->entry_count + 1, sizeof(*uids)));
+	uint32_t gone = 0, kept = 0;
+
+	for (uint32_t i = 0; i < l->entry_count; i++) {
+		if (l->entries[i].arrival_wall_ms < before_ms) {
+			uids[gone++] = l->entries[i].uid;
+			l->octets -= l->entries[i].octets;
+		} else {
+			l->entries[kept++] = l->entries[i];
+		}
+	}
+	l->entry_count = kept;
+	if (gone > 0) {
+		log_event(LOG_INFO, "expired", LOG_I("session", s->id), LOG_C("user", s->identity),
+			  LOG_I("messages", gone));
+		mailbox_delete(s->server->store, s->account_id, uids, gone, NULL, NULL);
+	}
+	free(uids);
+}
+
+/*
  * Everything a session takes ends in CRLF: content does (RFC 5321 4.1.1.4), and
  * so does what is put before it.  So what the store counts is what RETR sends.
  */
@@ -284,6 +312,9 @@ static void on_opened(struct job *j)
 	}
 	s->list = j->list;
 	j->list = (struct mailbox_list){ 0 };
+	if (s->config.expire_days > 0)
+		expire(s);
+	pop3_login_note(s->account_id, (int64_t)s->config.login_delay_s * 1000);
 	uint32_t count = s->list.entry_count;
 	s->messages = must(calloc((size_t)count + 1, sizeof(*s->messages)));
 	s->uidls = must(malloc((size_t)count * UIDL_BYTES + 1));
@@ -394,43 +425,148 @@ static void fetch_piece(struct session *s)
 	pool_submit(s->server->pool, read_piece, job_done, j);
 }
 
-static void content_failed(struct session *s, const char *why)
+static void content_failed(struct session *s, ssize_t result)
 {
 	log_event(LOG_ERROR, "not-retrieved", LOG_I("session", s->id), LOG_C("user", s->identity),
-		  LOG_I("uid", wanted(s)->uid), LOG_C("error", why));
-	s->answer_due = false;
+		  LOG_I("uid", wanted(s)->uid),
+		  LOG_C("error", result < 0 ? strerror((int)-result) : "shorter than it should be"));
 	pop3_server_content_failed(&s->core);
+}
+
+static void content_sent(struct session *s)
+{
+	log_event(LOG_INFO, s->core.wanted_top ? "looked-at" : "retrieved", LOG_I("session", s->id),
+		  LOG_C("user", s->identity), LOG_I("uid", wanted(s)->uid),
+		  LOG_I("octets", wanted(s)->octets));
+}
+
+static void content_over(struct session *s)
+{
+	s->answer_due = false;
 	pump(s);
+}
+
+/* The header of a message too large for a run; true: the same bytes are the first to send. */
+static bool look_at_piece(struct session *s, struct span piece)
+{
+	bool last = s->offset + piece.n == wanted(s)->octets;
+	bool first = s->offset == 0;
+
+	switch (pop3_server_look(&s->core, piece, last)) {
+	case POP3_LOOK_MORE:
+		s->offset += piece.n;
+		fetch_piece(s);
+		return false;
+	case POP3_LOOK_REFUSED:
+		content_over(s);
+		return false;
+	case POP3_LOOK_CLEAR:
+		break;
+	case POP3_LOOK_COUNT:
+		abort();
+	}
+	s->looking = false;
+	s->offset = 0;
+	if (!first)
+		fetch_piece(s);
+	return first;
 }
 
 static void on_piece(struct job *j)
 {
 	struct session *s = j->session;
-	const struct mailbox_entry *e = wanted(s);
+	struct span piece = { j->bytes, j->wanted_bytes };
 
 	if (j->result < 0 || (size_t)j->result != j->wanted_bytes) {
-		content_failed(s, j->result < 0 ? strerror((int)-j->result) : "shorter than it should be");
+		content_failed(s, j->result);
+		content_over(s);
 		return;
 	}
-	s->offset += j->wanted_bytes;
-	bool more = pop3_server_content(&s->core, (struct span){ j->bytes, j->wanted_bytes },
-					s->offset == e->octets);
+	if (s->looking && !look_at_piece(s, piece))
+		return;
+	s->offset += piece.n;
+	bool more = pop3_server_content(&s->core, piece, s->offset == wanted(s)->octets);
 	flush(s);
 	if (more) {
 		fetch_piece(s);
 		return;
 	}
-	log_event(LOG_INFO, s->core.wanted_top ? "looked-at" : "retrieved", LOG_I("session", s->id),
-		  LOG_C("user", s->identity), LOG_I("uid", e->uid), LOG_I("octets", e->octets));
-	s->answer_due = false;
-	pump(s);
+	content_sent(s);
+	content_over(s);
+}
+
+static bool run_has(const struct session *s, uint32_t index)
+{
+	return s->run != NULL && index - s->run->first_index < s->run->count;
+}
+
+/* A message of the run, whole. */
+static void serve_from_run(struct session *s)
+{
+	uint32_t index = s->core.wanted_index, at = index - s->run->first_index;
+	const struct mailbox_read *r = &s->run->reads[at];
+	struct span content = { s->run->bytes + r->at, (size_t)r->octets };
+
+	s->next_index = index + 1;
+	if (r->result < 0 || (uint64_t)r->result != r->octets) {
+		content_failed(s, r->result);
+	} else if (pop3_server_look(&s->core, content, true) == POP3_LOOK_CLEAR) {
+		(void)pop3_server_content(&s->core, content, true);
+		content_sent(s);
+	}
+	if (at + 1 < s->run->count)
+		return;
+	free(s->run);
+	s->run = NULL;
+}
+
+static void on_run(struct job *j)
+{
+	struct session *s = j->session;
+
+	free(s->run);
+	s->run = j->run;
+	j->run = NULL;
+	serve_from_run(s);
+	content_over(s);
+}
+
+/* The wanted message and, when it is the next in order, as many behind it as fit. */
+static void fetch_run(struct session *s)
+{
+	uint32_t index = s->core.wanted_index, i = index;
+	uint32_t end = index == s->next_index ? s->list.entry_count : index + 1;
+	struct mailbox_read reads[RUN_MESSAGES_MAX];
+	size_t bytes = 0;
+
+	for (; i < end && i - index < RUN_MESSAGES_MAX; i++) {
+		const struct mailbox_entry *e = &s->list.entries[i];
+		if (bytes + e->octets > PIECE_BYTES)
+			break;
+		reads[i - index] = (struct mailbox_read){ .uid = e->uid, .octets = e->octets, .at = bytes };
+		bytes += (size_t)e->octets;
+	}
+	struct job *j = job_new(s, on_run);
+	j->run = must(malloc(sizeof(*j->run) + bytes));
+	j->run->first_index = index;
+	j->run->count = i - index;
+	memcpy(j->run->reads, reads, (i - index) * sizeof(reads[0]));
+	pool_submit(s->server->pool, read_run, job_done, j);
 }
 
 static void begin_retrieval(struct session *s)
 {
+	if (run_has(s, s->core.wanted_index)) {
+		serve_from_run(s);
+		return;
+	}
 	s->answer_due = true;
 	s->offset = 0;
-	fetch_piece(s);
+	s->looking = !s->core.utf8;
+	if (wanted(s)->octets <= PIECE_BYTES)
+		fetch_run(s);
+	else
+		fetch_piece(s);
 }
 
 /* ---- removal ---- */
@@ -443,7 +579,7 @@ static void on_updated(void *ctx, int result)
 	log_event(result == 0 ? LOG_INFO : LOG_ERROR, result == 0 ? "removed" : "not-removed",
 		  LOG_I("session", u->session_id), LOG_I("messages", u->count),
 		  LOG_C("error", result == 0 ? "" : strerror(-result)));
-	unlock_mailbox(u->lock);
+	pop3_unlock(u->lock);
 	free(u);
 	if (s == NULL)
 		return;
@@ -612,6 +748,9 @@ static struct pop3_server_config core_config(const struct config *c, enum servic
 	return (struct pop3_server_config){
 		.host = span_of(c->hostname),
 		.error_count_max = c->limits.error_count_max,
+		.auth_failure_count_max = c->auth_failure_count_max,
+		.login_delay_s = (uint32_t)((c->pop3_login_delay_ms + 999) / 1000),
+		.expire_days = c->pop3_expire_days,
 		.offer_stls = service == SERVICE_POP3,
 		.login_without_tls = c->auth_plain_without_tls,
 		.mechanisms_clear = c->auth_plain_without_tls ? all : safe,
@@ -692,4 +831,5 @@ void pop3_session_abort_all(void)
 		next = TAILQ_NEXT(s, next);
 		session_end(s, "aborted");
 	}
+	pop3_login_forget_all();
 }

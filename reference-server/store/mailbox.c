@@ -281,6 +281,20 @@ ssize_t mailbox_read(struct store *s, uint32_t account_id, uint32_t uid, uint64_
 	return got;
 }
 
+void mailbox_read_each(struct store *s, uint32_t account_id, struct mailbox_read *reads, uint32_t count,
+		       char *ret_bytes)
+{
+	struct txn t;
+
+	int rc = store_read_begin(s, &t);
+	for (uint32_t i = 0; i < count; i++)
+		reads[i].result = rc != 0 ? rc
+					  : copy_message(&t, account_id, reads[i].uid, 0,
+							 ret_bytes + reads[i].at, (size_t)reads[i].octets);
+	if (rc == 0)
+		store_read_end(s, &t);
+}
+
 /* ---- deleting ---- */
 
 struct delete_op {

@@ -51,6 +51,18 @@ void mailbox_list_free(struct mailbox_list *list); /* accepts NULL and a zeroed 
 ssize_t mailbox_read(struct store *s, uint32_t account_id, uint32_t uid, uint64_t offset, void *ret_bytes,
 		     size_t n);
 
+/* One whole message of mailbox_read_each: where it goes, and how many bytes came of it or a negative errno. */
+struct mailbox_read {
+	uint32_t uid;
+	uint64_t octets;
+	size_t at; /* in ret_bytes */
+	ssize_t result;
+};
+
+/* mailbox_read from the start, for many messages in one look at the store. */
+void mailbox_read_each(struct store *s, uint32_t account_id, struct mailbox_read *reads, uint32_t count,
+		       char *ret_bytes);
+
 /*
  * Removes the set in one transaction; uids that do not exist are passed over.
  * The array is copied.  Kept.  done may be NULL.

@@ -11,7 +11,7 @@ BODIES = (b"one\r\n", b".\r\n..\r\nleading dots\r\n", b"no end of line problem\r
 
 
 def with_mail(count=4, **settings):
-    server = Server(settings=settings).start()
+    server = Server(settings={"auth": {"failure_delay": 0}, **settings}).start()
     session = server.smtp()
     session.command("EHLO client.example", 250)
     for number in range(count):
@@ -155,6 +155,65 @@ def test_logins_are_refused_without_tls_and_with_bad_passwords():
     clear.refused("PASS wrong")
     clear.login(USER, PASSWORD)
     check_equal(clear.stat()[0], 1, "messages")
+
+
+@turns_red("server-agrees-to-all")
+def test_capabilities_are_what_was_configured_and_are_kept_to():
+    server = with_mail(1, pop3={"login_delay": "2s", "expire_days": 30})
+    pop = server.pop()
+    capabilities = pop.multi("CAPA")
+    for line in (b"UTF8 USER", b"LANG", b"PIPELINING", b"RESP-CODES", b"AUTH-RESP-CODE", b"EXPIRE 30", b"LOGIN-DELAY 2"):
+        check(line in capabilities, f"{line} in {capabilities}")
+    check(any(line.startswith(b"IMPLEMENTATION ") for line in capabilities), "IMPLEMENTATION")
+    pop.login(USER, PASSWORD)
+    check_equal(pop.multi("CAPA"), capabilities, "CAPA after login")
+    pop.command("QUIT")
+    again = server.pop()
+    again.command(f"USER {USER}")
+    answer = again.refused(f"PASS {PASSWORD}")
+    check("[LOGIN-DELAY]" in answer, f"the refusal says why: {answer}")
+
+    def let_in():
+        again.command(f"USER {USER}")
+        again.send(f"PASS {PASSWORD}\r\n")
+        return again.answer()[0]
+
+    wait_until(let_in, "the end of the delay", 10)
+
+
+@turns_red("server-agrees-to-all")
+def test_languages_are_listed_and_chosen():
+    pop = with_mail(0).pop()
+    check(b"en English" in pop.multi("LANG"), "English")
+    check(pop.command("LANG *").startswith("+OK en "), "the preferred one")
+    check(pop.command("LANG EN").startswith("+OK en "), "by name")
+    pop.refused("LANG MUL")
+    pop.login(USER, PASSWORD)
+    check(pop.command("LANG en").startswith("+OK en "), "in TRANSACTION")
+
+
+@turns_red("server-agrees-to-all")
+def test_a_header_in_utf8_is_for_clients_that_said_so():
+    server = with_mail(1)
+    session = server.smtp()
+    session.command("EHLO client.example", 250)
+    content = "Subject: Käse\r\n\r\nKäse\r\n".encode()
+    session.message("barney@isp2.example", USER, content)
+    wait_until(server.queue_is_empty, "delivery")
+    pop = opened(server)
+    for command in ("RETR 2", "TOP 2 0"):
+        answer = pop.refused(command)
+        check("[UTF8]" in answer, f"the refusal says why: {answer}")
+    check(pop.retrieve(1), "the other message")
+    pop.refused("UTF8")
+    pop.command("QUIT")
+    pop = server.pop()
+    pop.command("UTF8")
+    pop.login(USER, PASSWORD)
+    check(pop.retrieve(2).endswith(content), "the message as it is")
+    clear = server.pop("pop3")
+    clear.command("UTF8")
+    clear.refused("STLS")
 
 
 @turns_red("server-agrees-to-all")

@@ -50,6 +50,8 @@ static void stream(struct play *p)
 		abort();
 	if (p->s.wanted_index == 2)
 		pop3_server_content_failed(&p->s);
+	else if (pop3_server_look(&p->s, SPAN_LIT("A: \xc3\xa9\r\n\r\n"), true) == POP3_LOOK_REFUSED)
+		return;
 	else if (pop3_server_content(&p->s, SPAN_LIT("A: b\r\n\r\n.\r\n..c"), false))
 		(void)pop3_server_content(&p->s, SPAN_LIT("\r\nend"), true);
 }

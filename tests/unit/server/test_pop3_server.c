@@ -25,7 +25,12 @@ static const char *const contents[MESSAGES] = {
 	"A: b\r\n\r\nhalf",
 };
 
+/* The dot that ends a line is none to stuff; the second has its UTF-8 in the body. */
+static const char *const utf8_contents[] = { "Ab: \xe2\x82\xac.\r\n\r\ntext.\r\n",
+					     "A: b\r\n\r\n\xc3\xa9\xc3\xa9\r\n\r\n" };
+
 struct play {
+	const char *const *contents;
 	struct pop3_server s;
 	struct buf out;
 	struct pop3_message messages[MESSAGES];
@@ -35,11 +40,19 @@ struct play {
 static void stream(struct play *p)
 {
 	uint32_t index = p->s.wanted_index;
-	struct span content = span_of(contents[index]);
+	struct span content = span_of(p->contents[index]);
 
 	if (index == 2) {
 		pop3_server_content_failed(&p->s);
 		return;
+	}
+	for (size_t at = 0; at < content.n; at += p->step_bytes) {
+		struct span piece = span_sub(content, at, p->step_bytes);
+		enum pop3_look seen = pop3_server_look(&p->s, piece, at + piece.n == content.n);
+		if (seen == POP3_LOOK_REFUSED)
+			return;
+		if (seen == POP3_LOOK_CLEAR)
+			break;
 	}
 	for (size_t at = 0; at < content.n; at += p->step_bytes)
 		if (!pop3_server_content(&p->s, span_sub(content, at, p->step_bytes), false))
@@ -77,6 +90,19 @@ static void open_mailbox(struct play *p)
 {
 	if (span_eq(p->s.user, SPAN_LIT("busy"))) {
 		pop3_server_open_failed(&p->s, POP3_OPEN_IN_USE);
+		return;
+	}
+	if (span_eq(p->s.user, SPAN_LIT("often"))) {
+		pop3_server_open_failed(&p->s, POP3_OPEN_TOO_SOON);
+		return;
+	}
+	if (span_eq(p->s.user, SPAN_LIT("utf8"))) {
+		p->contents = utf8_contents;
+		p->messages[0] =
+			(struct pop3_message){ .octets = strlen(utf8_contents[0]), .uidl = SPAN_LIT("u1") };
+		p->messages[1] =
+			(struct pop3_message){ .octets = strlen(utf8_contents[1]), .uidl = SPAN_LIT("u2") };
+		pop3_server_opened(&p->s, p->messages, 2);
 		return;
 	}
 	if (span_eq(p->s.user, SPAN_LIT("empty"))) {
@@ -171,10 +197,12 @@ static void play(struct play *p, struct span client)
 #define HELLO "+OK mx.example POP3 ready\r\n"
 #define LOGIN "USER joe\r\nPASS  p  w \r\n"
 #define LOGGED_IN HELLO "+OK\r\n{joe: p  w }+OK 4 messages (53 octets)\r\n"
-#define CAPA_FRONT "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n"
+#define CAPA_FRONT                                                                                         \
+	"+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\nLANG\r\nEXPIRE " \
+	"NEVER\r\n"
 #define CAPA_END "IMPLEMENTATION postriderd\r\n.\r\n"
 
-enum { CLEAR, TLS, OPEN };
+enum { CLEAR, TLS, OPEN, LIMITED };
 /* clang-format off */
 static const struct row {
 	const char *name;
@@ -262,6 +290,27 @@ static const struct row {
 	{ "the error limit ends it", TLS, "A\r\nB\r\nC\r\nD\r\nE\r\nF\r\nG\r\nH\r\nI\r\nNOOP\r\n",
 	  HELLO "-ERR unknown command\r\n-ERR unknown command\r\n-ERR unknown command\r\n-ERR unknown command\r\n"
 	  "-ERR unknown command\r\n-ERR unknown command\r\n-ERR unknown command\r\n-ERR unknown command\r\n{close}" },
+	{ "UTF8 is for AUTHORIZATION", TLS, "UTF8 x\r\nutf8\r\n" LOGIN "UTF8\r\n",
+	  HELLO "-ERR this command has no argument\r\n+OK UTF-8 it is\r\n"
+	  "+OK\r\n{joe: p  w }+OK 4 messages (53 octets)\r\n-ERR not in this state\r\n" },
+	{ "no STLS behind UTF8", CLEAR, "UTF8\r\nSTLS\r\n", HELLO "+OK UTF-8 it is\r\n-ERR STLS comes before UTF8\r\n" },
+	{ "LANG lists, chooses, refuses, in both states", TLS, "LANG\r\nLANG EN\r\nLANG *\r\nLANG i-default\r\nLANG de\r\n" LOGIN "LANG en-GB\r\nLANG en\r\n",
+	  HELLO "+OK languages\r\nen English\r\ni-default English\r\n.\r\n+OK en English it is\r\n+OK en English it is\r\n"
+	  "+OK i-default English it is\r\n-ERR that language is not spoken here\r\n"
+	  "+OK\r\n{joe: p  w }+OK 4 messages (53 octets)\r\n-ERR that language is not spoken here\r\n+OK en English it is\r\n" },
+	{ "UTF-8 in a header needs UTF8", TLS, "USER utf8\r\nPASS  p  w \r\nRETR 1\r\nTOP 1 0\r\nRETR 2\r\nNOOP\r\nQUIT\r\n",
+	  HELLO "+OK\r\n{utf8: p  w }+OK 2 messages (35 octets)\r\n"
+	  "-ERR [UTF8] this message is for sessions that began with UTF8\r\n"
+	  "-ERR [UTF8] this message is for sessions that began with UTF8\r\n"
+	  "+OK 16 octets\r\nA: b\r\n\r\n\xc3\xa9\xc3\xa9\r\n\r\n.\r\n+OK\r\n+OK bye\r\n{close}" },
+	{ "and goes as it is behind it", TLS, "UTF8\r\nUSER utf8\r\nPASS  p  w \r\nRETR 1\r\n",
+	  HELLO "+OK UTF-8 it is\r\n+OK\r\n{utf8: p  w }+OK 2 messages (35 octets)\r\n+OK 19 octets\r\nAb: \xe2\x82\xac.\r\n\r\ntext.\r\n.\r\n" },
+	{ "too soon after the last login", TLS, "USER often\r\nPASS  p  w \r\nSTAT\r\n",
+	  HELLO "+OK\r\n{often: p  w }-ERR [LOGIN-DELAY] too soon after the last login\r\n-ERR not in this state\r\n" },
+	{ "CAPA says what was configured", LIMITED, "CAPA\r\n",
+	  HELLO "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\nLANG\r\nEXPIRE 30\r\nLOGIN-DELAY 120\r\nUSER\r\n" CAPA_END },
+	{ "so many failed logins end it", LIMITED, "USER joe\r\nPASS x\r\nUSER joe\r\nPASS x\r\nNOOP\r\n",
+	  HELLO "+OK\r\n{joe:x}-ERR [AUTH] wrong name or password\r\n+OK\r\n{joe:x}-ERR [AUTH] wrong name or password\r\n{close}" },
 	{ "no input", TLS, "", HELLO },
 };
 /* clang-format on */
@@ -276,6 +325,11 @@ static const struct pop3_server_config configs[] = {
 		  .error_count_max = 8,
 		  .offer_stls = true,
 		  .mechanisms_tls = { "SCRAM-SHA-256 PLAIN", 19 } },
+	[LIMITED] = { .host = { "mx.example", 10 },
+		      .login_without_tls = true,
+		      .auth_failure_count_max = 2,
+		      .expire_days = 30,
+		      .login_delay_s = 120 },
 	[OPEN] = { .host = { "mx.example", 10 }, .offer_stls = true, .login_without_tls = true },
 };
 
@@ -284,6 +338,7 @@ static struct play *play_new(int protection, size_t step_bytes)
 	struct play *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
+	p->contents = contents;
 	p->step_bytes = step_bytes;
 	pop3_server_init(&p->s, &configs[protection], &p->out, protection == TLS);
 	return p;
@@ -325,6 +380,46 @@ static void send_long(struct play *p, const char *front, size_t line_bytes, cons
 	buf_add_cstr(&in, end);
 	play(p, buf_span(&in));
 	buf_free(&in);
+}
+
+/* What is UTF-8 (RFC 3629 3 and 4), whole and cut anywhere; what is not was never right and stops nothing. */
+static void only_well_formed_utf8_in_the_header_needs_the_mode(void **state)
+{
+	static const struct {
+		const char *content;
+		enum pop3_look seen;
+	} looks[] = {
+		{ "A: b\r\n\r\n\xc3\xa9", POP3_LOOK_CLEAR },
+		{ "A: b\r\n", POP3_LOOK_CLEAR },
+		{ "\r\n\xc3\xa9\r\n", POP3_LOOK_CLEAR },
+		{ "A: \xc3\xa9\r\n\r\n", POP3_LOOK_REFUSED },
+		{ "A: \xe2\x82\xac", POP3_LOOK_REFUSED },
+		{ "A: \xf0\x9f\x98\x80\r\n", POP3_LOOK_REFUSED },
+		{ "A: \xc3\xc3\xa9\r\n\r\n", POP3_LOOK_REFUSED },
+		{ "A: \xe9t\xe9 \xc3\r\n\r\n", POP3_LOOK_CLEAR },        /* ISO 8859-1 */
+		{ "A: \xc0\xaf \xe0\x80\xaf\r\n\r\n", POP3_LOOK_CLEAR }, /* overlong */
+		{ "A: \xed\xa0\x80\r\n\r\n", POP3_LOOK_CLEAR },          /* a surrogate */
+		{ "A: \xf4\x90\x80\x80\r\n\r\n", POP3_LOOK_CLEAR },      /* beyond 10FFFF */
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++)
+		for (size_t step = 1; step <= 32; step += 31) {
+			struct play *p = play_new(TLS, 1000);
+			struct span content = span_of(looks[i].content);
+			enum pop3_look seen = POP3_LOOK_MORE;
+			size_t used;
+
+			play(p, SPAN_LIT(LOGIN));
+			assert_int_equal(pop3_server_feed(&p->s, SPAN_LIT("RETR 1\r\n"), &used),
+					 POP3_WISH_RETRIEVE);
+			for (size_t at = 0; at < content.n && seen == POP3_LOOK_MORE; at += step)
+				seen = pop3_server_look(&p->s, span_sub(content, at, step),
+							at + step >= content.n);
+			if (seen != looks[i].seen)
+				fail_msg("row %zu, step %zu: %d", i, step, seen);
+			play_free(p);
+		}
 }
 
 static void command_lines_may_have_255_bytes(void **state)
@@ -403,6 +498,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sessions_answer_as_written),
+		cmocka_unit_test(only_well_formed_utf8_in_the_header_needs_the_mode),
 		cmocka_unit_test(command_lines_may_have_255_bytes),
 		cmocka_unit_test(auth_responses_may_be_longer),
 		cmocka_unit_test(the_server_may_end_the_session_at_any_time),

@@ -316,6 +316,144 @@ static void messages_of_every_size_come_out_exactly(void **state)
 	tear_down(&w);
 }
 
+/* Enough small messages that they are read ahead in several runs, and large ones among them. */
+static void many_messages_in_order_and_not_in_order_are_the_right_ones(void **state)
+{
+	enum { COUNT = 150 };
+	struct world w;
+	struct client c;
+	char text[64];
+	(void)state;
+
+	build(&w);
+	for (unsigned i = 1; i <= COUNT; i++) {
+		struct buf body = { 0 };
+		buf_addf(&body, "N: %u\r\n\r\n", i);
+		for (unsigned k = 0; k < (i % 40 == 0 ? 20000u : i % 7 * 100); k++)
+			buf_add(&body, SPAN_LIT(".text\r\n"));
+		deliver(&w, buf_span(&body));
+		buf_free(&body);
+	}
+	dial(&w, &c, SERVICE_POP3);
+	log_in(&c);
+	for (unsigned turn = 0; turn < 3; turn++)
+		for (unsigned k = 1; k <= COUNT; k++) {
+			unsigned i = turn == 0 ? k : turn == 1 ? COUNT + 1 - k : 1 + k * 37 % COUNT;
+			(void)snprintf(text, sizeof(text),
+				       k % 2 != 0 ? "TOP %u 0\r\nNOOP\r\n" : "TOP %u 1\r\n", i);
+			say(&c, text);
+			if (k % 2 == 0)
+				say(&c, "NOOP\r\n");
+			(void)snprintf(text, sizeof(text), "+OK\nX: y\nN: %u\n\n", i);
+			expect(&c, text);
+			if (k % 2 == 0 && i % 40 != 0 && i % 7 == 0)
+				expect(&c, ".\n+OK\n");
+			else
+				expect(&c, k % 2 == 0 ? "..text\n.\n+OK\n" : ".\n+OK\n");
+		}
+	say(&c, "QUIT\r\n");
+	expect(&c, "+OK*\n");
+	expect_end(&c);
+	tear_down(&w);
+}
+
+/* RFC 6856 2.1: the header may be longer than what is read at once. */
+static void a_header_with_utf8_needs_a_session_with_utf8(void **state)
+{
+	static const unsigned lines[] = { 1, 20000 };
+	struct world w;
+	struct client c;
+	char pattern[64];
+	(void)state;
+
+	build(&w);
+	for (size_t i = 0; i < 4; i++) {
+		struct buf body = { 0 };
+		for (unsigned k = 0; k < lines[i / 2]; k++)
+			buf_add(&body, SPAN_LIT("H: eader\r\n"));
+		buf_addf(&body, "S: %s\r\n\r\n\xc3\xa9\r\n", i % 2 == 0 ? "\xc3\xa9" : "e");
+		deliver(&w, buf_span(&body));
+		buf_free(&body);
+	}
+	dial(&w, &c, SERVICE_POP3);
+	log_in(&c);
+	say(&c, "RETR 1\r\nTOP 1 0\r\nRETR 3\r\nRETR 2\r\nRETR 4\r\nQUIT\r\n");
+	expect(&c, "-ERR ?UTF8] *\n-ERR ?UTF8] *\n-ERR ?UTF8] *\n");
+	for (size_t i = 0; i < 2; i++) {
+		expect(&c, "+OK*\nX: y\n");
+		for (unsigned k = 0; k < lines[i]; k++)
+			expect(&c, "H: eader\n");
+		expect(&c, "S: e\n\n\xc3\xa9\n.\n");
+	}
+	expect(&c, "+OK*\n");
+	expect_end(&c);
+
+	wait_for_no_session(&w);
+	dial(&w, &c, SERVICE_POP3);
+	say(&c, "UTF8\r\nUSER sales\r\nPASS secret\r\nRETR 3\r\n");
+	(void)snprintf(pattern, sizeof(pattern), "+OK %u octets\nX: y\n", 6 + 10 * lines[1] + 7 + 2 + 4);
+	expect(&c, "+OK*\n+OK*\n+OK*\n+OK*\n");
+	expect(&c, pattern);
+	for (unsigned k = 0; k < lines[1]; k++)
+		expect(&c, "H: eader\n");
+	expect(&c, "S: \xc3\xa9\n\n\xc3\xa9\n.\n");
+	hang_up(&c);
+	tear_down(&w);
+}
+
+static void a_login_too_soon_after_the_last_is_refused(void **state)
+{
+	struct world w;
+	struct client c;
+	(void)state;
+
+	build(&w);
+	w.server.config->pop3_login_delay_ms = 1000;
+	dial(&w, &c, SERVICE_POP3);
+	log_in(&c);
+	say(&c, "QUIT\r\n");
+	expect(&c, "+OK*\n");
+	expect_end(&c);
+	wait_for_no_session(&w);
+	dial(&w, &c, SERVICE_POP3);
+	say(&c, "CAPA\r\n");
+	expect(&c, "+OK*ready\n+OK\nTOP\nUIDL\n*\n*\n*\n*\n*\nEXPIRE NEVER\nLOGIN-DELAY 1\n*\n*\n*\n*\n.\n");
+	say(&c, "USER sales\r\nPASS secret\r\n");
+	expect(&c, "+OK*\n-ERR ?LOGIN-DELAY] *\n");
+	wait_ms(&w, 1000);
+	say(&c, "USER sales\r\nPASS secret\r\n");
+	expect(&c, "+OK*\n+OK 0 messages*\n");
+	hang_up(&c);
+	wait_for_no_session(&w);
+	tear_down(&w);
+}
+
+static void messages_past_their_days_are_gone_when_the_mailbox_is_opened(void **state)
+{
+	struct world w;
+	struct client c;
+	int64_t age_days = (clock_wall_ms() - 1700000000000) / (24 * 3600 * 1000);
+	(void)state;
+
+	build(&w);
+	deliver(&w, SPAN_LIT("\r\nold\r\n"));
+	deliver(&w, SPAN_LIT("\r\nold\r\n"));
+	w.server.config->pop3_expire_days = (uint32_t)age_days + 1;
+	dial(&w, &c, SERVICE_POP3);
+	say(&c, "USER sales\r\nPASS secret\r\nQUIT\r\n");
+	expect(&c, "+OK*\n+OK*\n+OK 2 messages (26 octets)\n+OK*\n");
+	expect_end(&c);
+	wait_for_no_session(&w);
+	w.server.config->pop3_expire_days = (uint32_t)age_days - 1;
+	dial(&w, &c, SERVICE_POP3);
+	say(&c, "USER sales\r\nPASS secret\r\nSTAT\r\nLIST\r\nQUIT\r\n");
+	expect(&c, "+OK*\n+OK*\n+OK 0 messages (0 octets)\n+OK 0 0\n+OK*\n.\n+OK*\n");
+	expect_end(&c);
+	store_drain(w.server.store);
+	assert_int_equal(mailbox_count(&w), 0);
+	tear_down(&w);
+}
+
 static size_t memory_bytes(void)
 {
 	struct mallinfo2 m = mallinfo2();
@@ -589,6 +727,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pipelined_commands_are_not_disturbed_by_content),
+		cmocka_unit_test(many_messages_in_order_and_not_in_order_are_the_right_ones),
+		cmocka_unit_test(a_header_with_utf8_needs_a_session_with_utf8),
+		cmocka_unit_test(a_login_too_soon_after_the_last_is_refused),
+		cmocka_unit_test(messages_past_their_days_are_gone_when_the_mailbox_is_opened),
 		cmocka_unit_test(messages_of_every_size_come_out_exactly),
 		cmocka_unit_test(a_client_that_does_not_read_holds_little_memory),
 		cmocka_unit_test(a_mailbox_is_open_once_and_free_again_afterwards),
