@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 
-from lib import PATIENCE_S, NextHop, Server, check, check_equal, make_message, turns_red, wait_until
+from lib import PATIENCE_S, NextHop, Server, check, check_equal, make_message, need_tool, run_program, scratch, turns_red, wait_until
 
 
 def later(verb, argument, session):
@@ -104,17 +104,45 @@ def test_destinations_are_shown_with_ages_and_what_is_wrong():
     check(re.search(r"^first\.example\s+down\s", order(server, "destinations"), re.M), "the table says so too")
 
 
+SLOW_SYNC = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+int fdatasync(int fd)
+{
+	int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+	if (access(getenv("SLOW_SYNC_FLAG"), F_OK) == 0)
+		usleep(700000);
+	return real(fd);
+}
+"""
+
+
 @turns_red("next-hop-is-deaf")
 def test_a_message_that_was_reported_removed_is_never_sent():
-    """Half of the queue is removed, and while that is being stored everything is tried at once."""
+    """Half of the queue is removed, and while a slow disk stores that, everything is tried at once."""
+    need_tool("gcc")
+    source, library, flag = (os.path.join(scratch(), name) for name in ("slow.c", "slow.so", "slow"))
+    with open(source, "w") as file:
+        file.write(SLOW_SYNC)
+    check_equal(run_program(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"])[0], 0, "exit status of gcc")
+    os.environ.update(LD_PRELOAD=library, SLOW_SYNC_FLAG=flag)
+    os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
     hop = NextHop(later)
     names = tuple(f"n{number}" for number in range(40))
     server, ids = server_with_mail(names, hop)
+    del os.environ["LD_PRELOAD"]
     hop.script = lambda verb, argument, session: None
     removed = set(names[:20])
+    with open(flag, "w"):
+        pass
+    server.process.send_signal(signal.SIGSTOP)  # so that it finds both requests at once
     removing = ask(server, "queue remove " + " ".join(ids[name] for name in names[:20]))
     flushing = ask(server, "queue flush")
+    server.process.send_signal(signal.SIGCONT)
     check_equal((told(removing), told(flushing)), ("done", "done"), "verdicts")
+    os.unlink(flag)
     wait_until(server.queue_is_empty, "an empty queue")
     arrived = [m["to"][0].split("@")[0] for m in hop.wait_for(20)]
     check_equal(sorted(arrived), sorted(set(names) - removed), "who got mail")
