@@ -91,6 +91,9 @@ struct tls_ctx *tls_server_new_pem(struct span chain, struct span key, struct er
 		return NULL;
 	}
 	(void)SSL_CTX_set_session_id_context(t->ssl_ctx, session_context, sizeof(session_context) - 1);
+	/* TLS 1.2 with forward secrecy and authenticated encryption only (RFC 9325 4.2). */
+	if (SSL_CTX_set_cipher_list(t->ssl_ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM") != 1)
+		abort();
 	return t;
 }
 
@@ -178,7 +181,7 @@ static bool fill_certificate(X509 *cert, EVP_PKEY *key, const struct cert_option
 	bool ok = X509_set_version(cert, X509_VERSION_3) == 1 &&
 		  ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial) == 1 &&
 		  X509_gmtime_adj(X509_getm_notBefore(cert), -(long)YEAR_S) != NULL &&
-		  X509_gmtime_adj(X509_getm_notAfter(cert), 10L * YEAR_S) != NULL &&
+		  X509_gmtime_adj(X509_getm_notAfter(cert), 5L * YEAR_S) != NULL &&
 		  X509_set_pubkey(cert, key) == 1 &&
 		  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, cn, -1, -1, 0) == 1 &&
 		  X509_set_issuer_name(cert, X509_get_subject_name(signer)) == 1 &&
