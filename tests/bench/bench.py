@@ -197,11 +197,12 @@ def pop3(report, directory):
         report.skip("POP3 retrieval", why)
         return
     seconds = 2 if report.quick else 10
-    for name, style in (("POP3 retrieval, pipelined", "pipelined"), ("POP3 retrieval, one command at a time", "plain")):
+    for style, clients in (("one command at a time", 1), ("pipelined", 1), ("pipelined", 4)):
+        name = f"POP3 retrieval, {style}, {clients} client{'s' if clients > 1 else ''}"
         here, there = in_turns(
-            report.rounds, lambda s=style: mailboxes.retrieve(directory, mailboxes.postriderd, 4, seconds, s),
-            lambda s=style: mailboxes.retrieve(directory, mailboxes.dovecot, 4, seconds, s))
-        conditions = f"4 clients, mailboxes of 200 messages of 4 KiB, runs of {seconds} s, SCRAM-SHA-256 keys on both sides"
+            report.rounds, lambda: mailboxes.retrieve(directory, mailboxes.postriderd, clients, seconds, style),
+            lambda: mailboxes.retrieve(directory, mailboxes.dovecot, clients, seconds, style))
+        conditions = f"mailboxes of 200 messages of 4 KiB, runs of {seconds} s, SCRAM-SHA-256 keys on both sides"
         report.add(name, "messages/s", column(here, "rate"), target=("ratio", ">=", 2), peer="Dovecot",
                    peer_runs=column(there, "rate"), conditions=conditions)
         report.add(f"{name}, CPU", "us/message", column(here, "cpu_us"), better="less", peer="Dovecot",
