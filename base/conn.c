@@ -281,6 +281,35 @@ const char *conn_tls_cipher(const struct conn *c)
 	return SSL_get_cipher_name(c->ssl);
 }
 
+/* The first Finished of the handshake is the client's, but the server's when a session is resumed. */
+static size_t finished(const struct conn *c, uint8_t ret_bytes[CONN_BINDING_BYTES_MAX])
+{
+	bool server_first = SSL_session_reused(c->ssl) == 1;
+	bool own = server_first == (c->tls_side == CONN_TLS_SERVER);
+	size_t n = own ? SSL_get_finished(c->ssl, ret_bytes, CONN_BINDING_BYTES_MAX)
+		       : SSL_get_peer_finished(c->ssl, ret_bytes, CONN_BINDING_BYTES_MAX);
+	return n <= CONN_BINDING_BYTES_MAX ? n : 0;
+}
+
+size_t conn_tls_binding(const struct conn *c, enum conn_binding kind,
+			uint8_t ret_bytes[CONN_BINDING_BYTES_MAX])
+{
+	enum { EXPORTED_BYTES = 32 };
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	if (!conn_is_tls(c))
+		return 0;
+	bool newest = SSL_version(c->ssl) >= TLS1_3_VERSION;
+	if (!newest && SSL_get_extms_support(c->ssl) != 1)
+		return 0;
+	if (kind == CONN_BINDING_UNIQUE)
+		return newest ? 0 : finished(c, ret_bytes);
+	return SSL_export_keying_material(c->ssl, ret_bytes, EXPORTED_BYTES, label, sizeof(label) - 1, NULL,
+					  0, 0) == 1
+		       ? EXPORTED_BYTES
+		       : 0;
+}
+
 /* ---- reading ---- */
 
 /* Bytes read; 0 at EOF; -EAGAIN; or another negative errno with c->error unset. */

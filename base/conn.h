@@ -74,6 +74,19 @@ bool conn_is_tls(const struct conn *c);
 const char *conn_tls_version(const struct conn *c);
 const char *conn_tls_cipher(const struct conn *c);
 
+/*
+ * What both ends of this TLS connection, and nobody else, know (RFC 5056), for
+ * an authentication inside to name: the first Finished message (tls-unique,
+ * RFC 5929 3; up to TLS 1.2) or keying material (tls-exporter, RFC 9266).
+ * Returns its length; 0 when there is none of that kind: no TLS, another
+ * version, or a TLS 1.2 without extended master secret (RFC 7627), where it
+ * would prove nothing.
+ */
+enum conn_binding { CONN_BINDING_UNIQUE, CONN_BINDING_EXPORTER };
+enum { CONN_BINDING_BYTES_MAX = 64 };
+size_t conn_tls_binding(const struct conn *c, enum conn_binding kind,
+			uint8_t ret_bytes[CONN_BINDING_BYTES_MAX]);
+
 /* CONN_TIMEOUT, once, when nothing is read or written for so long; 0 switches off.  Setting starts anew. */
 void conn_set_timeout_ms(struct conn *c, int64_t timeout_ms);
 

@@ -127,9 +127,14 @@ static enum admin_step do_account_add(struct admin_job *j, struct buf *text)
 		return admin_fail(j, "account add wants an address: local-part@domain");
 	if (j->secret.n == 0 || j->secret.n > PASSWORD_BYTES_MAX || span_find(j->secret, '\0') < j->secret.n)
 		return admin_fail(j, "account add wants a password of 1 to 1024 bytes");
+	struct buf prepared = { 0 };
+	if (account_prepare_password(j->secret, &prepared) != 0 || buf_bytes(&prepared) > PASSWORD_BYTES_MAX)
+		return admin_fail(j, "account add: a character in that password is none that one may have");
 	struct admin_errand *e = new_errand(j);
 	(void)span_copy(j->words[2], e->address, sizeof(e->address));
-	(void)span_copy(j->secret, e->password, sizeof(e->password));
+	(void)span_copy(buf_span(&prepared), e->password, sizeof(e->password));
+	explicit_bzero(prepared.p, prepared.room);
+	buf_free(&prepared);
 	if (j->options.server != NULL) {
 		pool_submit(j->options.server->pool, derive, on_derived, e);
 	} else {

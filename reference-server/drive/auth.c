@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <gsasl.h>
+#include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -13,11 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 enum {
 	CACHE_SLOTS = 4096, /* verified passwords remembered */
 	DIGEST_BYTES = 32,
 	PASSWORD_BYTES_MAX = 1024,
+	ADDRESS_KEY_BYTES = 16,
+	BINDING_TEXT_BYTES = 4 * ((CONN_BINDING_BYTES_MAX + 2) / 3) + 1,
 };
 
 struct auth {
@@ -26,6 +30,16 @@ struct auth {
 	uint8_t secret[DIGEST_BYTES]; /* of this process */
 	pthread_mutex_t lock;         /* of the cache, used by pool threads */
 	uint8_t (*cache)[DIGEST_BYTES];
+	struct auth_exchange *starting; /* within gsasl_server_start, which has no hook yet */
+	struct failures *failures;      /* loop thread only */
+};
+
+/* Of one address. */
+struct failures {
+	uint8_t address[ADDRESS_KEY_BYTES];
+	uint32_t count;
+	int64_t last_ms;
+	UT_hash_handle hh;
 };
 
 struct auth_exchange {
@@ -37,6 +51,10 @@ struct auth_exchange {
 	bool server_first; /* nothing was said yet, and the mechanism begins with a question */
 	bool finished;     /* the mechanism has said its last word; the client's empty answer to it is due */
 	bool freed;        /* meanwhile */
+	uint8_t address[ADDRESS_KEY_BYTES];
+	struct timer *delay;             /* of a refusal */
+	char unique[BINDING_TEXT_BYTES]; /* base64; empty: there is none */
+	char exporter[BINDING_TEXT_BYTES];
 	struct buf in;
 	struct buf name;
 	struct buf password;
@@ -47,7 +65,7 @@ struct auth_exchange {
 
 /* ---- accounts by name ---- */
 
-static bool find(struct auth *a, const char *name, struct account *ret_account)
+static bool find_prepared(struct auth *a, const char *name, struct account *ret_account)
 {
 	const struct config *c = a->server->config;
 	char address[ACCOUNT_ADDRESS_BYTES_MAX + 1];
@@ -60,6 +78,15 @@ static bool find(struct auth *a, const char *name, struct account *ret_account)
 	if (n < 0 || (size_t)n >= sizeof(address) || !account_address_ok(span_of(address)))
 		return false;
 	return account_find(a->server->store, span_of(address), ret_account) == 0;
+}
+
+static bool find(struct auth *a, const char *name, struct account *ret_account)
+{
+	struct buf prepared = { 0 };
+	bool found = account_prepare_query(span_of(name), &prepared) == 0 &&
+		     find_prepared(a, buf_cstr(&prepared), ret_account);
+	buf_free(&prepared);
+	return found;
 }
 
 static void mac(const struct auth *a, const struct account_keys *keys, struct span text,
@@ -89,8 +116,7 @@ static void decoy_keys(const struct auth *a, const char *name, struct account_ke
 	    ret_keys->server_key);
 }
 
-/* On a pool thread. */
-static bool password_fits(struct auth *a, const char *name, struct span password, char *ret_identity)
+static bool prepared_password_fits(struct auth *a, const char *name, struct span password, char *ret_identity)
 {
 	struct account account = { 0 };
 	uint8_t digest[DIGEST_BYTES];
@@ -112,6 +138,21 @@ static bool password_fits(struct auth *a, const char *name, struct span password
 	(void)pthread_mutex_unlock(&a->lock);
 	memcpy(ret_identity, account.address, sizeof(account.address));
 	return true;
+}
+
+/* On a pool thread. */
+static bool password_fits(struct auth *a, const char *name, struct span password, char *ret_identity)
+{
+	struct buf prepared = { 0 };
+
+	/* What no password can be is still worth the time of a wrong one. */
+	bool can_be = account_prepare_query(password, &prepared) == 0;
+	bool fits = prepared_password_fits(a, name, can_be ? buf_span(&prepared) : (struct span){ "", 0 },
+					   ret_identity);
+	if (prepared.p != NULL)
+		OPENSSL_cleanse(prepared.p, prepared.room);
+	buf_free(&prepared);
+	return fits && can_be;
 }
 
 /* ---- GNU SASL's questions ---- */
@@ -167,10 +208,21 @@ static int validate_simple(struct auth_exchange *x)
 									    : GSASL_AUTHENTICATION_ERROR;
 }
 
+static int give_binding(Gsasl_session *s, Gsasl_property property, const char *base64, int none)
+{
+	return base64[0] != '\0' ? gsasl_property_set(s, property, base64) : none;
+}
+
 static int on_gsasl(Gsasl *g, Gsasl_session *s, Gsasl_property property)
 {
 	struct auth_exchange *x = gsasl_session_hook_get(s);
-	(void)g;
+
+	if (x == NULL)
+		x = ((struct auth *)gsasl_callback_hook_get(g))->starting;
+	if (property == GSASL_CB_TLS_UNIQUE)
+		return give_binding(s, property, x->unique, GSASL_NO_CB_TLS_UNIQUE);
+	if (property == GSASL_CB_TLS_EXPORTER)
+		return give_binding(s, property, x->exporter, GSASL_NO_CB_TLS_EXPORTER);
 
 	if (property == GSASL_VALIDATE_SIMPLE)
 		return validate_simple(x);
@@ -247,6 +299,7 @@ static void on_work(void *job)
 
 static void destroy(struct auth_exchange *x)
 {
+	timer_free(x->delay);
 	if (x->session != NULL)
 		gsasl_finish(x->session);
 	if (x->password.p != NULL)
@@ -260,6 +313,81 @@ static void destroy(struct auth_exchange *x)
 	free(x);
 }
 
+/* ---- refusals come late ---- */
+
+static void address_key(const struct conn *conn, uint8_t key[ADDRESS_KEY_BYTES])
+{
+	enum { PREFIX_BYTES = 8 };
+	const struct addr *peer = conn_peer(conn);
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	memset(key, 0, ADDRESS_KEY_BYTES);
+	if (peer->ss.ss_family == AF_INET) {
+		memcpy(&v4, &peer->ss, sizeof(v4));
+		memcpy(key + ADDRESS_KEY_BYTES - sizeof(v4.sin_addr), &v4.sin_addr, sizeof(v4.sin_addr));
+	} else if (peer->ss.ss_family == AF_INET6) {
+		memcpy(&v6, &peer->ss, sizeof(v6));
+		memcpy(key, &v6.sin6_addr, PREFIX_BYTES);
+	}
+}
+
+/* Those whose last refusal is so old; all of them when that is in the future. */
+static void forget_failures(struct auth *a, int64_t before_ms)
+{
+	struct failures *f, *next;
+
+	HASH_ITER(hh, a->failures, f, next)
+	{
+		if (f->last_ms >= before_ms)
+			continue;
+		HASH_DEL(a->failures, f);
+		free(f);
+	}
+}
+
+static struct failures *failures_of(struct auth *a, const uint8_t key[ADDRESS_KEY_BYTES], int64_t now_ms)
+{
+	struct failures *f;
+
+	HASH_FIND(hh, a->failures, key, ADDRESS_KEY_BYTES, f);
+	if (f != NULL) {
+		if (now_ms - f->last_ms >= AUTH_FORGET_MS)
+			f->count = 0;
+		return f;
+	}
+	if (HASH_COUNT(a->failures) >= AUTH_ADDRESSES_MAX)
+		forget_failures(a, now_ms - AUTH_FORGET_MS);
+	if (HASH_COUNT(a->failures) >= AUTH_ADDRESSES_MAX)
+		forget_failures(a,
+				INT64_MAX); /* under such an attack, from everywhere, counts tell nothing */
+	f = calloc(1, sizeof(*f));
+	if (f == NULL)
+		abort();
+	memcpy(f->address, key, ADDRESS_KEY_BYTES);
+	HASH_ADD(hh, a->failures, address, ADDRESS_KEY_BYTES, f);
+	return f;
+}
+
+/* Counts one, and says how long its answer waits. */
+static int64_t note_failure(struct auth *a, const uint8_t key[ADDRESS_KEY_BYTES])
+{
+	int64_t now_ms = clock_mono_ms(), delay_ms = a->server->config->auth_failure_delay_ms;
+	struct failures *f = failures_of(a, key, now_ms);
+
+	for (uint32_t i = 0; i < f->count && delay_ms > 0 && delay_ms < AUTH_DELAY_MS_MAX; i++)
+		delay_ms *= 2;
+	f->count++;
+	f->last_ms = now_ms;
+	return delay_ms < AUTH_DELAY_MS_MAX ? delay_ms : AUTH_DELAY_MS_MAX;
+}
+
+static void say_bad(void *ctx)
+{
+	struct auth_exchange *x = ctx;
+	x->fn(x->ctx, AUTH_BAD, (struct span){ NULL, 0 });
+}
+
 static void on_done(void *job)
 {
 	struct auth_exchange *x = job;
@@ -267,6 +395,12 @@ static void on_done(void *job)
 	x->running = false;
 	if (x->freed) {
 		destroy(x);
+		return;
+	}
+	int64_t delay_ms = x->result == AUTH_BAD ? note_failure(x->auth, x->address) : 0;
+	if (delay_ms > 0) {
+		x->delay = timer_new(x->auth->server->loop, say_bad, x);
+		timer_set_ms(x->delay, delay_ms);
 		return;
 	}
 	x->fn(x->ctx, x->result, x->result == AUTH_OK ? span_of(x->identity) : buf_span(&x->out));
@@ -279,19 +413,33 @@ static void run(struct auth_exchange *x)
 	pool_submit(x->auth->server->pool, on_work, on_done, x);
 }
 
-static struct auth_exchange *new_exchange(struct auth *a, auth_fn *fn, void *ctx)
+static void take_binding(const struct conn *conn, enum conn_binding kind, char text[BINDING_TEXT_BYTES])
+{
+	uint8_t bytes[CONN_BINDING_BYTES_MAX];
+	size_t n = conn_tls_binding(conn, kind, bytes);
+
+	text[0] = '\0';
+	if (n > 0)
+		(void)EVP_EncodeBlock((unsigned char *)text, bytes, (int)n);
+}
+
+static struct auth_exchange *new_exchange(struct auth *a, const struct conn *conn, auth_fn *fn, void *ctx)
 {
 	struct auth_exchange *x = calloc(1, sizeof(*x));
 	if (x == NULL)
 		abort();
 	*x = (struct auth_exchange){ .auth = a, .fn = fn, .ctx = ctx };
+	address_key(conn, x->address);
+	take_binding(conn, CONN_BINDING_UNIQUE, x->unique);
+	take_binding(conn, CONN_BINDING_EXPORTER, x->exporter);
 	return x;
 }
 
-struct auth_exchange *auth_start(struct auth *a, struct span mechanism, auth_fn *fn, void *ctx)
+struct auth_exchange *auth_start(struct auth *a, const struct conn *conn, struct span mechanism, auth_fn *fn,
+				 void *ctx)
 {
 	char name[32];
-	struct auth_exchange *x = new_exchange(a, fn, ctx);
+	struct auth_exchange *x = new_exchange(a, conn, fn, ctx);
 
 	if (!span_copy(mechanism, name, sizeof(name))) {
 		destroy(x);
@@ -300,7 +448,10 @@ struct auth_exchange *auth_start(struct auth *a, struct span mechanism, auth_fn 
 	for (char *p = name; *p != '\0'; p++)
 		if (*p >= 'a' && *p <= 'z')
 			*p = (char)(*p - 'a' + 'A');
-	if (gsasl_server_start(a->gsasl, name, &x->session) != GSASL_OK) {
+	a->starting = x;
+	int rc = gsasl_server_start(a->gsasl, name, &x->session);
+	a->starting = NULL;
+	if (rc != GSASL_OK) {
 		destroy(x);
 		return NULL;
 	}
@@ -316,10 +467,10 @@ void auth_step(struct auth_exchange *x, struct span response_base64)
 	run(x);
 }
 
-struct auth_exchange *auth_password(struct auth *a, struct span name, struct span password, auth_fn *fn,
-				    void *ctx)
+struct auth_exchange *auth_password(struct auth *a, const struct conn *conn, struct span name,
+				    struct span password, auth_fn *fn, void *ctx)
 {
-	struct auth_exchange *x = new_exchange(a, fn, ctx);
+	struct auth_exchange *x = new_exchange(a, conn, fn, ctx);
 	buf_add(&x->name, name);
 	buf_add(&x->password, password);
 	run(x);
@@ -346,6 +497,7 @@ struct auth *auth_new(struct server *server)
 	if (a->cache == NULL || gsasl_init(&a->gsasl) != GSASL_OK)
 		abort();
 	gsasl_callback_set(a->gsasl, on_gsasl);
+	gsasl_callback_hook_set(a->gsasl, a);
 	random_bytes(a->secret, sizeof(a->secret));
 	(void)pthread_mutex_init(&a->lock, NULL);
 	return a;
@@ -355,6 +507,7 @@ void auth_free(struct auth *a)
 {
 	if (a == NULL)
 		return;
+	forget_failures(a, INT64_MAX);
 	gsasl_done(a->gsasl);
 	(void)pthread_mutex_destroy(&a->lock);
 	OPENSSL_cleanse(a->secret, sizeof(a->secret));

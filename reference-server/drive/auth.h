@@ -1,6 +1,7 @@
 /*
  * auth: proves who a client is: SASL exchanges by GNU SASL (PLAIN, LOGIN,
- * SCRAM-SHA-256) and POP3's USER/PASS, against the stored keys of accounts.
+ * SCRAM-SHA-256, and SCRAM-SHA-256-PLUS bound to the TLS connection: RFC 5802,
+ * 5929, 9266) and POP3's USER/PASS, against the stored keys of accounts.
  *
  * Every step runs on the helper pool, because checking a password costs
  * milliseconds, and answers on the loop.  A bounded cache remembers which
@@ -11,12 +12,31 @@
  * domain.  Unknown names cost as much as known ones, and SCRAM answers them
  * with a salt of their own that stays the same, so that names cannot be
  * guessed from either.
+ *
+ * Names and passwords are prepared (SASLprep, RFC 4013); what cannot be is
+ * refused like a wrong one.
+ *
+ * A client that could have bound itself to the connection and says that the
+ * server does not offer it was lied to by somebody between (RFC 5802 6):
+ * refused.
+ *
+ * A refusal is answered late: after auth.failure_delay, doubled by each earlier
+ * one from the same address (the same /64 for IPv6), up to
+ * AUTH_DELAY_MS_MAX; the address is forgotten after AUTH_FORGET_MS without one.
+ * Only that answer waits, nothing else does.
  */
 #ifndef SERVER_DRIVE_AUTH_H
 #define SERVER_DRIVE_AUTH_H
 
+#include "base/conn.h"
 #include "base/span.h"
 #include "reference-server/drive/server.h"
+
+enum {
+	AUTH_DELAY_MS_MAX = 30 * 1000,
+	AUTH_FORGET_MS = 15 * 60 * 1000,
+	AUTH_ADDRESSES_MAX = 65536, /* whose refusals are counted */
+};
 
 struct auth;
 struct auth *auth_new(struct server *server);
@@ -35,8 +55,12 @@ typedef void auth_fn(void *ctx, enum auth_result result, struct span text);
 
 struct auth_exchange;
 
-/* NULL: no such mechanism. */
-struct auth_exchange *auth_start(struct auth *a, struct span mechanism, auth_fn *fn, void *ctx);
+/*
+ * NULL: no such mechanism, or it cannot be bound to this connection.  conn is
+ * the client's, for its address and its TLS; used in this call only.
+ */
+struct auth_exchange *auth_start(struct auth *a, const struct conn *conn, struct span mechanism, auth_fn *fn,
+				 void *ctx);
 
 /*
  * One message of the client, base64, empty for none; the callback follows,
@@ -46,8 +70,8 @@ struct auth_exchange *auth_start(struct auth *a, struct span mechanism, auth_fn 
 void auth_step(struct auth_exchange *x, struct span response_base64);
 
 /* A name and password in the clear; one callback follows. */
-struct auth_exchange *auth_password(struct auth *a, struct span name, struct span password, auth_fn *fn,
-				    void *ctx);
+struct auth_exchange *auth_password(struct auth *a, const struct conn *conn, struct span name,
+				    struct span password, auth_fn *fn, void *ctx);
 
 /* Also while a step runs: its callback then never comes.  Accepts NULL. */
 void auth_exchange_free(struct auth_exchange *x);

@@ -379,13 +379,13 @@ static void begin_login(struct session *s)
 {
 	drop_auth(s);
 	s->answer_due = true;
-	s->auth = auth_password(s->server->auth, s->core.user, s->core.password, on_auth_result, s);
+	s->auth = auth_password(s->server->auth, s->conn, s->core.user, s->core.password, on_auth_result, s);
 }
 
 static void begin_auth(struct session *s)
 {
 	drop_auth(s);
-	s->auth = auth_start(s->server->auth, s->core.auth_mechanism, on_auth_result, s);
+	s->auth = auth_start(s->server->auth, s->conn, s->core.auth_mechanism, on_auth_result, s);
 	if (s->auth == NULL) {
 		auth_failed(s, POP3_AUTH_TEMPORARY);
 		return;
@@ -747,6 +747,7 @@ static struct pop3_server_config core_config(const struct config *c, enum servic
 
 	return (struct pop3_server_config){
 		.host = span_of(c->hostname),
+	struct span under_tls = SPAN_LIT("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
 		.error_count_max = c->limits.error_count_max,
 		.auth_failure_count_max = c->auth_failure_count_max,
 		.login_delay_s = (uint32_t)((c->pop3_login_delay_ms + 999) / 1000),
@@ -754,7 +755,7 @@ static struct pop3_server_config core_config(const struct config *c, enum servic
 		.offer_stls = service == SERVICE_POP3,
 		.login_without_tls = c->auth_plain_without_tls,
 		.mechanisms_clear = c->auth_plain_without_tls ? all : safe,
-		.mechanisms_tls = all,
+		.mechanisms_tls = under_tls,
 	};
 }
 

@@ -8,6 +8,7 @@
 #include "reference-server/drive/directory.h"
 #include "reference-server/drive/keeper.h"
 #include "reference-server/drive/pop3_session.h"
+#include "reference-server/drive/metrics.h"
 #include "reference-server/drive/relay.h"
 #include "reference-server/drive/resolver.h"
 #include "reference-server/drive/smtp_session.h"
@@ -27,6 +28,7 @@ enum {
 	DRAIN_CHECK_MS = 20,
 	PASSWORD_FILE_BYTES_MAX = 4096,
 };
+	LOG_FACILITY = 2, /* RFC 3164 4.1.1: mail */
 
 /* What accepts a service's connections. */
 struct door {
@@ -283,15 +285,22 @@ static void note_result(void *ctx, int result)
 
 static int ensure_account(struct server *s, const struct config_account *a, struct err *reterr)
 {
-	struct span password = span_of(a->password);
+	struct buf prepared = { 0 };
 	struct account existing;
 	struct account_keys keys;
 	int result = 0;
 
 	bool known = account_find(s->store, span_of(a->address), &existing) == 0;
-	if (known && account_verify(&existing.keys, password))
+	if (account_prepare_password(span_of(a->password), &prepared) != 0)
+		return err_set(reterr, -EINVAL, "account %s: its password has a character that none may have",
+			       a->address);
+	bool same = known && account_verify(&existing.keys, buf_span(&prepared));
+	if (!same)
+		account_derive(buf_span(&prepared), s->config->auth_iterations, &keys);
+	explicit_bzero(prepared.p, prepared.room);
+	buf_free(&prepared);
+	if (same)
 		return 0;
-	account_derive(password, s->config->auth_iterations, &keys);
 	if (known)
 		account_set_keys(s->store, span_of(a->address), &keys, note_result, &result);
 	else

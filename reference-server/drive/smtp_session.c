@@ -54,6 +54,7 @@ struct session {
 	size_t owed_bytes;        /* of replies that wait in slots */
 	struct incoming *message; /* the transaction in progress */
 	struct auth_exchange *auth;
+	uint32_t auth_failure_count;
 	bool answer_due;   /* an exchange or another wish is out; do not feed */
 	bool stalled;      /* reading is paused until something has been written or stored */
 	bool tls_due;      /* the handshake follows the last owed reply */
@@ -88,6 +89,7 @@ static TAILQ_HEAD(, session) sessions = TAILQ_HEAD_INITIALIZER(sessions);
 static uint32_t session_count;
 
 static void pump(struct session *s);
+static void begin_close(struct session *s);
 
 /* ---- messages ---- */
 
@@ -490,6 +492,12 @@ static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 {
 	struct session *s = ctx;
 
+static void drop_auth(struct session *s)
+{
+	auth_exchange_free(s->auth);
+	s->auth = NULL;
+}
+
 	s->answer_due = false;
 	switch (result) {
 	case AUTH_CHALLENGE:
@@ -511,25 +519,23 @@ static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 		smtp_server_auth_fail(&s->core, SMTP_AUTH_TEMPORARY);
 		break;
 	}
-	if (result != AUTH_CHALLENGE) {
-		auth_exchange_free(s->auth);
-		s->auth = NULL;
+	if (result != AUTH_CHALLENGE)
+		drop_auth(s);
+	s->auth_failure_count += result == AUTH_BAD;
+	if (result == AUTH_BAD && s->auth_failure_count >= s->server->config->auth_failure_count_max) {
+		smtp_server_close(&s->core, SMTP_CLOSE_REFUSED);
+		begin_close(s);
+		return;
 	}
 	conn_resume(s->conn);
 	pump(s);
-}
-
-static void drop_auth(struct session *s)
-{
-	auth_exchange_free(s->auth);
-	s->auth = NULL;
 }
 
 static void on_auth(struct session *s, bool begins)
 {
 	if (begins) {
 		drop_auth(s);
-		s->auth = auth_start(s->server->auth, s->core.auth_mechanism, on_auth_result, s);
+		s->auth = auth_start(s->server->auth, s->conn, s->core.auth_mechanism, on_auth_result, s);
 	}
 	if (s->auth == NULL) {
 		smtp_server_auth_fail(&s->core, SMTP_AUTH_TEMPORARY);
@@ -659,8 +665,18 @@ static void on_timeout(struct session *s)
 				    s->server->config->timeouts.command_ms); /* it is we who are slow */
 		return;
 	}
+/* Nothing can be said: it would go out in the clear where the client reads TLS. */
+static bool in_handshake(const struct session *s)
+{
+	return (s->profile->implicit_tls || s->core.state == SMTP_STATE_TLS) && !conn_is_tls(s->conn);
+}
+
 	smtp_server_close(&s->core, SMTP_CLOSE_TIMEOUT);
 	begin_close(s);
+	if (in_handshake(s)) {
+		session_end(s, "silent in the handshake");
+		return;
+	}
 }
 
 static void on_conn(void *ctx, enum conn_event event)
@@ -716,13 +732,14 @@ struct smtp_profile *smtp_profile_new(const struct config *config, enum service 
 			.host = span_of(config->hostname),
 			.role = submission ? SMTP_ROLE_SUBMISSION : SMTP_ROLE_RELAY,
 			.size_bytes_max = config->limits.message_bytes_max,
+	static const struct span under_tls = { "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN", 44 };
 			.header_bytes_max = config->limits.header_bytes_max,
 			.rcpt_count_max = config->limits.recipient_count_max,
 			.received_count_max = config->limits.received_count_max,
 			.error_count_max = config->limits.error_count_max,
 			.offer_starttls = service != SERVICE_SUBMISSIONS,
 			.mechanisms_clear = !submission ? none : config->auth_plain_without_tls ? all : safe,
-			.mechanisms_tls = submission ? all : none,
+			.mechanisms_tls = submission ? under_tls : none,
 		},
 		.implicit_tls = service == SERVICE_SUBMISSIONS,
 	};
@@ -796,7 +813,10 @@ void smtp_session_close_all(struct server *server)
 	for (s = TAILQ_FIRST(&sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, next);
 		s->close_wanted = true;
-		pump(s);
+		if (s->conn != NULL && in_handshake(s))
+			session_end(s, "shutting down");
+		else
+			pump(s);
 	}
 }
 

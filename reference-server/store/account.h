@@ -21,6 +21,7 @@
 #ifndef STORE_ACCOUNT_H
 #define STORE_ACCOUNT_H
 
+#include "base/buf.h"
 #include "reference-server/store/store.h"
 
 enum {
@@ -48,6 +49,15 @@ struct account {
 	char address[ACCOUNT_ADDRESS_BYTES_MAX + 1];
 	struct account_keys keys;
 };
+
+/*
+ * SASLprep (RFC 4013) of a password that is to be stored.  -EINVAL when it
+ * holds what no password may: not UTF-8, a NUL, a control or an unassigned
+ * character.  account_prepare_query is for one that was typed in, and for
+ * names: unassigned characters pass (RFC 3454 7).
+ */
+int account_prepare_password(struct span password, struct buf *ret_prepared);
+int account_prepare_query(struct span text, struct buf *ret_prepared);
 
 /*
  * Makes keys with a fresh random salt; account_derive_salted with the given

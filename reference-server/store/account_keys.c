@@ -4,6 +4,8 @@
 #include "base/random.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <gsasl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -16,6 +18,58 @@ static void hmac(const uint8_t key[ACCOUNT_KEY_BYTES], const char *text, uint8_t
 	if (HMAC(EVP_sha256(), key, ACCOUNT_KEY_BYTES, (const unsigned char *)text, strlen(text), ret_mac,
 		 NULL) == NULL)
 		abort(); /* Fixed sizes and a built-in digest: only out of memory. */
+}
+
+/* Into fresh memory of GNU SASL; NULL when the text cannot be prepared so. */
+static char *saslprep(const char *text, Gsasl_saslprep_flags flags)
+{
+	char *prepared = NULL;
+	return gsasl_saslprep(text, flags, &prepared, NULL) == GSASL_OK ? prepared : NULL;
+}
+
+static void wipe(char *text)
+{
+	if (text != NULL)
+		OPENSSL_cleanse(text, strlen(text));
+	gsasl_free(text);
+}
+
+/*
+ * Releases of GNU SASL are not of one mind whether its flag allows unassigned
+ * characters or forbids them.  Both ways are tried: one of the two suffices for
+ * a query, a stored string must pass both.
+ */
+static int prepare(struct span text, bool unassigned_allowed, struct buf *ret_prepared)
+{
+	if (span_find(text, '\0') < text.n)
+		return -EINVAL;
+	char *copy = strndup(text.n > 0 ? text.p : "", text.n);
+	if (copy == NULL)
+		abort();
+	char *one = saslprep(copy, GSASL_ALLOW_UNASSIGNED);
+	char *other = saslprep(copy, (Gsasl_saslprep_flags)0);
+	const char *prepared = one != NULL ? one : other;
+	bool ok = unassigned_allowed ? prepared != NULL : one != NULL && other != NULL;
+
+	if (ok) {
+		buf_reset(ret_prepared);
+		buf_add_cstr(ret_prepared, prepared);
+	}
+	wipe(one);
+	wipe(other);
+	OPENSSL_cleanse(copy, text.n);
+	free(copy);
+	return ok ? 0 : -EINVAL;
+}
+
+int account_prepare_password(struct span password, struct buf *ret_prepared)
+{
+	return prepare(password, false, ret_prepared);
+}
+
+int account_prepare_query(struct span text, struct buf *ret_prepared)
+{
+	return prepare(text, true, ret_prepared);
 }
 
 void account_derive_salted(struct span password, uint32_t iterations, struct span salt,

@@ -1,7 +1,13 @@
 """AUTH (RFC 4954) with all mechanisms, STARTTLS (RFC 3207), and what may not happen around them."""
 
+import base64
+import hashlib
+import hmac
 import os
+import secrets
+import ssl
 import subprocess
+import time
 
 from lib import Server, Wire, b64, check, check_equal, scratch, scram_sha_256, slow, turns_red, wait_until
 
@@ -44,9 +50,82 @@ def test_scram_sha_256_works_and_the_server_proves_itself():
     check_equal(scram_sha_256(session, USER, "secret").code, 235, "code after SCRAM under implicit TLS")
 
 
+def scram(session, flag, binding=b"", mechanism="SCRAM-SHA-256-PLUS", user=USER, password="secret"):
+    """RFC 5802 with a GS2 header and channel binding of one's own choice; the final reply."""
+    nonce = secrets.token_urlsafe(18)
+    bare = f"n={user},r={nonce}"
+    reply = session.command(f"AUTH {mechanism} " + b64(f"{flag},,{bare}"))
+    if reply.code != 334:
+        return reply
+    first = base64.b64decode(reply.text).decode()
+    values = dict(part.split("=", 1) for part in first.split(","))
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(values["s"]), int(values["i"]))
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    final = f"c={b64(f'{flag},,'.encode() + binding)},r={values['r']}"
+    signature = hmac.digest(hashlib.sha256(client_key).digest(), f"{bare},{first},{final}".encode(), "sha256")
+    proof = bytes(a ^ b for a, b in zip(client_key, signature))
+    reply = session.command(b64(f"{final},p={b64(proof)}"))
+    return session.command("") if reply.code == 334 else reply
+
+
+@turns_red("server-agrees-to-all")
+def test_scram_is_bound_to_the_tls_connection():
+    server = Server(settings={"auth": {"failure_delay": 0}}).start()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def session():
+        result = server.smtp("submission")
+        clear = result.extensions()["AUTH"]
+        check("SCRAM-SHA-256-PLUS" not in clear, f"offered in clear: {clear}")
+        result.start_tls(context)
+        check("SCRAM-SHA-256-PLUS" in result.extensions()["AUTH"], "PLUS is offered under TLS")
+        return result
+
+    first = session()
+    unique = first.sock.get_channel_binding("tls-unique")
+    check_equal(scram(first, "p=tls-unique", unique).code, 235, "code with the right binding")
+    check(scram(session(), "p=tls-unique", unique).code in (501, 535), "the binding of another connection")
+    check(scram(session(), "p=tls-unique").code in (501, 535), "no binding")
+    check(scram(session(), "p=tls-exporter", unique).code in (501, 535), "another kind")
+    check(scram(session(), "n").code in (501, 535), "PLUS without binding")
+    check_equal(scram(session(), "n", mechanism="SCRAM-SHA-256").code, 235, "a client that knows no binding")
+    # RFC 5802 6: it would have used PLUS, so somebody took PLUS out of what we offered.
+    check(scram(session(), "y", mechanism="SCRAM-SHA-256").code in (501, 535), "a downgrade")
+
+
+@turns_red("server-agrees-to-all")
+@slow
+def test_refusals_slow_down_and_end_the_connection():
+    server = Server(settings={"auth": {"failure_delay": "150ms", "failures": 3}}).start()
+    session = secure_session(server)
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        session.auth_plain(USER, "wrong", 535)
+        times.append(time.monotonic() - began)
+    check(times[0] >= 0.15 and times[1] >= 0.3 and times[2] >= 0.6, f"seconds for each refusal: {times}")
+    session.expect(421)
+    check(session.at_end(), "closed after the third")
+    session = secure_session(server)
+    began = time.monotonic()
+    session.auth_plain(USER, "secret")
+    check(time.monotonic() - began < 1, "a right one does not wait")
+
+
+def test_names_and_passwords_are_prepared():
+    server = Server(users={"sales": "IX\u00e9"}, settings={"auth": {"failure_delay": 0}}).start()
+    secure_session(server).auth_plain(USER, "I\u00adX\u00e9")
+    secure_session(server).auth_plain(USER.replace("s", "\u017f"), "\u2168e\u0301")
+    session = secure_session(server)
+    check(session.command("AUTH PLAIN " + b64(f"\0{USER}\0".encode() + b"IX\xe9")).code in (501, 535), "not UTF-8")
+
+
 @turns_red("server-agrees-to-all")
 def test_wrong_passwords_and_unknown_users_get_the_same_535():
-    server = Server().start()
+    server = Server(settings={"auth": {"failure_delay": 0}}).start()
     texts = set()
     for user, password in ((USER, "wrong"), ("nobody@fredsco.example", "secret"), (USER, "")):
         session = secure_session(server)

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
@@ -229,9 +231,43 @@ static void the_password_is_nowhere_in_the_data_directory(void **state)
 
 #define OPEN(t) cmocka_unit_test_setup_teardown(t, fixture_make_open, fixture_remove)
 
+/* RFC 4013 3, and what must be refused (RFC 6856 2.2). */
+static void passwords_are_prepared_or_refused(void **state)
+{
+	static const struct {
+		const char *given, *prepared; /* NULL: refused */
+	} rows[] = {
+		{ "secret", "secret" },   { "I\xc2\xadX", "IX" }, /* a soft hyphen is nothing */
+		{ "\xc2\xaa", "a" },                              /* the form that all others have */
+		{ "\xe2\x85\xa8", "IX" }, { "a\xc2\xa0z", "a z" },
+		{ "\x07", NULL },         /* a control character */
+		{ "\xd8\xa7\x31", NULL }, /* both directions */
+		{ "caf\xe9", NULL },      /* not UTF-8 */
+		{ "\xc0\xaf", NULL },     { "\xed\xa0\x80", NULL },
+	};
+	struct buf prepared = { 0 };
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (int query = 0; query < 2; query++) {
+			struct span given = span_of(rows[i].given);
+			int rc = query != 0 ? account_prepare_query(given, &prepared)
+					    : account_prepare_password(given, &prepared);
+			assert_int_equal(rc, rows[i].prepared != NULL ? 0 : -EINVAL);
+			if (rc == 0)
+				assert_string_equal(buf_cstr(&prepared), rows[i].prepared);
+		}
+	assert_int_equal(account_prepare_password(SPAN_LIT("a\0b"), &prepared), -EINVAL);
+	/* U+0221 had no meaning in Unicode 3.2: nothing that is stored may have it (RFC 3454 7). */
+	assert_int_equal(account_prepare_password(SPAN_LIT("\xc8\xa1"), &prepared), -EINVAL);
+	assert_int_equal(account_prepare_query(SPAN_LIT("\xc8\xa1"), &prepared), 0);
+	buf_free(&prepared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(passwords_are_prepared_or_refused),
 		cmocka_unit_test(keys_agree_with_the_example_of_the_rfc),
 		cmocka_unit_test(only_the_password_itself_verifies),
 		cmocka_unit_test(salts_are_fresh),

@@ -9,8 +9,13 @@
 
 #include <cmocka.h>
 
+#include <gsasl.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+
 #include <fnmatch.h>
 #include <malloc.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "base/conn.h"
@@ -48,9 +53,11 @@ static void build(struct world *w)
 {
 	struct err e;
 	char cert[128], key[128];
+	const char *names[] = { "mx.fredsco.example", NULL };
 	struct server *s = &w->server;
 
 	log_set_level(LOG_ERROR);
+	(void)signal(SIGPIPE, SIG_IGN); /* as the server does: TLS may say its last to nobody */
 	*w = (struct world){ 0 };
 	(void)snprintf(w->store.dir, sizeof(w->store.dir), "/tmp/postrider-pop3-XXXXXX");
 	assert_non_null(mkdtemp(w->store.dir));
@@ -67,6 +74,7 @@ static void build(struct world *w)
 	(void)snprintf(cert, sizeof(cert), "%s/cert", w->store.dir);
 	(void)snprintf(key, sizeof(key), "%s/key", w->store.dir);
 	assert_int_equal(cert_make(&(struct cert_options){ .common_name = "mx.fredsco.example",
+							   .names = names,
 							   .ret_cert_path = cert,
 							   .ret_key_path = key },
 				   &e),
@@ -205,7 +213,8 @@ static void expect(struct client *c, const char *patterns)
 		assert_true(span_copy(one, pattern, sizeof(pattern)));
 		while (!take_line(c, line, sizeof(line))) {
 			if (c->ended || c->failed)
-				fail_msg("the end came instead of \"%s\"", pattern);
+				fail_msg("the end came instead of \"%s\": %s", pattern,
+					 c->failed ? conn_error(c->conn)->text : "closed");
 			loop_run(c->world->server.loop);
 		}
 		if (fnmatch(pattern, line, 0) != 0)
@@ -451,6 +460,137 @@ static void messages_past_their_days_are_gone_when_the_mailbox_is_opened(void **
 	expect_end(&c);
 	store_drain(w.server.store);
 	assert_int_equal(mailbox_count(&w), 0);
+	tear_down(&w);
+}
+
+/* ---- SCRAM inside TLS, with GNU SASL as the client ---- */
+
+struct scram_case {
+	const char *name;
+	const char *mechanism;
+	enum conn_binding kind;
+	bool has_binding, spoil; /* what the client knows of the connection */
+	const char *answer;      /* to its proof */
+};
+
+static void set_binding(Gsasl_session *g, const struct client *c, const struct scram_case *row)
+{
+	uint8_t bytes[CONN_BINDING_BYTES_MAX];
+	char text[4 * CONN_BINDING_BYTES_MAX];
+	size_t n = conn_tls_binding(c->conn, row->kind, bytes);
+
+	assert_true(n >= 12); /* RFC 5929 and RFC 9266 */
+	bytes[0] ^= row->spoil;
+	(void)EVP_EncodeBlock((unsigned char *)text, bytes, (int)n);
+	assert_int_equal(gsasl_property_set(g,
+					    row->kind == CONN_BINDING_UNIQUE ? GSASL_CB_TLS_UNIQUE
+									     : GSASL_CB_TLS_EXPORTER,
+					    text),
+			 GSASL_OK);
+}
+
+static void scram(struct client *c, Gsasl *context, const struct scram_case *row)
+{
+	Gsasl_session *g;
+	struct buf line = { 0 };
+	char got[1024], *out = NULL;
+
+	assert_int_equal(gsasl_client_start(context, row->mechanism, &g), GSASL_OK);
+	assert_int_equal(gsasl_property_set(g, GSASL_AUTHID, user), GSASL_OK);
+	assert_int_equal(gsasl_property_set(g, GSASL_PASSWORD, "secret"), GSASL_OK);
+	if (row->has_binding)
+		set_binding(g, c, row);
+	assert_int_equal(gsasl_step64(g, "", &out), GSASL_NEEDS_MORE);
+	buf_addf(&line, "AUTH %s %s\r\n", row->mechanism, out);
+	for (unsigned step = 0; step < 2; step++) {
+		say(c, buf_cstr(&line));
+		while (!take_line(c, got, sizeof(got)))
+			loop_run(c->world->server.loop);
+		if (strncmp(got, "+ ", 2) != 0)
+			break;
+		gsasl_free(out);
+		out = NULL;
+		int rc = gsasl_step64(g, got + 2, &out);
+		assert_true(rc == GSASL_OK || rc == GSASL_NEEDS_MORE); /* the server has proved itself */
+		buf_reset(&line);
+		buf_addf(&line, "%s\r\n", out);
+	}
+	if (strncmp(got, "+ ", 2) == 0) {
+		say(c, "\r\n");
+		expect(c, "+OK*\n");
+		(void)snprintf(got, sizeof(got), "+OK");
+	}
+	if (fnmatch(row->answer, got, 0) != 0)
+		fail_msg("%s: wanted \"%s\", got \"%s\"", row->name, row->answer, got);
+	gsasl_free(out);
+	gsasl_finish(g);
+	buf_free(&line);
+}
+
+static void scram_is_bound_to_its_own_connection(void **state)
+{
+	static const struct scram_case rows[] = {
+		{ "bound", "SCRAM-SHA-256-PLUS", CONN_BINDING_EXPORTER, true, false, "+OK" },
+		{ "to another one", "SCRAM-SHA-256-PLUS", CONN_BINDING_EXPORTER, true, true, "-ERR ?AUTH]*" },
+		{ "a client that cannot", "SCRAM-SHA-256", CONN_BINDING_EXPORTER, false, false, "+OK" },
+		{ "in TLS 1.2", "SCRAM-SHA-256-PLUS", CONN_BINDING_UNIQUE, true, false, "+OK" },
+		{ "to another one in TLS 1.2", "SCRAM-SHA-256-PLUS", CONN_BINDING_UNIQUE, true, true,
+		  "-ERR ?AUTH]*" },
+	};
+	struct world w;
+	Gsasl *context;
+	(void)state;
+
+	build(&w);
+	w.server.config->auth_failure_delay_ms = 0;
+	assert_int_equal(gsasl_init(&context), GSASL_OK);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct client c;
+		int version = rows[i].kind == CONN_BINDING_UNIQUE ? TLS1_2_VERSION : TLS1_3_VERSION;
+		assert_int_equal(SSL_CTX_set_max_proto_version(tls_ssl_ctx(w.tls), version), 1);
+		dial(&w, &c, SERVICE_POP3S);
+		(void)conn_start_tls(c.conn, w.tls, CONN_TLS_CLIENT, NULL);
+		expect(&c, "+OK*\n");
+		scram(&c, context, &rows[i]);
+		hang_up(&c);
+		wait_for_no_session(&w);
+	}
+	gsasl_done(context);
+	tear_down(&w);
+}
+
+static void refusals_come_later_each_time(void **state)
+{
+	static const int64_t at_least_ms[] = { 100, 200, 400 };
+	struct world w;
+	struct client c, other;
+	(void)state;
+
+	build(&w);
+	w.server.config->auth_failure_delay_ms = 100;
+	w.server.config->auth_failure_count_max = 2;
+	dial(&w, &c, SERVICE_POP3);
+	expect(&c, "+OK*ready\n");
+	for (size_t i = 0; i < 3; i++) {
+		int64_t began_ms = clock_mono_ms();
+		if (i == 2) { /* the address has a memory; the connection has come to its end */
+			expect_end(&c);
+			dial(&w, &c, SERVICE_POP3);
+			expect(&c, "+OK*ready\n");
+		}
+		say(&c, "USER sales\r\nPASS wrong\r\n");
+		expect(&c, "+OK*\n");
+		/* Meanwhile others are served. */
+		dial(&w, &other, SERVICE_POP3);
+		log_in(&other);
+		hang_up(&other);
+		expect(&c, "-ERR ?AUTH]*\n");
+		assert_true(clock_mono_ms() - began_ms >= at_least_ms[i]);
+	}
+	say(&c, "USER sales\r\nPASS wrong\r\n");
+	expect(&c, "+OK*\n");
+	hang_up(&c); /* with a refusal under way */
+	wait_for_no_session(&w);
 	tear_down(&w);
 }
 
@@ -731,6 +871,8 @@ int main(void)
 		cmocka_unit_test(a_header_with_utf8_needs_a_session_with_utf8),
 		cmocka_unit_test(a_login_too_soon_after_the_last_is_refused),
 		cmocka_unit_test(messages_past_their_days_are_gone_when_the_mailbox_is_opened),
+		cmocka_unit_test(scram_is_bound_to_its_own_connection),
+		cmocka_unit_test(refusals_come_later_each_time),
 		cmocka_unit_test(messages_of_every_size_come_out_exactly),
 		cmocka_unit_test(a_client_that_does_not_read_holds_little_memory),
 		cmocka_unit_test(a_mailbox_is_open_once_and_free_again_afterwards),
