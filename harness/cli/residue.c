@@ -1,13 +1,13 @@
 #include "harness/cli/residue.h"
 
 #include "base/buf.h"
-#include "base/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +15,19 @@ enum {
 	ANSWER_MAX_MS = 2000,
 	ANSWER_BYTES_MAX = 65536,
 	READ_BYTES = 4096,
+};
+
+struct residue {
+	residue_fn *fn;
+	void *ctx;
+	pid_t pid; /* 0: it has ended */
+	int pidfd;
+	int out;
+	struct watch *exit_watch;
+	struct watch *out_watch;
+	struct timer *deadline;
+	struct buf answer;
+	int status;
 };
 
 static pid_t spawn(const char *program, const char *config, int *ret_fd)
@@ -34,7 +47,12 @@ static pid_t spawn(const char *program, const char *config, int *ret_fd)
 	(void)posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 	(void)posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
 	(void)posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-	int rc = posix_spawnp(&pid, program, &actions, NULL, argv.out, environ);
+	/* A group of its own: the program may be a script, and what it started ends with it. */
+	posix_spawnattr_t attributes;
+	(void)posix_spawnattr_init(&attributes);
+	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+	int rc = posix_spawnp(&pid, program, &actions, &attributes, argv.out, environ);
+	(void)posix_spawnattr_destroy(&attributes);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	(void)close(fds[1]);
 	if (rc != 0) {
@@ -43,30 +61,6 @@ static pid_t spawn(const char *program, const char *config, int *ret_fd)
 	}
 	*ret_fd = fds[0];
 	return pid;
-}
-
-/* All it writes, as far as it comes in time; false when it does not end. */
-static bool read_answer(int fd, struct buf *answer)
-{
-	int64_t until_ms = clock_mono_ms() + ANSWER_MAX_MS;
-
-	for (;;) {
-		int64_t left_ms = until_ms - clock_mono_ms();
-		struct pollfd p = { .fd = fd, .events = POLLIN };
-		if (left_ms <= 0 || buf_bytes(answer) > ANSWER_BYTES_MAX)
-			return false;
-		if (poll(&p, 1, (int)left_ms) < 0 && errno != EINTR)
-			return false;
-		if (p.revents == 0)
-			continue;
-		ssize_t n = read(fd, buf_reserve(answer, READ_BYTES), READ_BYTES);
-		if (n == 0)
-			return true;
-		if (n > 0)
-			buf_grow(answer, (size_t)n);
-		else if (errno != EINTR)
-			return false;
-	}
 }
 
 static bool find_queue_line(struct span answer, uint32_t *ret_count)
@@ -84,23 +78,97 @@ static bool find_queue_line(struct span answer, uint32_t *ret_count)
 	return false;
 }
 
-bool residue_ask(const char *program, const char *config, uint32_t *ret_count)
+/* ---- the child's life ---- */
+
+void residue_free(struct residue *r)
 {
-	struct buf answer = { 0 };
-	int status = 0;
-	int fd = -1;
-	pid_t pid = spawn(program, config, &fd);
+	if (r == NULL)
+		return;
+	if (r->pid > 0) {
+		(void)kill(-r->pid, SIGKILL);
+		while (waitpid(r->pid, &r->status, 0) < 0 && errno == EINTR)
+			;
+	}
+	watch_free(r->exit_watch);
+	watch_free(r->out_watch);
+	timer_free(r->deadline);
+	if (r->pidfd >= 0)
+		(void)close(r->pidfd);
+	(void)close(r->out);
+	buf_free(&r->answer);
+	free(r);
+}
+
+/* What can be read now. */
+static void read_answer(struct residue *r)
+{
+	ssize_t n;
+
+	do {
+		n = read(r->out, buf_reserve(&r->answer, READ_BYTES), READ_BYTES);
+		if (n > 0)
+			buf_grow(&r->answer, (size_t)n);
+	} while ((n > 0 && buf_bytes(&r->answer) <= ANSWER_BYTES_MAX) || (n < 0 && errno == EINTR));
+	if (n == 0 || buf_bytes(&r->answer) > ANSWER_BYTES_MAX)
+		watch_set(r->out_watch, false, false);
+	if (buf_bytes(&r->answer) > ANSWER_BYTES_MAX && r->pid > 0)
+		(void)kill(-r->pid, SIGKILL);
+}
+
+static void on_output(void *ctx, bool readable, bool writable)
+{
+	(void)readable;
+	(void)writable;
+	read_answer(ctx);
+}
+
+static void on_exit_watch(void *ctx, bool readable, bool writable)
+{
+	struct residue *r = ctx;
+	uint32_t count = 0;
+
+	(void)readable;
+	(void)writable;
+	if (waitpid(r->pid, &r->status, WNOHANG) != r->pid)
+		return;
+	r->pid = 0;
+	read_answer(r); /* what came last */
+	bool known = WIFEXITED(r->status) && WEXITSTATUS(r->status) == 0 &&
+		     find_queue_line(buf_span(&r->answer), &count);
+	r->fn(r->ctx, r, known, count);
+	residue_free(r);
+}
+
+static void on_deadline(void *ctx)
+{
+	struct residue *r = ctx;
+
+	(void)kill(-r->pid, SIGKILL); /* its end says the rest */
+}
+
+struct residue *residue_ask(struct loop *l, const char *program, const char *config, residue_fn *fn,
+			    void *ctx)
+{
+	int out = -1;
+	pid_t pid = spawn(program, config, &out);
 
 	if (pid < 0)
-		return false;
-	bool ended = read_answer(fd, &answer);
-	(void)close(fd);
-	if (!ended)
-		(void)kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	bool known = ended && WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
-		     find_queue_line(buf_span(&answer), ret_count);
-	buf_free(&answer);
-	return known;
+		return NULL;
+	struct residue *r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		abort();
+	*r = (struct residue){ .fn = fn, .ctx = ctx, .pid = pid, .out = out };
+	(void)fcntl(out, F_SETFL, O_NONBLOCK);
+	r->pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
+	if (r->pidfd < 0) {
+		residue_free(r);
+		return NULL;
+	}
+	r->exit_watch = watch_new(l, r->pidfd, on_exit_watch, r);
+	watch_set(r->exit_watch, true, false);
+	r->out_watch = watch_new(l, out, on_output, r);
+	watch_set(r->out_watch, true, false);
+	r->deadline = timer_new(l, on_deadline, r);
+	timer_set_ms(r->deadline, ANSWER_MAX_MS);
+	return r;
 }

@@ -72,14 +72,22 @@ static int64_t last_accepted_ns(const struct ledger *l)
 	return last_ns;
 }
 
-/* The drain counts from the end of the last fault, or from the last 250 when there was no fault. */
+/*
+ * The drain counts from the end of the last fault, or from the last 250 when
+ * there was no fault.  While one is still on, nothing drains yet; faults that
+ * last to the end of the run are ended by it.
+ */
 static struct record_drain measure_drain(const struct record *r)
 {
 	struct record_drain d = { .since_ns = LEDGER_NEVER };
 
-	for (uint32_t i = 0; i < r->fault_count; i++)
-		if (r->faults[i].end_ns > d.since_ns)
-			d.since_ns = r->faults[i].end_ns;
+	for (uint32_t i = 0; i < r->fault_count; i++) {
+		const struct record_fault *f = &r->faults[i];
+		if (f->begin_ns != LEDGER_NEVER && (f->end_ns == LEDGER_NEVER || f->end_ns >= r->ended_ns))
+			return d;
+		if (f->end_ns > d.since_ns)
+			d.since_ns = f->end_ns;
+	}
 	if (d.since_ns == LEDGER_NEVER)
 		d.since_ns = last_accepted_ns(r->ledger);
 	d.known = d.since_ns != LEDGER_NEVER;

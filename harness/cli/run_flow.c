@@ -24,22 +24,28 @@ static void fail(struct run *r)
 	loop_stop(r->loop);
 }
 
+static void stop_servers(struct run *r, bool known, uint32_t rows)
+{
+	run_note_residue(r, known, rows);
+	r->phase = PHASE_STOPPING;
+	if (r->timeline != NULL)
+		timeline_finish(r->timeline);
+	world_stop(r->world);
+}
+
 static void begin_stopping(struct run *r)
 {
-	if (r->phase >= PHASE_STOPPING)
+	if (r->phase >= PHASE_ASKING)
 		return;
 	r->ended_ns = clock_mono_ns();
 	run_sample_hosts(r);
 	run_note_mailboxes(r);
-	run_note_residue(r);
-	r->phase = PHASE_STOPPING;
+	r->phase = PHASE_ASKING;
 	timer_clear(r->deadline);
 	timer_clear(r->queue_timer);
 	timer_clear(r->lag_timer);
 	run_end_traffic(r);
-	if (r->timeline != NULL)
-		timeline_finish(r->timeline);
-	world_stop(r->world);
+	run_ask_queues(r, stop_servers);
 }
 
 static void on_signal(void *ctx, int signo)
@@ -151,22 +157,24 @@ static void on_deadline(void *ctx)
  * waits for what a queue may still hold: a second copy, a late notification.
  * Queues that cannot be asked are taken for empty once all is there.
  */
+static void on_queues(struct run *r, bool known, uint32_t rows)
+{
+	if (r->phase == PHASE_DRAIN && (known ? rows == 0 : is_settled(r)))
+		begin_sweep(r);
+}
+
 static void on_queue_timer(void *ctx)
 {
 	struct run *r = ctx;
 	struct ledger_progress p = ledger_progress(r->ledger);
 	uint32_t settled = p.delivered + p.told;
-	uint32_t rows = 0;
 	bool complete = is_settled(r);
 
 	timer_set_ms(r->queue_timer, complete ? QUEUE_PERIOD_SETTLED_MS : QUEUE_PERIOD_MS);
 	if (r->phase != PHASE_DRAIN)
 		return;
-	if (complete || settled == r->settled_before) {
-		bool asked = run_ask_queues(r, &rows);
-		if (asked ? rows == 0 : complete)
-			begin_sweep(r);
-	}
+	if ((complete || settled == r->settled_before) && r->queues.fn == NULL)
+		run_ask_queues(r, on_queues);
 	r->settled_before = settled;
 }
 
@@ -213,7 +221,10 @@ static void on_world(void *ctx, enum world_event event)
 		break;
 	case WORLD_BROKEN:
 		if (r->phase == PHASE_STOPPING) {
-			reasons_add(&r->reasons, REASON_NOTE, "%s", world_error(r->world)->text);
+			/* A server that cannot end well does not keep what it promised; impatience excuses it. */
+			reasons_add(&r->reasons,
+				    r->interrupted || r->zero_ns == 0 ? REASON_NOTE : REASON_FAIL,
+				    "at the end of the run: %s", world_error(r->world)->text);
 			r->phase = PHASE_STOPPED;
 			loop_stop(r->loop);
 			break;
@@ -314,6 +325,8 @@ static void tear_down(struct run *r)
 	run_end_traffic(r);
 	timeline_free(r->timeline);
 	r->timeline = NULL;
+	run_forget_queues(r);
+	task_free(r->queues.tell);
 	links_free(r->links);
 	world_free(r->world);
 	tls_free(r->tls);

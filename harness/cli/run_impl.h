@@ -8,6 +8,7 @@
 
 #include "base/loop.h"
 #include "harness/cli/plan.h"
+#include "harness/cli/residue.h"
 #include "harness/cli/run_flow.h"
 #include "harness/fault/links.h"
 #include "harness/fault/timeline.h"
@@ -23,7 +24,15 @@ enum {
 	NS_PER_MS = 1000000,
 };
 
-enum phase { PHASE_STARTING, PHASE_TRAFFIC, PHASE_DRAIN, PHASE_SWEEP, PHASE_STOPPING, PHASE_STOPPED };
+enum phase {
+	PHASE_STARTING,
+	PHASE_TRAFFIC,
+	PHASE_DRAIN,
+	PHASE_SWEEP,
+	PHASE_ASKING,
+	PHASE_STOPPING,
+	PHASE_STOPPED
+};
 
 struct run;
 
@@ -53,6 +62,19 @@ struct run_host {
 	char program[PATH_MAX]; /* what runs there */
 };
 
+/* rows: what all queues hold; not known when one does not tell, for only the reference server can be asked. */
+typedef void run_queues_fn(struct run *r, bool known, uint32_t rows);
+
+/* One question to all queues at a time. */
+struct run_queues {
+	run_queues_fn *fn; /* NULL: none is under way */
+	struct residue *asked[FLOW_HOSTS_MAX];
+	uint32_t left;
+	bool known;
+	uint32_t rows;
+	struct task *tell;
+};
+
 struct run {
 	const struct run_options *o;
 	const struct flow *flow;
@@ -80,6 +102,7 @@ struct run {
 	uint32_t settled_before; /* rows, when the queues were last thought of */
 	bool settled_seen;       /* all was there once; what the queues still hold is waited for */
 	struct timer *queue_timer;
+	struct run_queues queues;
 	struct reasons reasons;
 	uint32_t faults_on;
 	char fault_text[200];
@@ -112,10 +135,11 @@ void run_on_lag(void *ctx);
 void run_start_lag(struct run *r);
 void run_sample_hosts(struct run *r);
 bool run_host_is_up(const struct run *r, uint32_t host);
-/* Adds up what all queues hold.  False when one does not tell: only the reference server can be asked. */
-bool run_ask_queues(struct run *r, uint32_t *ret_rows);
+/* Adds up what all queues hold, and tells it from the loop; a question that is under way is forgotten. */
+void run_ask_queues(struct run *r, run_queues_fn *fn);
+void run_forget_queues(struct run *r);
 /* At the end, while the servers run: what cannot be seen, and what the queues have. */
 void run_note_mailboxes(struct run *r);
-void run_note_residue(struct run *r);
+void run_note_residue(struct run *r, bool known, uint32_t rows);
 
 #endif

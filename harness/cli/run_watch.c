@@ -1,7 +1,5 @@
 #include "harness/cli/run_impl.h"
 
-#include "harness/cli/residue.h"
-
 #include <string.h>
 #include <unistd.h>
 
@@ -14,8 +12,8 @@ enum {
 
 static struct progress_state state_of(const struct run *r)
 {
-	static const char *const names[] = { "starting",  "traffic",  "draining",
-					     "last look", "stopping", "stopped" };
+	static const char *const names[] = { "starting", "traffic",  "draining", "last look",
+					     "asking",   "stopping", "stopped" };
 	int64_t from_ns = r->zero_ns != 0 ? r->zero_ns : r->began_ns;
 	int64_t elapsed_ms = (clock_mono_ns() - from_ns) / NS_PER_MS;
 
@@ -98,40 +96,90 @@ void run_on_lag(void *ctx)
 
 /* ---- queues ---- */
 
-bool run_ask_queues(struct run *r, uint32_t *ret_rows)
+/* Told from a task, so that nobody is called before he has returned from asking. */
+static void tell_queues(void *ctx)
 {
-	uint32_t rows = 0;
+	struct run *r = ctx;
+	struct run_queues *q = &r->queues;
+	run_queues_fn *fn = q->fn;
 
-	for (uint32_t i = 0; i < r->flow->host_count; i++) {
-		const struct host *h = world_host(r->world, i);
-		char config[PATH_MAX];
-		uint32_t count;
-		if (h == NULL)
-			continue;
-		int n = snprintf(config, sizeof(config), "%s/postriderd.conf", host_setup(h)->dir);
-		if (strcmp(r->flow->hosts[i].target, "reference") != 0 || n < 0 ||
-		    (size_t)n >= sizeof(config) || r->hosts[i].program[0] == '\0' ||
-		    !residue_ask(r->hosts[i].program, config, &count))
-			return false;
-		rows += count;
+	if (q->left > 0 || fn == NULL)
+		return;
+	q->fn = NULL;
+	fn(r, q->known, q->rows);
+}
+
+static void on_residue(void *ctx, struct residue *residue, bool known, uint32_t count)
+{
+	struct run *r = ctx;
+	struct run_queues *q = &r->queues;
+
+	for (uint32_t i = 0; i < r->flow->host_count; i++)
+		if (q->asked[i] == residue)
+			q->asked[i] = NULL;
+	q->left--;
+	q->known = q->known && known;
+	q->rows += count;
+	task_schedule(q->tell);
+}
+
+static void ask_host(struct run *r, uint32_t i)
+{
+	const struct host *h = world_host(r->world, i);
+	struct run_queues *q = &r->queues;
+	char config[PATH_MAX];
+
+	/* One that a fault keeps down cannot be asked, and what it holds goes nowhere. */
+	if (h == NULL || !run_host_is_up(r, i))
+		return;
+	int n = snprintf(config, sizeof(config), "%s/postriderd.conf", host_setup(h)->dir);
+	if (strcmp(r->flow->hosts[i].target, "reference") == 0 && n >= 0 && (size_t)n < sizeof(config) &&
+	    r->hosts[i].program[0] != '\0')
+		q->asked[i] = residue_ask(r->loop, r->hosts[i].program, config, on_residue, r);
+	q->known = q->known && q->asked[i] != NULL;
+	q->left += q->asked[i] != NULL ? 1 : 0;
+}
+
+void run_ask_queues(struct run *r, run_queues_fn *fn)
+{
+	struct run_queues *q = &r->queues;
+
+	run_forget_queues(r);
+	if (q->tell == NULL)
+		q->tell = task_new(r->loop, tell_queues, r);
+	q->fn = fn;
+	q->known = true;
+	q->rows = 0;
+	for (uint32_t i = 0; i < r->flow->host_count && q->known; i++)
+		ask_host(r, i);
+	task_schedule(q->tell);
+}
+
+void run_forget_queues(struct run *r)
+{
+	struct run_queues *q = &r->queues;
+
+	for (uint32_t i = 0; i < FLOW_HOSTS_MAX; i++) {
+		residue_free(q->asked[i]);
+		q->asked[i] = NULL;
 	}
-	*ret_rows = rows;
-	return true;
+	q->left = 0;
+	q->fn = NULL;
 }
 
 /* What do the queues hold at the end: what is missing, or more than there should be? */
-void run_note_residue(struct run *r)
+void run_note_residue(struct run *r, bool known, uint32_t rows)
 {
 	struct ledger_progress p = ledger_progress(r->ledger);
 
-	r->end.residue_known = run_ask_queues(r, &r->end.residue_rows);
-	if (!r->interrupted && r->end.residue_known && r->end.residue_rows > 0 &&
-	    p.backlog + p.indeterminate == 0)
+	r->end.residue_known = known;
+	r->end.residue_rows = known ? rows : 0;
+	if (!r->interrupted && known && rows > 0 && p.backlog + p.indeterminate == 0)
 		reasons_add(&r->reasons, REASON_INVALID,
 			    "%u more in the queues although everything had arrived or was given back: a "
 			    "second copy may "
 			    "yet come; give it a longer drain",
-			    r->end.residue_rows);
+			    rows);
 }
 
 bool run_host_is_up(const struct run *r, uint32_t host)

@@ -23,6 +23,8 @@ FAULTS = {
     "double": "one message is in the mailbox twice",
     "double-same-uid": "one message is in the mailbox twice, both with the same UID, as RFC 1939 section 7 allows",
     "double-later-same-uid": "a second copy with the same UID comes when the first has been retrieved and deleted",
+    "stops-badly": "it ends with status 3 when it is asked to end",
+    "hangs-at-last-look": "it stands still (SIGSTOP) when all mail was retrieved and its queue is asked",
     "open-end": "the second copy has the same UID, and QUIT is never answered when there was something to delete",
     "alter": "one byte of one body is changed",
     "alter-field": "the Subject of one message is changed",
@@ -250,7 +252,7 @@ class Listener(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
 
-def serve(config):
+def serve(config, config_path):
     host = Host(config)
     for service, where in config["listen"].items():
         address, port = where.rsplit(":", 1)
@@ -258,8 +260,12 @@ def serve(config):
         listener.host = host
         listener.implicit = service in ("submissions", "pop3s")
         threading.Thread(target=listener.serve_forever, daemon=True).start()
+    with open(config_path + ".pid", "w") as file:
+        file.write(str(os.getpid()))
     print("ready", flush=True)
     signal.sigwait([signal.SIGTERM])
+    if fault == "stops-badly":
+        sys.exit(3)
 
 
 def main():
@@ -272,9 +278,12 @@ def main():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         os.execv(os.environ["FAKE_REAL"], [os.environ["FAKE_REAL"], *sys.argv[1:]])
     if verb == "status":
+        if fault == "hangs-at-last-look":
+            with open(path + ".pid") as file:
+                os.kill(int(file.read()), signal.SIGSTOP)
         print("queue: 0")
     else:
-        serve(config)
+        serve(config, path)
 
 
 main()

@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree
 
@@ -20,6 +21,7 @@ from lib import (
 lib.LENSES.update({
     "server-is-honest": "the server that should misbehave does not",
     "result-is-altered": "result.json lacks a key",
+    "drain-is-invented": "result.json tells of a drain",
     "histogram-is-altered": "two metrics of latency.hlog have changed places",
     "page-loads-from-elsewhere": "report.html wants an image of another host",
     "page-has-no-figures": "report.html has lost its figures",
@@ -59,7 +61,8 @@ class Run:
     """One `postrider run` to its end."""
 
     def __init__(self, flow, *options, env=None):
-        self.results = os.path.join(scratch(), f"results{time.monotonic_ns()}")
+        # Short: a server's control socket lies below it, and its name has 107 characters at most.
+        self.results = tempfile.mkdtemp(prefix="r", dir=scratch())
         self.junit = os.path.join(scratch(), "junit.xml")
         self.status, self.out, self.err = run_program(
             [POSTRIDER, "run", flow, "--results", self.results, "--junit", self.junit, *options], env=env or environment(), cwd=ROOT, timeout_s=120)
@@ -95,6 +98,8 @@ def look_through_lens(run):
         result = run.result()
         del result["sender_told"]
         run.write("result.json", json.dumps(result))
+    if lib.lens == "drain-is-invented":
+        run.write("result.json", json.dumps({**run.result(), "drain": {"waiting": 5}}))
     if lib.lens == "histogram-is-altered":
         swap = {"Tag=accept,": "Tag=end_to_end,", "Tag=end_to_end,": "Tag=accept,"}
         run.write("latency.hlog", re.sub("|".join(swap), lambda m: swap[m.group(0)], run.read("latency.hlog")))
@@ -305,6 +310,35 @@ def test_a_server_whose_notification_is_malformed_is_found_out():
 def test_a_next_hop_that_loses_one_message_is_found_out():
     run = run_with("lose", shipped_flow("three-steps"), "--set", "rate=30/s", "--set", "time=1s", FAKE_HOSTS="mx.fredsco.example")
     check_found_out(run, {"lost": 1}, "1 lost, expected 0", "three-steps")
+
+
+@turns_red("server-is-honest")
+def test_a_server_that_ends_badly_at_the_end_of_the_run_fails():
+    check_found_out(run_with("stops-badly"), {}, "with status 3 after it was asked to end")
+
+
+@slow
+@turns_red("server-is-honest")
+def test_a_server_that_stands_still_in_the_last_look_ends_the_run_with_a_reason():
+    began = time.monotonic()
+    run = run_with("hangs-at-last-look")
+    # The drain (4 s), a last look (10 s), a question to the queues (2 s), and 20 s to end.
+    check(time.monotonic() - began < 60, "the run ended within its limits")
+    check_equal(run.status, 3, f"exit status, {run.out}")
+    reasons = [r["text"] for r in run.result()["reasons"]]
+    check(any("could not be read at the end: no answer in time" in text for text in reasons), f"the last look is among {reasons}")
+    check(any("did not end within 20 s of SIGTERM" in text for text in reasons), f"the end is among {reasons}")
+    check_equal(processes_of(run.results), [], "processes that are left")
+
+
+@turns_red("drain-is-invented")
+def test_a_drain_is_not_measured_while_a_fault_is_still_on():
+    flow = shipped_flow("next-hop-down", ("at: 5s, for: 10s", "at: 500ms"), ("drain: 60s", "drain: 2s"), ("  drain: 30s\n", ""))
+    run = Run(flow, "--set", "rate=20/s", "--set", "time=1s")
+    check_equal(run.status, 1, f"exit status, {run.out}")
+    check(run.result()["ledger"]["still_queued"] > 0, f"mail waits: {run.result()['ledger']}")
+    look_through_lens(run)
+    check_equal(run.result()["drain"], None, "what is said of the drain")
 
 
 # ---- runs that judge nothing, or are cut short ---------------------------------------

@@ -150,6 +150,47 @@ static const struct answer_row {
 	{ "no end of words", "while :; do echo 'smtp sessions: 3'; done", false, 0 },
 };
 
+struct asking {
+	struct loop *loop;
+	struct timer *tick;
+	struct residue *residue;
+	uint32_t tick_count;
+	uint32_t answer_count;
+	bool known;
+	uint32_t count;
+};
+
+static void on_tick(void *ctx)
+{
+	struct asking *a = ctx;
+
+	a->tick_count++;
+	timer_set_ms(a->tick, 10);
+}
+
+static void on_answer(void *ctx, struct residue *r, bool known, uint32_t count)
+{
+	struct asking *a = ctx;
+
+	assert_ptr_equal(r, a->residue);
+	a->answer_count++;
+	a->known = known;
+	a->count = count;
+	loop_stop(a->loop);
+}
+
+static void ask(struct asking *a, const char *path)
+{
+	*a = (struct asking){ .loop = loop_new() };
+	a->tick = timer_new(a->loop, on_tick, a);
+	timer_set_ms(a->tick, 10);
+	a->residue = residue_ask(a->loop, path, "/c", on_answer, a);
+	assert_non_null(a->residue);
+	loop_run(a->loop);
+	timer_free(a->tick);
+	loop_free(a->loop);
+}
+
 static void queues_tell_a_number_or_nothing(void **state)
 {
 	(void)state;
@@ -161,19 +202,44 @@ static void queues_tell_a_number_or_nothing(void **state)
 	(void)close(fd);
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
 		struct buf script = { 0 };
-		uint32_t count = 0;
+		struct asking a;
 		int64_t began_ms = clock_mono_ms();
 		buf_addf(&script, "#!/bin/sh\n%s\n", answers[i].script);
 		assert_int_equal(file_write(path, buf_span(&script), 0700, &e), 0);
-		bool known = residue_ask(path, "/c", &count);
-		if (known != answers[i].known || count != answers[i].count)
-			fail_msg("%s: %d %u", answers[i].name, known, count);
+		ask(&a, path);
+		if (a.known != answers[i].known || a.count != answers[i].count || a.answer_count != 1)
+			fail_msg("%s: %d %u", answers[i].name, a.known, a.count);
 		assert_true(clock_mono_ms() - began_ms < 10000);
 		buf_free(&script);
 	}
-	uint32_t count;
+	struct loop *l = loop_new();
 	assert_int_equal(unlink(path), 0);
-	assert_false(residue_ask(path, "/c", &count));
+	assert_null(residue_ask(l, path, "/c", on_answer, NULL));
+	loop_free(l);
+}
+
+static void the_loop_goes_on_while_a_queue_is_asked(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/postrider-test-XXXXXX";
+	int fd = mkstemp(path);
+	struct err e;
+	struct asking a;
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+	assert_int_equal(file_write(path, SPAN_LIT("#!/bin/sh\nsleep 1\necho 'queue: 4'\n"), 0700, &e), 0);
+	ask(&a, path);
+	assert_true(a.known);
+	assert_int_equal(a.count, 4);
+	assert_true(a.tick_count >= 10); /* of 100; none when it waits */
+	/* A question that is given up leaves no process, and nobody is told. */
+	a = (struct asking){ .loop = loop_new() };
+	a.residue = residue_ask(a.loop, path, "/c", on_answer, &a);
+	residue_free(a.residue);
+	loop_free(a.loop);
+	assert_int_equal(a.answer_count, 0);
+	assert_int_equal(unlink(path), 0);
 }
 
 int main(void)
@@ -183,6 +249,7 @@ int main(void)
 		cmocka_unit_test(whole_messages_have_the_sizes_of_the_flow),
 		cmocka_unit_test(the_seed_decides_and_nothing_else),
 		cmocka_unit_test(queues_tell_a_number_or_nothing),
+		cmocka_unit_test(the_loop_goes_on_while_a_queue_is_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
