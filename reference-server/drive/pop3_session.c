@@ -744,10 +744,10 @@ static void on_conn(void *ctx, enum conn_event event)
 static struct pop3_server_config core_config(const struct config *c, enum service service)
 {
 	struct span all = SPAN_LIT("SCRAM-SHA-256 PLAIN LOGIN"), safe = SPAN_LIT("SCRAM-SHA-256");
+	struct span under_tls = SPAN_LIT("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
 
 	return (struct pop3_server_config){
 		.host = span_of(c->hostname),
-	struct span under_tls = SPAN_LIT("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
 		.error_count_max = c->limits.error_count_max,
 		.auth_failure_count_max = c->auth_failure_count_max,
 		.login_delay_s = (uint32_t)((c->pop3_login_delay_ms + 999) / 1000),

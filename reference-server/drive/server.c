@@ -27,8 +27,8 @@ enum {
 	POOL_THREADS = 2,
 	DRAIN_CHECK_MS = 20,
 	PASSWORD_FILE_BYTES_MAX = 4096,
-};
 	LOG_FACILITY = 2, /* RFC 3164 4.1.1: mail */
+};
 
 /* What accepts a service's connections. */
 struct door {
@@ -290,10 +290,10 @@ static int ensure_account(struct server *s, const struct config_account *a, stru
 	struct account_keys keys;
 	int result = 0;
 
-	bool known = account_find(s->store, span_of(a->address), &existing) == 0;
 	if (account_prepare_password(span_of(a->password), &prepared) != 0)
 		return err_set(reterr, -EINVAL, "account %s: its password has a character that none may have",
 			       a->address);
+	bool known = account_find(s->store, span_of(a->address), &existing) == 0;
 	bool same = known && account_verify(&existing.keys, buf_span(&prepared));
 	if (!same)
 		account_derive(buf_span(&prepared), s->config->auth_iterations, &keys);

@@ -488,15 +488,15 @@ static void on_content(struct session *s)
 		stream_piece(m);
 }
 
-static void on_auth_result(void *ctx, enum auth_result result, struct span text)
-{
-	struct session *s = ctx;
-
 static void drop_auth(struct session *s)
 {
 	auth_exchange_free(s->auth);
 	s->auth = NULL;
 }
+
+static void on_auth_result(void *ctx, enum auth_result result, struct span text)
+{
+	struct session *s = ctx;
 
 	s->answer_due = false;
 	switch (result) {
@@ -658,25 +658,25 @@ static void pump(struct session *s)
 	}
 }
 
-static void on_timeout(struct session *s)
-{
-	if (s->slot_count > 0 || s->answer_due || (s->message != NULL && s->message->pieces_in_flight > 0)) {
-		conn_set_timeout_ms(s->conn,
-				    s->server->config->timeouts.command_ms); /* it is we who are slow */
-		return;
-	}
 /* Nothing can be said: it would go out in the clear where the client reads TLS. */
 static bool in_handshake(const struct session *s)
 {
 	return (s->profile->implicit_tls || s->core.state == SMTP_STATE_TLS) && !conn_is_tls(s->conn);
 }
 
-	smtp_server_close(&s->core, SMTP_CLOSE_TIMEOUT);
-	begin_close(s);
+static void on_timeout(struct session *s)
+{
 	if (in_handshake(s)) {
 		session_end(s, "silent in the handshake");
 		return;
 	}
+	if (s->slot_count > 0 || s->answer_due || (s->message != NULL && s->message->pieces_in_flight > 0)) {
+		conn_set_timeout_ms(s->conn,
+				    s->server->config->timeouts.command_ms); /* it is we who are slow */
+		return;
+	}
+	smtp_server_close(&s->core, SMTP_CLOSE_TIMEOUT);
+	begin_close(s);
 }
 
 static void on_conn(void *ctx, enum conn_event event)
@@ -724,6 +724,7 @@ struct smtp_profile *smtp_profile_new(const struct config *config, enum service 
 		abort();
 	bool submission = service != SERVICE_SMTP;
 	static const struct span all = { "SCRAM-SHA-256 PLAIN LOGIN", 25 };
+	static const struct span under_tls = { "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN", 44 };
 	static const struct span safe = { "SCRAM-SHA-256", 13 };
 	static const struct span none = { NULL, 0 };
 
@@ -732,7 +733,6 @@ struct smtp_profile *smtp_profile_new(const struct config *config, enum service 
 			.host = span_of(config->hostname),
 			.role = submission ? SMTP_ROLE_SUBMISSION : SMTP_ROLE_RELAY,
 			.size_bytes_max = config->limits.message_bytes_max,
-	static const struct span under_tls = { "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN", 44 };
 			.header_bytes_max = config->limits.header_bytes_max,
 			.rcpt_count_max = config->limits.recipient_count_max,
 			.received_count_max = config->limits.received_count_max,
