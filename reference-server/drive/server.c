@@ -8,7 +8,6 @@
 #include "reference-server/drive/directory.h"
 #include "reference-server/drive/keeper.h"
 #include "reference-server/drive/pop3_session.h"
-#include "reference-server/drive/metrics.h"
 #include "reference-server/drive/relay.h"
 #include "reference-server/drive/resolver.h"
 #include "reference-server/drive/smtp_session.h"
