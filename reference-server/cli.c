@@ -37,6 +37,7 @@ struct serve_options {
 	struct opt_list users;
 	struct opt_list listens;
 	uint32_t log_level;
+	const char *metrics;
 };
 
 static int set_each(struct config *c, const struct opt_list *l,
@@ -59,7 +60,8 @@ static struct config *config_from_options(const struct serve_options *o)
 		c->log_level = (enum log_level)o->log_level;
 	if (set_each(c, &o->domains, config_set_domain, &e) != 0 ||
 	    set_each(c, &o->users, config_set_user, &e) != 0 ||
-	    set_each(c, &o->listens, config_set_listen, &e) != 0) {
+	    set_each(c, &o->listens, config_set_listen, &e) != 0 ||
+	    (o->metrics != NULL && config_set_metrics(c, o->metrics, &e) != 0)) {
 		(void)usage(e.text);
 		config_free(c);
 		return NULL;
@@ -87,6 +89,8 @@ int cli_serve(int argc, char **argv)
 			  "repeatable.  Default: all five on 127.0.0.1" },
 		{ "hostname", OPT_STR, &o.hostname, .value = "NAME",
 		  .help = "our own name; default mx.DOMAIN" },
+		{ "metrics", OPT_STR, &o.metrics, .value = "ADDR:PORT",
+		  .help = "answer GET /metrics (Prometheus) and /healthz there; a port alone is on 127.0.0.1" },
 		{ "log-level", OPT_CHOICE, &o.log_level, .value = "LEVEL",
 		  .help = "debug, info, warn or error", .choices = levels },
 		{ 0 },
@@ -113,7 +117,7 @@ int cli_serve(int argc, char **argv)
 	rc = EXIT_USAGE;
 	if (o.config_path != NULL) {
 		if (o.data_dir != NULL || o.hostname != NULL || o.domains.count > 0 || o.users.count > 0 ||
-		    o.listens.count > 0 || o.log_level != LOG_LEVEL_UNSET)
+		    o.listens.count > 0 || o.log_level != LOG_LEVEL_UNSET || o.metrics != NULL)
 			(void)usage("--config stands alone: the file says everything else");
 		else
 			c = config_load(o.config_path);

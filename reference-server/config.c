@@ -143,6 +143,7 @@ void config_free(struct config *c)
 	free(c->tls_certificate);
 	free(c->tls_key);
 	free(c->dns_forwarder);
+	free(c->log_socket);
 	free(c);
 }
 
@@ -203,6 +204,17 @@ int config_set_listen(struct config *c, const char *service_equals_address, stru
 		       "--listen %s: wants SERVICE=ADDRESS:PORT, SERVICE one of smtp submission submissions "
 		       "pop3 pop3s",
 		       service_equals_address);
+}
+
+int config_set_metrics(struct config *c, const char *address, struct err *reterr)
+{
+	uint64_t port;
+
+	if (span_to_u64(span_of(address), &port) && port <= UINT16_MAX)
+		return addr_parse("127.0.0.1", (uint16_t)port, &c->metrics) ? 0 : -EINVAL;
+	if (addr_parse_port(address, &c->metrics))
+		return 0;
+	return err_set(reterr, -EINVAL, "metrics: \"%s\" is not ADDRESS:PORT, or a port", address);
 }
 
 void config_complete(struct config *c)
@@ -437,10 +449,20 @@ static void read_numbers(struct config *c, struct yaml *y, const struct yaml_nod
 	(void)yaml_get_size_bytes(m, "map_size", MIB, UINT64_C(1) << 46, &c->store_map_bytes);
 }
 
+static void read_metrics(struct config *c, struct yaml *y, const struct yaml_node *root)
+{
+	const char *s = NULL;
+	struct err e;
+
+	if (yaml_get_str(root, "metrics", &s) && config_set_metrics(c, s, &e) != 0)
+		yaml_error(y, yaml_get(root, "metrics"), "%s", e.text);
+}
+
 static void read_services(struct config *c, struct yaml *y, const struct yaml_node *root)
 {
 	static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
-	uint32_t level = c->log_level;
+	static const char *const places[] = { "stderr", "syslog", NULL };
+	uint32_t level = c->log_level, place = 0;
 
 	const struct yaml_node *m = yaml_get_map(root, "tls");
 	read_str(m, "certificate", &c->tls_certificate);
@@ -461,6 +483,12 @@ static void read_services(struct config *c, struct yaml *y, const struct yaml_no
 	m = yaml_get_map(root, "log");
 	if (yaml_get_choice(m, "level", levels, &level))
 		c->log_level = (enum log_level)level;
+	if (yaml_get_choice(m, "to", places, &place) && place == 1)
+		c->log_socket = copy("/dev/log");
+	if (yaml_get(m, "socket") != NULL && place != 1)
+		yaml_error(y, yaml_get(m, "socket"), "socket goes with to: syslog");
+	read_str(m, "socket", &c->log_socket);
+	read_metrics(c, y, root);
 }
 
 struct config *config_load(const char *path)

@@ -73,6 +73,9 @@ struct config {
 	struct config_listen *listens;
 	uint32_t listen_count;
 	enum log_level log_level;
+	char *log_socket; /* of the syslog daemon; NULL: stderr */
+
+	struct addr metrics; /* n == 0: none */
 
 	char *tls_certificate; /* NULL: self-signed in the data directory */
 	char *tls_key;
@@ -144,6 +147,8 @@ struct config *config_load(const char *path);
 int config_set_domain(struct config *c, const char *domain, struct err *reterr);
 int config_set_user(struct config *c, const char *name_and_password, struct err *reterr);
 int config_set_listen(struct config *c, const char *service_equals_address, struct err *reterr);
+/* ADDRESS:PORT, or PORT on 127.0.0.1. */
+int config_set_metrics(struct config *c, const char *address, struct err *reterr);
 /* Fills in what the options left open (host name, default listeners); after the last set. */
 void config_complete(struct config *c);
 

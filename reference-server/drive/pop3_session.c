@@ -340,6 +340,7 @@ static void drop_auth(struct session *s)
 
 static void auth_failed(struct session *s, enum pop3_auth_failure why)
 {
+	s->server->counters.auth_failed++;
 	log_event(LOG_WARN, "auth-failed", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
 		  LOG_S("user", s->core.user));
 	pop3_server_auth_fail(&s->core, why);
@@ -356,6 +357,7 @@ static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 		break;
 	case AUTH_OK:
 		(void)span_copy(text, s->identity, sizeof(s->identity));
+		s->server->counters.auth_ok++;
 		log_event(LOG_INFO, "auth-ok", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
 			  LOG_S("user", text));
 		pop3_server_auth_succeed(&s->core);
@@ -705,6 +707,7 @@ static void on_conn(void *ctx, enum conn_event event)
 	case CONN_CONNECTED:
 		break;
 	case CONN_SECURED:
+		s->server->counters.tls_in++;
 		s->handshake_due = false;
 		if (s->core.state == POP3_STATE_TLS)
 			pop3_server_tls_started(&s->core);
@@ -777,6 +780,7 @@ void pop3_session_start(struct server *server, enum service service, int fd, con
 
 	assert(service == SERVICE_POP3 || tls);
 	if (server->connection_count >= server->config->limits.connection_count_max) {
+		server->counters.connections_refused++;
 		log_event(LOG_WARN, "connection-refused", LOG_C("service", service_name(service)),
 			  LOG_I("connections", server->connection_count));
 		turn_away(service, fd);

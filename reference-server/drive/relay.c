@@ -270,19 +270,22 @@ static void record(struct message *m, struct recipient *rcpt, const struct smtp_
 }
 
 /* One recipient.  True when it has to go into another transaction. */
-static bool take_result(struct message *m, struct recipient *rcpt, const struct smtp_result *result,
+static bool take_result(struct counters *count, struct message *m, struct recipient *rcpt, const struct smtp_result *result,
 			const char *where)
 {
 	switch (result->class_) {
 	case SMTP_CLASS_OK:
+		count->delivered++;
 		log_result(m, rcpt, "delivered", result, where);
 		record(m, rcpt, result, RECIPIENT_DELIVERED, where);
 		return false;
 	case SMTP_CLASS_PERMANENT:
+		count->failed++;
 		log_result(m, rcpt, "failed", result, where);
 		record(m, rcpt, result, RECIPIENT_FAILED, where);
 		return false;
 	case SMTP_CLASS_TEMPORARY:
+		count->deferred++;
 		log_result(m, rcpt, result->in_doubt ? "deferred-in-doubt" : "deferred", result, where);
 		record(m, rcpt, result, RECIPIENT_PENDING, where);
 		return false;
@@ -309,7 +312,7 @@ static void on_ended(void *ctx, struct handover *d, bool held)
 			struct recipient *rcpt = &m->envelope->recipients[d->indexes[i]];
 			const char *where =
 				d->remote_mta[0] != '\0' ? d->remote_mta : destination_name(d->destination);
-			if (!take_result(m, rcpt, &d->results[i], where) || m->again_count >= TRY_AGAIN_MAX)
+			if (!take_result(&r->server->counters, m, rcpt, &d->results[i], where) || m->again_count >= TRY_AGAIN_MAX)
 				continue;
 			if (again == NULL)
 				again = handover_new(m, d->destination, d->rcpt_count);
@@ -389,6 +392,8 @@ static void after_stored(struct storing *s)
 
 	memset(m->to_report, 0, m->envelope->recipient_count * sizeof(*m->to_report));
 	log_local(s);
+	r->server->counters.delivered += s->local_count;
+	r->server->counters.bounced += s->dsn != NULL;
 	if (s->dsn != NULL) {
 		log_event(LOG_INFO, "bounced", LOG_C("id", store_id_text(m->id, id)),
 			  LOG_C("to", m->envelope->reverse_path));
@@ -472,6 +477,7 @@ static void expire(struct relay *r, struct message *m, struct recipient *rcpt)
 	rcpt->state = RECIPIENT_FAILED;
 	m->to_report[rcpt - m->envelope->recipients] = true;
 	m->expired = true;
+	r->server->counters.expired++;
 	log_event(LOG_INFO, "expired", LOG_C("id", store_id_text(m->id, id)), LOG_C("rcpt", rcpt->address));
 }
 
@@ -669,6 +675,14 @@ bool relay_is_active(struct relay *r, uint64_t id)
 bool relay_look(const struct relay *r, struct span domain, struct destination_view *ret_view)
 {
 	return destinations_look(r->destinations, domain, ret_view);
+}
+
+struct relay_counts relay_counts(const struct relay *r)
+{
+	return (struct relay_counts){ .active = r->active_count,
+				      .waiting = destinations_waiting_count(r->destinations),
+				      .held = r->held_count,
+				      .connections = destinations_connection_count(r->destinations) };
 }
 
 static void after_order(struct relay *r, const struct ordered *o)

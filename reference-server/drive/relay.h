@@ -50,6 +50,14 @@ void relay_hasten(struct relay *r, uint64_t id);
 int relay_order(struct relay *r, uint64_t id, enum queue_order order, store_done_fn *done, void *ctx);
 bool relay_is_active(struct relay *r, uint64_t id);
 
+struct relay_counts {
+	uint32_t active;
+	uint32_t waiting; /* for a destination that is down */
+	uint32_t held;
+	uint32_t connections; /* to next hops */
+};
+struct relay_counts relay_counts(const struct relay *r);
+
 /* As destinations_look. */
 struct destination_view;
 bool relay_look(const struct relay *r, struct span domain, struct destination_view *ret_view);

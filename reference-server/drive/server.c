@@ -6,7 +6,9 @@
 #include "reference-server/drive/auth.h"
 #include "reference-server/drive/control.h"
 #include "reference-server/drive/directory.h"
+#include "reference-server/drive/http.h"
 #include "reference-server/drive/keeper.h"
+#include "reference-server/drive/metrics.h"
 #include "reference-server/drive/pop3_session.h"
 #include "reference-server/drive/relay.h"
 #include "reference-server/drive/resolver.h"
@@ -328,6 +330,7 @@ static void on_accept(void *ctx, int fd, const struct addr *peer)
 {
 	struct door *d = ctx;
 
+	d->server->counters.connections[d->service]++;
 	switch (d->service) {
 	case SERVICE_SMTP:
 	case SERVICE_SUBMISSION:
@@ -373,6 +376,11 @@ static int open_doors(struct run *r, struct err *reterr)
 	int rc = 0;
 	for (uint32_t i = 0; rc == 0 && i < c->listen_count; i++)
 		rc = open_door(r, &c->listens[i], reterr);
+	if (rc == 0 && c->metrics.n > 0) {
+		r->server.metrics =
+			http_new(r->server.loop, &c->metrics, metrics_answer, &r->server, reterr);
+		rc = r->server.metrics != NULL ? 0 : err_wrap(reterr, "metrics");
+	}
 	return rc;
 }
 
@@ -394,6 +402,8 @@ static void announce(struct run *r)
 			     addr_format(listener_addr(d->listener), text));
 		listener_resume(d->listener);
 	}
+	if (r->server.metrics != NULL)
+		(void)printf("metrics %s\n", addr_format(http_addr(r->server.metrics), text));
 	(void)printf("ready\n");
 	(void)fflush(stdout);
 }
@@ -533,6 +543,7 @@ static void finish(struct run *r)
 	struct server *s = &r->server;
 
 	close_doors(r);
+	http_free(s->metrics);
 	control_free(s->control);
 	if (s->relay != NULL) {
 		smtp_session_abort_all();
@@ -569,6 +580,8 @@ int server_run(struct config *config, const char *config_path)
 	r->server.config = config;
 	r->config_path = config_path;
 	log_set_level(config->log_level);
+	if (config->log_socket != NULL) /* for good: a reload does not change it */
+		log_set_syslog(must(strdup(config->log_socket)), "postriderd", LOG_FACILITY);
 	if (start(r, &e) == 0) {
 		announce(r);
 		log_event(LOG_INFO, "started", LOG_C("hostname", config->hostname),

@@ -13,12 +13,14 @@
 #include "base/loop.h"
 #include "base/tls.h"
 #include "reference-server/config.h"
+#include "reference-server/drive/counters.h"
 #include "reference-server/policy/route.h"
 #include "reference-server/store/store.h"
 
 struct auth;
 struct control;
 struct directory;
+struct http;
 struct relay;
 struct resolver;
 struct smtp_profile;
@@ -33,6 +35,8 @@ struct server {
 	struct resolver *resolver;
 	struct relay *relay; /* takes over every message once it is durable */
 	struct control *control;
+	struct http *metrics; /* NULL: not wanted */
+	struct counters counters;
 	struct route_settings route;                  /* rules, own names and addresses; for routing */
 	struct smtp_profile *profiles[SERVICE_COUNT]; /* of the SMTP services */
 	struct tls_ctx *tls_in;                       /* replaced by a reload; connections keep theirs */

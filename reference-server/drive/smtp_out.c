@@ -362,6 +362,7 @@ static void on_conn(void *ctx, enum conn_event event)
 		begin(o);
 		break;
 	case CONN_SECURED:
+		o->server->counters.tls_out++;
 		smtp_client_tls_done(&o->client, true, (struct span){ NULL, 0 });
 		pump(o);
 		break;

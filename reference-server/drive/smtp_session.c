@@ -303,6 +303,8 @@ static void on_durable(void *ctx, int result)
 	(void)store_id_text(m->envelope->id, id);
 	if (result == 0) {
 		log_queued(m, s != NULL ? s->id : 0);
+		server->counters.messages_accepted++;
+		server->counters.accepted_bytes += buf_bytes(&m->envelope->prefix) + m->envelope->body_bytes;
 		struct buf content = { 0 };
 		if (m->streamed_bytes == 0) {
 			content = m->content;
@@ -311,6 +313,7 @@ static void on_durable(void *ctx, int result)
 		relay_take(server->relay, m->envelope, &content);
 		m->envelope = NULL;
 	} else {
+		server->counters.not_stored++;
 		log_event(LOG_WARN, "not-queued", LOG_C("id", id), LOG_I("session", s != NULL ? s->id : 0),
 			  LOG_C("error", strerror(-result)));
 		if (m->streamed_bytes > 0)
@@ -469,6 +472,7 @@ static void on_rcpt(struct session *s)
 		if (adding.full)
 			answer = SMTP_ANSWER_TOO_MANY_RCPT;
 	} else {
+		s->server->counters.recipients_refused++;
 		log_event(LOG_INFO, "recipient-refused", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
 			  LOG_S("rcpt", s->core.forward_path), LOG_C("why", accept_decision_name(decision)));
 	}
@@ -504,11 +508,13 @@ static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 		smtp_server_auth_challenge(&s->core, text);
 		break;
 	case AUTH_OK:
+		s->server->counters.auth_ok++;
 		log_event(LOG_INFO, "auth-ok", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
 			  LOG_S("user", text));
 		smtp_server_auth_succeed(&s->core, text);
 		break;
 	case AUTH_BAD:
+		s->server->counters.auth_failed++;
 		log_event(LOG_WARN, "auth-failed", LOG_I("session", s->id), LOG_C("peer", s->peer_ip));
 		smtp_server_auth_fail(&s->core, SMTP_AUTH_BAD_CREDENTIALS);
 		break;
@@ -603,6 +609,7 @@ static bool pump_once(struct session *s)
 		on_message(s);
 		break;
 	case SMTP_WISH_MESSAGE_REFUSED:
+		s->server->counters.content_refused++;
 		log_event(LOG_INFO, "content-refused", LOG_I("session", s->id), LOG_C("peer", s->peer_ip));
 		incoming_drop(s->message);
 		s->message = NULL;
@@ -687,6 +694,7 @@ static void on_conn(void *ctx, enum conn_event event)
 	case CONN_CONNECTED:
 		break;
 	case CONN_SECURED:
+		s->server->counters.tls_in++;
 		if (s->core.state == SMTP_STATE_TLS)
 			smtp_server_tls_started(&s->core);
 		else
@@ -775,6 +783,7 @@ void smtp_session_start(struct server *server, enum service service, int fd, con
 	const struct smtp_profile *profile = server->profiles[service];
 
 	if (server->connection_count >= server->config->limits.connection_count_max) {
+		server->counters.connections_refused++;
 		log_event(LOG_WARN, "connection-refused", LOG_C("service", service_name(service)),
 			  LOG_I("connections", server->connection_count));
 		turn_away(profile, fd);

@@ -260,6 +260,7 @@ struct store_stats store_stats(struct store *s)
 		.map_bytes = s->env.map_bytes,
 		.soft_bytes = w->soft_bytes,
 		.commit_count = atomic_load(&w->commit_count),
+		.commit_ns = atomic_load(&w->commit_ns),
 		.op_count = atomic_load(&w->op_count),
 		.failed_count = atomic_load(&w->failed_count),
 		.reopen_count = atomic_load(&w->reopen_count),

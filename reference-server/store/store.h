@@ -116,6 +116,7 @@ struct store_stats {
 	uint64_t soft_bytes;
 	uint64_t queue_count;
 	uint64_t commit_count;   /* since the store was opened */
+	uint64_t commit_ns;      /* spent in commits, syncs included */
 	uint64_t op_count;       /* that succeeded */
 	uint64_t failed_count;   /* reported with an error */
 	uint64_t reopen_count;   /* after fatal errors */

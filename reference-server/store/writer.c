@@ -1,5 +1,7 @@
 #include "reference-server/store/writer.h"
 
+#include "base/loop.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
@@ -98,7 +100,9 @@ static int commit_ops(struct writer *w, const struct store_ops *ops)
 		rc = apply_all(&t, ops);
 	if (rc == 0) {
 		used_bytes = env_used_bytes(w->env, &t);
+		int64_t begin_ns = clock_mono_ns();
 		rc = env_commit(&t);
+		atomic_fetch_add(&w->commit_ns, (uint64_t)(clock_mono_ns() - begin_ns));
 		from_disk = rc != 0;
 	}
 	if (rc == 0) {

@@ -53,6 +53,7 @@ struct writer {
 	atomic_uint_fast64_t id_limit; /* durable: ids below it will not come back */
 	atomic_uint_fast64_t used_bytes;
 	atomic_uint_fast64_t commit_count;
+	atomic_uint_fast64_t commit_ns;
 	atomic_uint_fast64_t op_count;
 	atomic_uint_fast64_t failed_count;
 	atomic_uint_fast64_t reopen_count;
