@@ -9,6 +9,7 @@
 #include "harness/load/schedule.h"
 #include "harness/load/sender.h"
 
+#include <jansson.h>
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@ enum {
 	PASSWORD_BYTES_MAX = 4096,
 	PROBLEMS_SHOWN_MAX = 5,
 	COUNT_MAX = 10000000,
+	ID_DIGITS = 9,
+	ID_MAX = 1000000000,
 };
 
 struct settings {
@@ -46,6 +49,8 @@ struct settings {
 	int64_t retry_for_ms;
 	bool allow_remote;
 	const char *hlog;
+	bool same_content;
+	bool json;
 	bool quiet;
 };
 
@@ -54,6 +59,9 @@ struct work {
 	struct loop *loop;
 	struct sender *sender;
 	struct buf to_field;
+	struct buf content; /* with --same-content, what all messages are copies of */
+	size_t content_id;  /* where the digits of their Message-ID are in it */
+	uint64_t content_bytes;
 	int64_t date_wall_ms;
 	struct hist *accept;
 	struct hist *send_lag;
@@ -99,6 +107,7 @@ static void on_report(void *ctx, const struct sender_report *r)
 		show_problem(w, r);
 		return;
 	}
+	w->content_bytes += r->content_bytes;
 	hist_record(w->accept, r->final_reply_ns - r->intended_ns);
 	for (uint32_t i = 0; i < r->recipient_count; i++)
 		w->recipients_refused += r->recipients[i].code / 100 != 2 ? 1 : 0;
@@ -120,9 +129,25 @@ static void on_interrupt(void *ctx, int signo)
 	sender_stop(w->sender);
 }
 
+/*
+ * Making fresh content costs many times what sending it does, and so hides what
+ * a server can do: with --same-content only the Message-ID differs.
+ */
+static void copy_content(struct work *w, uint64_t id, struct buf *ret_message)
+{
+	char digits[ID_DIGITS + 1];
+	buf_add(ret_message, buf_span(&w->content));
+	(void)snprintf(digits, sizeof(digits), "%0*llu", ID_DIGITS, (unsigned long long)(id % ID_MAX));
+	memcpy(ret_message->p + w->content_id, digits, ID_DIGITS);
+}
+
 static void make_content(void *ctx, uint64_t id, struct buf *ret_message)
 {
 	struct work *w = ctx;
+	if (buf_bytes(&w->content) > 0) {
+		copy_content(w, id, ret_message);
+		return;
+	}
 	content_make(&(struct content_spec){ .seed = w->s->seed,
 					     .id = (uint32_t)id,
 					     .from = span_of(w->s->from),
@@ -132,7 +157,61 @@ static void make_content(void *ctx, uint64_t id, struct buf *ret_message)
 		     ret_message);
 }
 
+static void keep_content(struct work *w)
+{
+	static const char FIELD[] = "\r\nMessage-ID: <";
+	make_content(w, 0, &w->content);
+	buf_add(&w->content, (struct span){ "", 1 }); /* a NUL for strstr, and gone again */
+	const char *at = strstr(w->content.p, FIELD);
+	buf_truncate(&w->content, buf_bytes(&w->content) - 1);
+	/* In front of what stands there, which is the same for all. */
+	size_t here = at != NULL ? (size_t)(at - w->content.p) + sizeof(FIELD) - 1 : 0;
+	if (here == 0)
+		return;
+	struct buf whole = { 0 };
+	buf_add(&whole, span_sub(buf_span(&w->content), 0, here));
+	buf_addf(&whole, "%0*d", ID_DIGITS, 0);
+	buf_add(&whole, span_sub(buf_span(&w->content), here, SIZE_MAX));
+	buf_free(&w->content);
+	w->content = whole;
+	w->content_id = here;
+}
+
 /* ---- summary ---- */
+static json_t *metric_json(const struct hist *h)
+{
+	if (hist_count(h) == 0)
+		return json_null();
+	return json_pack("{s:f, s:f, s:f, s:f}", "p50", (double)hist_percentile(h, 50).ns / 1e6, "p90",
+			 (double)hist_percentile(h, 90).ns / 1e6, "p99",
+			 (double)hist_percentile(h, 99).ns / 1e6, "max", (double)hist_max_ns(h) / 1e6);
+}
+
+static void print_json(const struct work *w, int64_t elapsed_ns)
+{
+	double seconds = (double)elapsed_ns / 1e9;
+	uint32_t total = 0;
+	json_t *root = json_object();
+	json_t *outcomes = json_object();
+	for (unsigned i = 0; i <= SENDER_INDETERMINATE; i++) {
+		total += w->outcomes[i];
+		(void)json_object_set_new(outcomes, sender_outcome_name((enum sender_outcome)i),
+					  json_integer(w->outcomes[i]));
+	}
+	(void)json_object_set_new(root, "messages", json_integer(total));
+	(void)json_object_set_new(root, "outcomes", outcomes);
+	(void)json_object_set_new(root, "recipients_refused", json_integer(w->recipients_refused));
+	(void)json_object_set_new(root, "content_bytes", json_integer((json_int_t)w->content_bytes));
+	(void)json_object_set_new(root, "seconds", json_real(seconds));
+	(void)json_object_set_new(root, "accepted_per_s",
+				  json_real(seconds > 0 ? w->outcomes[SENDER_ACCEPTED] / seconds : 0));
+	(void)json_object_set_new(root, "accept_ms", metric_json(w->accept));
+	(void)json_object_set_new(root, "send_lag_ms", metric_json(w->send_lag));
+	(void)json_dumpf(root, stdout, JSON_COMPACT);
+	(void)printf("\n");
+	json_decref(root);
+}
+
 static void print_metric(const char *name, const struct hist *h)
 {
 	static const double percentiles[] = { 50, 90, 99, 99.9 };
@@ -215,6 +294,8 @@ static int submit_all(struct work *w, struct err *reterr)
 static int run(struct work *w, const struct access *access, struct err *reterr)
 {
 	const struct settings *s = w->s;
+	if (s->same_content)
+		keep_content(w);
 	w->sender = sender_new(&(struct sender_options){ .loop = w->loop,
 							 .access = *access,
 							 .connections_max = s->sessions,
@@ -235,7 +316,10 @@ static int run(struct work *w, const struct access *access, struct err *reterr)
 	int64_t elapsed_ns = clock_mono_ns() - start_ns;
 	signal_watch_free(interrupt);
 	signal_watch_free(terminate);
-	print_summary(w, elapsed_ns);
+	if (s->json)
+		print_json(w, elapsed_ns);
+	else
+		print_summary(w, elapsed_ns);
 	if (s->hlog != NULL && write_hlog(w, elapsed_ns, reterr) < 0)
 		return EXIT_USAGE;
 	if (w->interrupted)
@@ -303,6 +387,7 @@ static int send_with(const struct settings *s)
 		hist_free(w.accept);
 		hist_free(w.send_lag);
 		buf_free(&w.to_field);
+		buf_free(&w.content);
 		loop_free(w.loop);
 	}
 	if (rc == EXIT_USAGE)
@@ -358,6 +443,9 @@ int cli_send(int argc, char **argv)
 		  .help = "send to a server that is not on this machine" },
 		{ "hlog", OPT_STR, &s.hlog, .value = "FILE",
 		  .help = "write the latencies as an HdrHistogram log" },
+		{ "same-content", OPT_FLAG, &s.same_content,
+		  .help = "all messages are alike but for their Message-ID: costs the sender much less" },
+		{ "json", OPT_FLAG, &s.json, .help = "print the summary as JSON, in one line" },
 		{ "quiet", OPT_FLAG, &s.quiet, .help = "the summary line only" },
 		{ 0 },
 	};

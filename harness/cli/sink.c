@@ -22,6 +22,7 @@ struct work {
 	struct loop *loop;
 	struct timer *stop;
 	uint32_t count; /* 0: for ever */
+	bool json;
 	bool show;
 	struct sink_rule rules[RULES_MAX];
 	char replies[RULES_MAX][REPLY_CHARS_MAX];
@@ -153,8 +154,9 @@ static int serve(struct work *w, struct sink_options *o)
 	loop_run(w->loop);
 	signal_watch_free(interrupt);
 	signal_watch_free(terminate);
-	(void)printf("%u messages, %llu bytes, %llu connections\n", sink_message_count(s),
-		     (unsigned long long)sink_content_bytes(s),
+	(void)printf(w->json ? "{\"messages\":%u,\"content_bytes\":%llu,\"connections\":%llu}\n"
+			     : "%u messages, %llu bytes, %llu connections\n",
+		     sink_message_count(s), (unsigned long long)sink_content_bytes(s),
 		     (unsigned long long)sink_connections_total(s));
 	sink_free(s);
 	timer_free(w->stop);
@@ -174,6 +176,7 @@ int cli_sink(int argc, char **argv)
 		  .help = "a loopback address, default 127.0.0.1:2525; port 0 picks a free one" },
 		{ "count", OPT_U32, &w.count, .value = "N", .help = "end after N messages" },
 		{ "show", OPT_FLAG, &w.show, .help = "print a line for every message" },
+		{ "json", OPT_FLAG, &w.json, .help = "print the count at the end as JSON, in one line" },
 		{ "reply", OPT_LIST, &replies, .value = "STAGE=REPLY",
 		  .help = "answer so instead; STAGE is greeting, hello, starttls, mail, rcpt, data, final, "
 			  "rset or "

@@ -575,6 +575,27 @@ def test_send_and_sink_talk_to_each_other():
 
 
 @turns_red("output-is-silent")
+def test_send_and_sink_count_for_machines_and_equal_content_has_its_own_message_ids():
+    process, host, port = start_service("sink", "--listen", f"{new_address()}:2525", "--json")
+    status, out, err = send(host, port, "--to", "sales@fredsco.example", "--count", "12", "--sessions", "2", "--size", "5KiB", "--same-content", "--json")
+    check_equal((status, err), (0, ""), "exit status of send")
+    check(out, "send prints its summary")
+    sent = json.loads(out)
+    check_equal((sent["messages"], sent["outcomes"]["accepted"], sent["recipients_refused"]), (12, 12, 0), "what send counts")
+    check(sent["accept_ms"]["p50"] > 0 and sent["accepted_per_s"] > 0 and sent["seconds"] > 0, f"times and a rate: {sent}")
+    out = end_service(process)
+    check(out, "sink prints its count")
+    check_equal(json.loads(out), {"messages": 12, "content_bytes": sent["content_bytes"], "connections": 2}, "what sink counts")
+    server = Server().start()
+    host, port = server.services["smtp"]
+    status, out, _ = send(host, port, "--to", "sales@fredsco.example", "--count", "5", "--same-content")
+    check_equal(status, 0, "exit status of send")
+    messages = server.wait_for_mail(count=5)
+    ids = {re.search(rb"\r\nMessage-ID: <[^>]+>", m).group(0) for m in messages}
+    check_equal(len(ids), 5, "different Message-IDs")
+
+
+@turns_red("output-is-silent")
 def test_send_says_that_a_sink_refused():
     process, host, port = start_service("sink", "--listen", f"{new_address()}:2525", "--reply", "final=554 5.6.0 not this one")
     status, out, err = send(host, port, "--to", "sales@fredsco.example", "--count", "3")
