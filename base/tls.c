@@ -116,6 +116,69 @@ struct tls_ctx *tls_server_new(const char *chain_path, const char *key_path, str
 	return t;
 }
 
+/* ---- certificates by name: hung on the SSL_CTX, because connections keep that ---- */
+
+struct others {
+	SSL_CTX **list;
+	size_t count;
+};
+
+static void free_others(void *parent, void *p, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+{
+	struct others *o = p;
+	(void)parent, (void)data, (void)index, (void)argl, (void)argp;
+
+	if (o == NULL)
+		return;
+	for (size_t i = 0; i < o->count; i++)
+		SSL_CTX_free(o->list[i]);
+	free(o->list);
+	free(o);
+}
+
+static bool is_for(SSL_CTX *c, const char *name)
+{
+	X509 *own = SSL_CTX_get0_certificate(c);
+	return own != NULL && X509_check_host(own, name, 0, 0, NULL) == 1;
+}
+
+static int on_server_name(SSL *ssl, int *alert, void *arg)
+{
+	const struct others *o = arg;
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	(void)alert;
+
+	if (name == NULL || is_for(SSL_get_SSL_CTX(ssl), name))
+		return SSL_TLSEXT_ERR_OK;
+	for (size_t i = 0; i < o->count; i++)
+		if (is_for(o->list[i], name)) {
+			(void)SSL_set_SSL_CTX(ssl, o->list[i]);
+			break;
+		}
+	return SSL_TLSEXT_ERR_OK; /* an unknown name is no reason to serve nobody (RFC 6066 3) */
+}
+
+void tls_server_add(struct tls_ctx *t, struct tls_ctx *other)
+{
+	static int slot = -1;
+
+	if (slot < 0)
+		slot = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_others);
+	struct others *o = SSL_CTX_get_ex_data(t->ssl_ctx, slot);
+	if (o == NULL) {
+		o = calloc(1, sizeof(*o));
+		if (o == NULL || SSL_CTX_set_ex_data(t->ssl_ctx, slot, o) != 1)
+			abort();
+		(void)SSL_CTX_set_tlsext_servername_callback(t->ssl_ctx, on_server_name);
+		(void)SSL_CTX_set_tlsext_servername_arg(t->ssl_ctx, o);
+	}
+	o->list = realloc(o->list, (o->count + 1) * sizeof(SSL_CTX *));
+	if (o->list == NULL)
+		abort();
+	o->list[o->count++] = other->ssl_ctx;
+	free(other);
+}
+
 struct tls_ctx *tls_client_new(const char *ca_path, struct err *reterr)
 {
 	struct tls_ctx *t = new_ctx(TLS_client_method());

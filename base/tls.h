@@ -26,6 +26,14 @@ struct tls_ctx *tls_server_new(const char *chain_path, const char *key_path, str
 struct tls_ctx *tls_server_new_pem(struct span chain, struct span key, struct err *reterr);
 
 /*
+ * Another certificate for the same listeners: connections whose client asks for
+ * a name that is in it (SNI, RFC 6066 3) get it instead of t's own, which wins
+ * where both have the name, and which everybody else gets.  Earlier ones win
+ * over later ones.  Takes other.  Before the first connection.
+ */
+void tls_server_add(struct tls_ctx *t, struct tls_ctx *other);
+
+/*
  * Client side.  ca_path: PEM bundle that a peer's chain must lead to and whose
  * name must match; NULL: accept any certificate (opportunistic TLS).
  */

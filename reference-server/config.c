@@ -131,6 +131,11 @@ void config_free(struct config *c)
 		free(c->routes[i].domain);
 		free(c->routes[i].host);
 	}
+	for (uint32_t i = 0; i < c->certificate_count; i++) {
+		free(c->certificates[i].certificate);
+		free(c->certificates[i].key);
+	}
+	free(c->certificates);
 	free(c->domains);
 	free(c->aliases);
 	free(c->accounts);
@@ -458,6 +463,24 @@ static void read_metrics(struct config *c, struct yaml *y, const struct yaml_nod
 		yaml_error(y, yaml_get(root, "metrics"), "%s", e.text);
 }
 
+static void read_certificates(struct config *c, struct yaml *y, const struct yaml_node *tls)
+{
+	const struct yaml_node *list = yaml_get_list(tls, "certificates");
+	for (const struct yaml_node *n = yaml_first(list); n != NULL; n = yaml_next(n)) {
+		struct config_certificate *one = push(&c->certificates, &c->certificate_count, sizeof(*one));
+		if (yaml_kind(n) != YAML_MAP) {
+			yaml_error(y, n, "one of certificates is a mapping with certificate and key");
+			continue;
+		}
+		if (!yaml_require(n, "certificate") || !yaml_require(n, "key"))
+			continue;
+		read_str(n, "certificate", &one->certificate);
+		read_str(n, "key", &one->key);
+	}
+	if (c->certificate_count > CONFIG_CERTIFICATES_MAX)
+		yaml_error(y, list, "at most %d certificates", CONFIG_CERTIFICATES_MAX);
+}
+
 static void read_services(struct config *c, struct yaml *y, const struct yaml_node *root)
 {
 	static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
@@ -469,6 +492,7 @@ static void read_services(struct config *c, struct yaml *y, const struct yaml_no
 	read_str(m, "key", &c->tls_key);
 	if ((c->tls_certificate == NULL) != (c->tls_key == NULL))
 		yaml_error(y, m, "certificate and key go together");
+	read_certificates(c, y, m);
 	m = yaml_get_map(root, "auth");
 	(void)yaml_get_bool(m, "plain_without_tls", &c->auth_plain_without_tls);
 	(void)yaml_get_u32(m, "iterations", 4096, 10000000, &c->auth_iterations);

@@ -51,6 +51,14 @@ struct config_account {
 	char *password;      /* from --user */
 };
 
+enum { CONFIG_CERTIFICATES_MAX = 64 };
+
+/* For clients that ask for a name of it (SNI). */
+struct config_certificate {
+	char *certificate;
+	char *key;
+};
+
 /* Where mail goes when the DNS is not asked. */
 struct config_route {
 	char *domain; /* lower case; "" is the smart host: everything without a route of its own */
@@ -79,6 +87,8 @@ struct config {
 
 	char *tls_certificate; /* NULL: self-signed in the data directory */
 	char *tls_key;
+	struct config_certificate *certificates; /* besides that one */
+	uint32_t certificate_count;
 
 	bool auth_plain_without_tls;
 	uint32_t auth_iterations;

@@ -1,6 +1,7 @@
 #include "reference-server/drive/keeper.h"
 
 #include "base/file.h"
+#include "reference-server/config.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PATHS_MAX = 8 };
+enum { PATHS_MAX = 2 * (CONFIG_CERTIFICATES_MAX + 1) };
 
 struct keeper {
 	pid_t pid;

@@ -206,19 +206,57 @@ static int find_certificate(struct run *r, struct err *reterr)
 	return rc;
 }
 
-static struct tls_ctx *load_certificate(struct run *r, struct err *reterr)
+static struct tls_ctx *load_pair(struct run *r, const char *cert_path, const char *key_path,
+				 struct err *reterr)
 {
 	struct buf chain = { 0 }, key = { 0 };
 	struct tls_ctx *t = NULL;
 
-	if (keeper_read(r->keeper, r->cert_path, &chain, reterr) == 0 &&
-	    keeper_read(r->keeper, r->key_path, &key, reterr) == 0)
+	if (keeper_read(r->keeper, cert_path, &chain, reterr) == 0 &&
+	    keeper_read(r->keeper, key_path, &key, reterr) == 0) {
 		t = tls_server_new_pem(buf_span(&chain), buf_span(&key), reterr);
+		if (t == NULL)
+			(void)err_wrap(reterr, cert_path);
+	}
 	if (key.p != NULL)
 		explicit_bzero(key.p, key.room);
 	buf_free(&chain);
 	buf_free(&key);
 	return t;
+}
+
+/* All of them, or none: a reload goes on with the old ones. */
+static struct tls_ctx *load_certificates(struct run *r, struct err *reterr)
+{
+	const struct config *c = r->server.config;
+	struct tls_ctx *all = load_pair(r, r->cert_path, r->key_path, reterr);
+
+	for (uint32_t i = 0; all != NULL && i < c->certificate_count; i++) {
+		struct tls_ctx *one =
+			load_pair(r, c->certificates[i].certificate, c->certificates[i].key, reterr);
+		if (one != NULL) {
+			tls_server_add(all, one);
+		} else {
+			tls_free(all);
+			all = NULL;
+		}
+	}
+	return all;
+}
+
+static void list_certificate_files(const struct run *r,
+				   const char *paths[2 * (CONFIG_CERTIFICATES_MAX + 1) + 1])
+{
+	const struct config *c = r->server.config;
+	uint32_t n = 0;
+
+	paths[n++] = r->cert_path;
+	paths[n++] = r->key_path;
+	for (uint32_t i = 0; i < c->certificate_count; i++) {
+		paths[n++] = c->certificates[i].certificate;
+		paths[n++] = c->certificates[i].key;
+	}
+	paths[n] = NULL;
 }
 
 void server_reload(struct server *server)
@@ -236,7 +274,7 @@ void server_reload(struct server *server)
 		server->config = fresh;
 		derive_settings(r);
 	}
-	struct tls_ctx *t = load_certificate(r, &e);
+	struct tls_ctx *t = load_certificates(r, &e);
 	if (t == NULL) {
 		log_event(LOG_ERROR, "reload-failed", LOG_C("error", e.text));
 		return;
@@ -463,7 +501,7 @@ static void begin_stop(struct run *r)
 	smtp_session_close_all(s);
 	pop3_session_close_all(s);
 	relay_stop(s->relay);
-	on_drain(r);
+	timer_set_ms(r->drain, DRAIN_CHECK_MS); /* not now: what was just said is not yet on its way */
 }
 
 static void on_signal(void *ctx, int signo)
@@ -488,7 +526,8 @@ static int start_privileged(struct run *r, struct err *reterr)
 	if (rc == 0)
 		rc = read_passwords(s->config, reterr);
 	if (rc == 0) {
-		const char *paths[] = { r->cert_path, r->key_path, NULL };
+		const char *paths[2 * (CONFIG_CERTIFICATES_MAX + 1) + 1];
+		list_certificate_files(r, paths);
 		r->keeper = s->config->user != NULL && geteuid() == 0 ? keeper_start(paths, reterr) : NULL;
 		if (s->config->user != NULL && geteuid() == 0 && r->keeper == NULL)
 			return reterr->code;
@@ -507,7 +546,7 @@ static int start(struct run *r, struct err *reterr)
 	int rc = start_privileged(r, reterr);
 	if (rc != 0)
 		return rc;
-	s->tls_in = load_certificate(r, reterr);
+	s->tls_in = load_certificates(r, reterr);
 	s->tls_out = s->tls_in != NULL ? tls_client_new(NULL, reterr) : NULL;
 	if (s->tls_out == NULL)
 		return reterr->code;

@@ -4,12 +4,13 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import ssl
 import subprocess
 import time
 
-from lib import Server, Wire, b64, check, check_equal, scratch, scram_sha_256, slow, turns_red, wait_until
+from lib import Server, Wire, b64, check, check_equal, run_program, scratch, scram_sha_256, slow, turns_red, wait_until
 
 USER = "sales@fredsco.example"
 
@@ -212,17 +213,115 @@ def test_a_broken_handshake_ends_only_its_own_connection():
     session.command("FOO", (500, 502))
 
 
+def make_certificate(name):
+    key, certificate = (os.path.join(scratch(), f"{name}.{suffix}") for suffix in ("key", "pem"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                    f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},DNS:*.sub.{name}", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    return key, certificate
+
+
+def s_client(server, service, *options):
+    """What openssl's own client tells of a TLS connection."""
+    host, port = server.services[service]
+    _, out, err = run_program(["openssl", "s_client", "-connect", f"{host}:{port}", *options])
+    return out + err
+
+
+@turns_red("output-is-silent", "reload-is-ignored")
+def test_the_certificate_is_chosen_by_server_name():
+    pairs = [make_certificate(f"{name}.example") for name in ("main", "second", "third")]
+    tls = {"key": pairs[0][0], "certificate": pairs[0][1],
+           "certificates": [{"key": key, "certificate": certificate} for key, certificate in pairs[1:]]}
+    server = Server(settings={"tls": tls}).start()
+
+    def served(name):
+        out = s_client(server, "submissions", *(["-servername", name] if name else ["-noservername"]))
+        found = re.search(r"subject=CN *= *(\S+)", out)
+        check(found, f"a certificate in {out!r}")
+        return found.group(1)
+
+    for name, wanted in (("second.example", "second.example"), ("a.sub.third.example", "third.example"), ("THIRD.example", "third.example"),
+                         ("main.example", "main.example"), ("unknown.example", "main.example"), (None, "main.example")):
+        check_equal(served(name), wanted, f"certificate for {name}")
+    # A reload takes the list anew, and a mistake in it changes nothing.
+    del server.config["tls"]["certificates"][0]
+    server.write_config()
+    server.reload()
+    wait_until(lambda: served("second.example") == "main.example", "the shorter list", 10)
+    check_equal(served("third.example"), "third.example", "what stays in it")
+    with open(pairs[2][1], "w") as file:
+        file.write("no certificate\n")
+    before = len(server.log().splitlines())
+    server.reload()
+    wait_until(lambda: len(server.log().splitlines()) > before, "a log line about the bad certificate")
+    check_equal(served("third.example"), "third.example", "after a mistake")
+
+
+@turns_red("output-is-silent")
+def test_what_tls_takes_and_what_not():
+    server = Server().start()
+    for service in ("submissions", "pop3s"):
+        for option, wanted in (("-tls1_3", True), ("-tls1_2", True), ("-tls1_1", False)):
+            out = s_client(server, service, option, "-cipher", "ALL:@SECLEVEL=0")
+            check(("Cipher is (NONE)" not in out) == wanted, f"{service} {option}: {out[-300:]}")
+        path = os.path.join(scratch(), "session")
+        for option in ("-tls1_3", "-tls1_2"):
+            # With input that stays open for a while, the ticket of TLS 1.3 comes before the end.
+            s_client_talking(server, service, option, "-sess_out", path)
+            check("Reused, " in s_client(server, service, option, "-sess_in", path), f"{service} {option}: a session is resumed")
+        out = s_client_talking(server, service, "-tls1_2", text=b"R\nQUIT\n")
+        check("RENEGOTIATING" in out and "no renegotiation" in out, f"{service}: renegotiation is refused: {out[-400:]}")
+
+
+def s_client_talking(server, service, *options, text=b""):
+    host, port = server.services[service]
+    client = subprocess.Popen(["openssl", "s_client", "-connect", f"{host}:{port}", *options], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    out = b""
+    while b"ready" not in out and b"220 " not in out and b"+OK" not in out:  # the greeting
+        piece = client.stdout.read1(65536)
+        check(piece, f"the greeting; got {out[-300:]}")
+        out += piece
+    rest, _ = client.communicate(text or b"Q\n", timeout=30)
+    return (out + rest).decode("utf-8", "replace")
+
+
+@turns_red("server-agrees-to-all")
+def test_nothing_is_said_in_the_clear_at_the_end():
+    """SIGTERM while clients of implicit TLS have not begun, or are in the middle of, their handshake."""
+    server = Server().start()
+    waiting = [Wire(server.services[service]) for service in ("submissions", "pop3s")]
+    for service, command in (("submission", b"STARTTLS\r\n"), ("pop3", b"STLS\r\n")):
+        wire = Wire(server.services[service])
+        wire.line()
+        if service == "submission":
+            wire.send(b"EHLO x\r\n")
+            while not wire.line().startswith(b"250 "):
+                pass
+        wire.send(command)
+        check(wire.line()[:3] in (b"220", b"+OK"), "TLS may begin")
+        waiting.append(wire)
+    plain = server.smtp()
+    control = server.pop("pop3")
+    server.process.terminate()
+    plain.expect(421)
+    check(not control.answer()[0], "others are told")
+    for wire in waiting:
+        said = b"?"
+        try:
+            said = wire.unread + wire.sock.recv(4096)
+        except ConnectionResetError:
+            said = b""
+        check(said == b"", f"said in the clear: {said}")
+    check_equal(server.stop(), 0, "exit status")
+
+
 @turns_red("reload-is-ignored")
 @slow
 def test_hangup_reloads_certificates_and_keeps_connections():
-    def make(name):
-        key, certificate = (os.path.join(scratch(), f"{name}.{suffix}") for suffix in ("key", "pem"))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-                        f"/CN={name}", "-keyout", key, "-out", certificate], check=True, capture_output=True)
-        return key, certificate
-
-    key, certificate = make("first.example")
-    new_key, new_certificate = make("second.example")
+    key, certificate = make_certificate("first.example")
+    new_key, new_certificate = make_certificate("second.example")
     server = Server(settings={"tls": {"certificate": certificate, "key": key}}).start()
 
     def served():
