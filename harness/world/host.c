@@ -38,9 +38,10 @@ struct host {
 	int out_log;
 	struct buf line;
 	struct timer *timer; /* STARTING: not ready in time; STOPPING: does not end */
-	bool asked_to_end;   /* by host_stop or host_kill */
-	bool killed;         /* by us */
-	bool overdue;        /* had to be killed after host_stop */
+	bool was_ready;
+	bool asked_to_end; /* by host_stop or host_kill */
+	bool killed;       /* by us */
+	bool overdue;      /* had to be killed after host_stop */
 	int wait_status;
 };
 
@@ -245,7 +246,7 @@ int host_start(struct host *h, struct err *reterr)
 		return rc;
 	}
 	buf_reset(&h->line);
-	h->asked_to_end = h->killed = h->overdue = false;
+	h->was_ready = h->asked_to_end = h->killed = h->overdue = false;
 	h->state = HOST_STARTING;
 	timer_set_ms(h->timer, HOST_READY_MAX_MS);
 	return 0;
@@ -258,6 +259,7 @@ static void take_line(struct host *h, struct span line)
 	if (h->state != HOST_STARTING || !h->target->line_says_ready(line))
 		return;
 	h->state = HOST_READY;
+	h->was_ready = true;
 	timer_clear(h->timer);
 	h->on_event(h->ctx, h, HOST_IS_READY);
 }
@@ -351,6 +353,10 @@ static void report_end(struct host *h, enum host_state state)
 		h->on_event(h->ctx, h, HOST_HAS_EXITED);
 	} else if (h->killed) {
 		fail(h, "was not ready within 20 s");
+	} else if (h->asked_to_end && !h->was_ready && WIFSIGNALED(status) &&
+		   WTERMSIG(status) == h->target->stop_signal) {
+		/* Asked before it had set up its handlers: nothing that it had promised yet. */
+		h->on_event(h->ctx, h, HOST_HAS_EXITED);
 	} else if (WIFSIGNALED(status)) {
 		(void)snprintf(what, sizeof(what), "ended by signal %d (%s)", WTERMSIG(status),
 			       strsignal(WTERMSIG(status)));

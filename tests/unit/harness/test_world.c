@@ -28,6 +28,7 @@ static const char SCRIPT[] =
 	"#!/bin/sh\n"
 	"conf=$3\n"
 	"grep -q '\"behave\": \"die\"' $conf && { echo 'broken on purpose' >&2; exit 3; }\n"
+	"grep -q '\"behave\": \"slow\"' $conf && exec sleep 30\n"
 	"trap 'exit 0' TERM\n"
 	"grep -q '\"behave\": \"status\"' $conf && trap 'exit 5' TERM\n"
 	"echo smtp 127.0.0.1:1\n"
@@ -292,6 +293,21 @@ static void a_bad_exit_status_after_sigterm_is_no_clean_stop(void **state)
 	finish(s);
 }
 
+static void a_server_stopped_before_it_was_ready_has_ended_well(void **state)
+{
+	(void)state;
+	struct stage *s = begin("{ behave: slow }", "");
+	struct err err;
+
+	assert_int_equal(world_start(s->world, &err), 0);
+	run(s, 300); /* longer than a script needs to become the sleep */
+	world_stop(s->world);
+	run(s, 10000);
+	assert_int_equal(s->broken, 0);
+	assert_int_equal(s->stopped, 1);
+	finish(s);
+}
+
 static void a_program_that_is_not_there_is_said(void **state)
 {
 	(void)state;
@@ -462,6 +478,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_does_not_start_breaks_the_world_with_its_words),
 		cmocka_unit_test(a_server_that_crashes_breaks_the_world),
 		cmocka_unit_test(a_bad_exit_status_after_sigterm_is_no_clean_stop),
+		cmocka_unit_test(a_server_stopped_before_it_was_ready_has_ended_well),
 		cmocka_unit_test(a_program_that_is_not_there_is_said),
 		cmocka_unit_test(the_reference_gets_a_configuration_with_the_flows_settings_merged_in),
 		cmocka_unit_test(addresses_are_distinct_and_on_loopback),
