@@ -107,6 +107,7 @@ struct config *config_new(void)
 		.jitter = 0.1,
 		.expire_ms = 5 * DAY_MS,
 	};
+	c->notifications = (struct config_notifications){ .delay_ms = 4 * HOUR_MS, .full_bytes_max = MIB };
 	return c;
 }
 
@@ -149,6 +150,7 @@ void config_free(struct config *c)
 	free(c->tls_key);
 	free(c->dns_forwarder);
 	free(c->log_socket);
+	free(c->notifications.postmaster);
 	free(c);
 }
 
@@ -396,6 +398,17 @@ static void read_route(struct config *c, struct yaml *y, const char *domain, con
 		yaml_error(y, n, "\"%s\" is not HOST:PORT", s);
 }
 
+static void read_notifications(struct config *c, struct yaml *y, const struct yaml_node *root)
+{
+	const struct yaml_node *m = yaml_get_map(root, "notifications");
+
+	(void)yaml_get_duration_ms(m, "delay", 0, 365 * DAY_MS, &c->notifications.delay_ms);
+	(void)yaml_get_size_bytes(m, "full_size", 0, UINT64_C(1) << 30, &c->notifications.full_bytes_max);
+	read_str(m, "postmaster", &c->notifications.postmaster);
+	if (c->notifications.postmaster != NULL)
+		(void)read_address(y, yaml_get(m, "postmaster"), c->notifications.postmaster);
+}
+
 static void read_outbound(struct config *c, struct yaml *y, const struct yaml_node *root)
 {
 	static const char *const policies[] = { "none", "may", "require", NULL };
@@ -538,6 +551,7 @@ struct config *config_load(const char *path)
 	read_accounts(c, y, root);
 	read_listens(c, y, root);
 	read_outbound(c, y, root);
+	read_notifications(c, y, root);
 	read_numbers(c, y, root);
 	read_services(c, y, root);
 	yaml_finish(y);

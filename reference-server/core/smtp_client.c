@@ -125,12 +125,21 @@ static void smtpc_send_with(struct smtp_client *c, const char *verb, struct span
 	smtpc_send(c, "\r\n");
 }
 
-static void send_ehlo(struct smtp_client *c)
+/* RFC 3207 4.2, RFC 9422 3.6: what an earlier EHLO said is void. */
+static void forget_extensions(struct smtp_client *c)
 {
 	c->extensions = 0;
 	c->size_bytes_max = 0;
+	c->by_s_min = 0;
+	c->rcpt_count_max = c->mail_count_max = 0;
+}
+
+static void send_ehlo(struct smtp_client *c)
+{
+	forget_extensions(c);
+	c->mail_count = 0;
 	c->session = S_EHLO;
-	smtpc_send_with(c, "EHLO ", c->options.local_name);
+	smtpc_send_with(c, c->options.lmtp ? "LHLO " : "EHLO ", c->options.local_name);
 }
 
 /* ---- endings ---- */
@@ -138,7 +147,7 @@ static void send_ehlo(struct smtp_client *c)
 /* Gives r to every recipient that has no verdict of its own yet. */
 void smtpc_decide(struct smtp_client_slot *s, const struct smtp_result *r)
 {
-	for (uint32_t i = 0; i < s->message.rcpt_count; i++)
+	for (uint32_t i = s->final_next; i < s->message.rcpt_count; i++)
 		if (s->message.results[i].class_ == SMTP_CLASS_OK)
 			smtp_result_copy(&s->message.results[i], r);
 }
@@ -300,6 +309,28 @@ static bool has_word(struct span words, struct span wanted)
 	return span_eq_nocase(words, wanted);
 }
 
+/* RFC 9422 3: "RCPTMAX=100 MAILMAX=5".  A value that makes no sense says nothing (3.7). */
+static void learn_limits(struct smtp_client *c, struct span words)
+{
+	struct span word;
+	uint64_t value;
+
+	while (words.n > 0) {
+		if (!span_take_until(&words, ' ', &word)) {
+			word = words;
+			words.n = 0;
+		}
+		bool rcpt = span_take_prefix_nocase(&word, SPAN_LIT("RCPTMAX="));
+		bool mail = !rcpt && span_take_prefix_nocase(&word, SPAN_LIT("MAILMAX="));
+		if (word.n == 0 || word.n > 6 || word.p[0] == '0' || !span_to_u64(word, &value))
+			continue;
+		if (rcpt)
+			c->rcpt_count_max = (uint32_t)value;
+		if (mail)
+			c->mail_count_max = (uint32_t)value;
+	}
+}
+
 /* One line of the answer to EHLO: a keyword and its parameters (RFC 5321 4.1.1.1). */
 static void learn(struct smtp_client *c, struct span line)
 {
@@ -312,6 +343,12 @@ static void learn(struct smtp_client *c, struct span line)
 		{ { "8BITMIME", 8 }, SMTP_EXT_8BITMIME },
 		{ { "STARTTLS", 8 }, SMTP_EXT_STARTTLS },
 		{ { "ENHANCEDSTATUSCODES", 19 }, SMTP_EXT_ENHANCED_STATUS },
+		{ { "DSN", 3 }, SMTP_EXT_DSN },
+		{ { "CHUNKING", 8 }, SMTP_EXT_CHUNKING },
+		{ { "BINARYMIME", 10 }, SMTP_EXT_BINARYMIME },
+		{ { "SMTPUTF8", 8 }, SMTP_EXT_SMTPUTF8 },
+		{ { "REQUIRETLS", 10 }, SMTP_EXT_REQUIRETLS },
+		{ { "DELIVERBY", 9 }, SMTP_EXT_DELIVERBY },
 	};
 	struct span keyword = span_sub(line, 0, span_find(line, ' '));
 	struct span rest = span_trim(span_sub(line, keyword.n, line.n));
@@ -321,6 +358,10 @@ static void learn(struct smtp_client *c, struct span line)
 			c->extensions |= known[i].bit;
 	if (span_eq_nocase(keyword, SPAN_LIT("SIZE")) && !span_to_u64(rest, &c->size_bytes_max))
 		c->size_bytes_max = 0; /* RFC 1870 4: no parameter tells nothing */
+	if (span_eq_nocase(keyword, SPAN_LIT("DELIVERBY")) && !span_to_u64(rest, &c->by_s_min))
+		c->by_s_min = 0;
+	if (span_eq_nocase(keyword, SPAN_LIT("LIMITS")))
+		learn_limits(c, rest);
 	if (span_eq_nocase(keyword, SPAN_LIT("AUTH")) && has_word(rest, SPAN_LIT("PLAIN")))
 		c->extensions |= SMTP_EXT_AUTH_PLAIN;
 }
@@ -332,7 +373,7 @@ static void on_greeting(struct smtp_client *c)
 	else if (smtpc_first_digit(c) == 3)
 		smtpc_end_nonsense(c, "greeted with an intermediate reply");
 	else
-		refuse_host_by_reply(c, smtpc_reply_class(c));
+		refuse_host_by_reply(c, c->reply.code == 521 ? SMTP_CLASS_PERMANENT : SMTP_CLASS_TEMPORARY);
 }
 
 static void on_ehlo(struct smtp_client *c)
@@ -341,8 +382,9 @@ static void on_ehlo(struct smtp_client *c)
 		prepare(c);
 	} else if (smtpc_first_digit(c) == 3) {
 		smtpc_end_nonsense(c, "intermediate reply to EHLO");
-	} else if (c->session == S_EHLO && smtpc_first_digit(c) == 5 && c->reply.code != 554) {
-		c->extensions = 0;
+	} else if (c->session == S_EHLO && smtpc_first_digit(c) == 5 && c->reply.code != 554 &&
+		   !c->options.lmtp) {
+		forget_extensions(c);
 		c->session = S_HELO;
 		smtpc_send_with(c, "HELO ", c->options.local_name);
 	} else {
@@ -444,8 +486,8 @@ void smtp_client_init(struct smtp_client *c, const struct smtp_client_options *o
 	c->auth_done = false;
 	c->auth_response_sent = false;
 	c->served = false;
-	c->extensions = 0;
-	c->size_bytes_max = 0;
+	forget_extensions(c);
+	c->mail_count = 0;
 	c->slot_count = 0;
 	c->closed.text_bytes = 0;
 	smtp_result_set(&c->closed, SMTP_CLASS_OK, SMTP_STAGE_QUIT, 0, (struct smtp_status){ 0 },

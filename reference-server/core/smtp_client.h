@@ -1,7 +1,9 @@
 /*
  * smtp_client: the sending side of one SMTP connection, without the wire
  * (RFC 5321; SIZE 1870, PIPELINING 2920, 8BITMIME 6152, ENHANCEDSTATUSCODES
- * 2034, STARTTLS 3207, AUTH PLAIN 4954 and 4616).
+ * 2034, STARTTLS 3207, AUTH PLAIN 4954 and 4616, DSN 3461, CHUNKING and
+ * BINARYMIME 3030, SMTPUTF8 6531, REQUIRETLS 8689, DELIVERBY 2852, LIMITS
+ * 9422), or of one LMTP connection (RFC 2033).
  *
  * Reply bytes go in through smtp_client_feed(); commands and content are
  * appended to the driver's output buf.  What needs the driver comes back as a
@@ -28,8 +30,9 @@
  *
  * How replies are judged, beyond the first digit (RFC 5321 4.2.1, 4.3.2):
  * - 421 anywhere ends the connection; what is undecided is TEMPORARY (3.8).
- * - A greeting of 5yz (554, 3.1) is TEMPORARY for the host in so far as the
- *   next MX is to be tried; the class given by smtp_client_closed() is
+ * - A greeting of 5yz says how this host feels now, before it heard of any message: 554 (3.1)
+ *   is what overloaded, misconfigured and suspicious hosts say too, so it is TEMPORARY, like any refusal
+ *   of the connection.  Only 521, which says that there is never mail here (RFC 7504 3), is
  *   PERMANENT, and the driver bounces only if every candidate said so.
  * - EHLO refused with 5yz (not 554): HELO.  After HELO nothing is offered.
  * - RCPT 452, or 552 (4.5.3.1.10), with status x.5.3 or without any status, after at least one
@@ -39,9 +42,19 @@
  *   answered 354 all the same, a lone final dot (RFC 2920 3.1).
  * - Transaction given up after MAIL was accepted: RSET.  RSET refused: the
  *   connection is not used any more.
- * - No 8BITMIME and content_8bit: PERMANENT 5.6.3, nothing sent (RFC 6152 3).
- *   Over the announced SIZE: PERMANENT 5.3.4, nothing sent (RFC 1870 6.1).  An
- *   8-bit address: PERMANENT 5.6.7 (RFC 6531); a control byte in one: 5.1.3 or 5.1.7.
+ * - No 8BITMIME and content_8bit, or no BINARYMIME and content_binary: PERMANENT 5.6.3, nothing
+ *   sent (RFC 6152 3, RFC 3030 3): drivers convert before.  Over the announced SIZE: PERMANENT 5.3.4,
+ *   nothing sent (RFC 1870 6.1).  Without SMTPUTF8 (RFC 6531 3.5), an 8-bit address: PERMANENT 5.6.7;
+ *   utf8: 5.6.9.  A control byte in an address: 5.1.3 or 5.1.7.
+ * - require_tls, and no TLS with a verified name: TEMPORARY 4.7.10; verified, but no REQUIRETLS:
+ *   PERMANENT 5.7.30; nothing sent (RFC 8689 4.2.1).
+ * - BY with mode R, and no DELIVERBY, or a minimum above what is left: PERMANENT 5.4.7, nothing sent (RFC
+ *   2852 4.1.4.1).
+ * - Recipients beyond LIMITS RCPTMAX: TOO_MANY, and not sent.  smtp_client_is_spent() says when MAILMAX is
+ *   reached.
+ * - CHUNKING: one BDAT LAST once the envelope was answered; nothing is stuffed.  After it failed, RSET (RFC
+ *   3030 2); a look-ahead message begins with RSET, because how it ended is not known yet.
+ * - LMTP: each accepted recipient has a reply of its own to the final dot (RFC 2033 4.2).
  * - Content with a bare CR or LF is never sent on (RFC 5321 2.3.8): met in
  *   mid content, the connection is given up before the final dot, PERMANENT 5.6.0.
  * - Connection lost: TEMPORARY 4.4.2; after the final dot was handed out also in_doubt, because
@@ -89,10 +102,28 @@ struct smtp_client_options {
 	struct span local_name; /* EHLO argument: a domain, or an address literal */
 	enum smtp_client_tls tls;
 	bool tls_active;       /* the connection began with TLS */
+	bool tls_verified;     /* TLS, once on, proves the host's name by a policy: for REQUIRETLS */
+	bool lmtp;             /* LHLO, and one reply for each recipient */
 	bool auth_without_tls; /* RFC 4954 4 forbids it, unless configured */
 	struct span auth_user; /* empty: no AUTH.  With one, no mail goes without it */
 	struct span auth_password;
 };
+
+/* RFC 3461 4.1: when to tell the sender; 0: not said. */
+enum smtp_notify {
+	SMTP_NOTIFY_NEVER = 1u << 0,
+	SMTP_NOTIFY_SUCCESS = 1u << 1,
+	SMTP_NOTIFY_FAILURE = 1u << 2,
+	SMTP_NOTIFY_DELAY = 1u << 3,
+};
+
+/* What DSN says of one recipient.  Sent only to a host that announces DSN. */
+struct smtp_client_dsn {
+	uint8_t notify;
+	struct span orcpt; /* type ";" xtext; or empty */
+};
+
+enum smtp_ret { SMTP_RET_UNSAID, SMTP_RET_FULL, SMTP_RET_HDRS };
 
 struct smtp_client_message {
 	void *tag;                   /* the driver's, untouched */
@@ -102,6 +133,15 @@ struct smtp_client_message {
 	uint32_t rcpt_count;         /* > 0 */
 	uint64_t content_bytes;      /* for SIZE: before dot-stuffing, without the final dot */
 	bool content_8bit;
+	bool content_binary; /* anything, lines of any length: BINARYMIME */
+	bool utf8;           /* header or addresses need SMTPUTF8 */
+	bool require_tls;    /* REQUIRETLS */
+	struct span envid;   /* xtext; or empty */
+	enum smtp_ret ret;
+	const struct smtp_client_dsn *wishes; /* rcpt_count of them, or NULL */
+	bool has_by;                          /* DELIVERBY: */
+	bool by_return, by_trace;
+	int64_t by_s; /* left now; 0 or less only without by_return */
 };
 
 /* EHLO keywords in force. */
@@ -112,19 +152,30 @@ enum smtp_client_extension {
 	SMTP_EXT_STARTTLS = 1u << 3,
 	SMTP_EXT_ENHANCED_STATUS = 1u << 4,
 	SMTP_EXT_AUTH_PLAIN = 1u << 5,
+	SMTP_EXT_DSN = 1u << 6,
+	SMTP_EXT_CHUNKING = 1u << 7,
+	SMTP_EXT_BINARYMIME = 1u << 8,
+	SMTP_EXT_SMTPUTF8 = 1u << 9,
+	SMTP_EXT_REQUIRETLS = 1u << 10,
+	SMTP_EXT_DELIVERBY = 1u << 11,
 };
 
 /* Of no interest to drivers: one message in flight. */
 struct smtp_client_slot {
 	struct smtp_client_message message;
 	uint8_t where;
-	bool reused;        /* the connection had served before */
-	bool mail_replied;  /* something was heard about it */
-	bool mail_ok;       /* so the server has a transaction open */
-	bool data_sent;     /* its reply is outstanding */
-	uint32_t rcpt_next; /* index behind the last recipient replied to (or sent, one by one) */
-	uint32_t rcpt_open; /* RCPT replies outstanding */
-	uint32_t rcpt_ok;   /* accepted */
+	bool reused;         /* the connection had served before */
+	bool mail_replied;   /* something was heard about it */
+	bool mail_ok;        /* so the server has a transaction open */
+	bool data_sent;      /* its reply is outstanding */
+	bool chunked;        /* its content goes by BDAT */
+	bool reset_open;     /* the reply to the RSET in front of it is outstanding */
+	bool final_failed;   /* a reply to its end was no success */
+	uint32_t rcpt_end;   /* index behind the last recipient of this transaction: RCPTMAX */
+	uint32_t final_next; /* LMTP: index behind the last recipient with a final reply */
+	uint32_t rcpt_next;  /* index behind the last recipient replied to (or sent, one by one) */
+	uint32_t rcpt_open;  /* RCPT replies outstanding */
+	uint32_t rcpt_ok;    /* accepted */
 };
 
 /* Read through the functions below. */
@@ -137,12 +188,16 @@ struct smtp_client {
 	bool auth_response_sent;
 	bool served; /* at least one MAIL was sent */
 	uint32_t extensions;
-	uint64_t size_bytes_max; /* 0: none announced */
+	uint64_t size_bytes_max;                 /* 0: none announced */
+	uint32_t rcpt_count_max, mail_count_max; /* LIMITS; 0: none announced */
+	uint64_t by_s_min;                       /* of DELIVERBY; 0: none announced */
+	uint32_t mail_count;                     /* sent since EHLO */
 	struct smtp_reply reply;
 	struct smtp_result closed;
 	struct smtp_client_slot slots[2]; /* [0] is the older */
 	uint32_t slot_count;
 	struct stuffing stuffing;
+	uint64_t chunk_bytes; /* of the BDAT under way, handed out */
 };
 
 void smtp_client_init(struct smtp_client *c, const struct smtp_client_options *options);
@@ -158,6 +213,9 @@ void smtp_client_tls_done(struct smtp_client *c, bool ok, struct span error_text
 
 /* True at READY, and when a look-ahead message may be started. */
 bool smtp_client_can_start(const struct smtp_client *c);
+
+/* MAILMAX is reached (RFC 9422 4.1): nothing more can be started, at READY say QUIT. */
+bool smtp_client_is_spent(const struct smtp_client *c);
 
 /* Only when smtp_client_can_start().  Copies *m, borrows what it points at. */
 void smtp_client_start(struct smtp_client *c, const struct smtp_client_message *m);

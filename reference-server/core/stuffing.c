@@ -44,6 +44,13 @@ void stuffing_add(struct stuffing *s, struct buf *out, struct span bytes)
 	buf_add(out, span_sub(bytes, run, bytes.n));
 }
 
+void stuffing_pass(struct stuffing *s, struct buf *out, struct span bytes)
+{
+	for (size_t at = 0; at < bytes.n;)
+		at += scan_line(s, span_sub(bytes, at, bytes.n));
+	buf_add(out, bytes);
+}
+
 void stuffing_end(struct stuffing *s, struct buf *out)
 {
 	s->bare_eol |= s->after_cr;

@@ -25,6 +25,9 @@ struct stuffing {
 void stuffing_init(struct stuffing *s);
 void stuffing_add(struct stuffing *s, struct buf *out, struct span bytes);
 
+/* As it is, without stuffing; bare ends of line are noted all the same.  For BDAT (RFC 3030). */
+void stuffing_pass(struct stuffing *s, struct buf *out, struct span bytes);
+
 /* Adds a missing final CRLF, then "." CRLF.  Content of no bytes becomes the dot alone.  Once, at the end. */
 void stuffing_end(struct stuffing *s, struct buf *out);
 

@@ -23,7 +23,7 @@ enum state { STATE_UP, STATE_DOWN, STATE_PROBING };
 
 struct waiting {
 	uint64_t id;
-	int64_t expires_wall_ms;
+	int64_t wake_wall_ms;
 };
 
 struct out_entry {
@@ -84,9 +84,9 @@ static void set_timer(struct destination *d)
 	int64_t delay_ms = d->down_until_ms - clock_mono_ms();
 
 	if (waiting_count(d) > 0) {
-		int64_t expires_in_ms = d->waiting[d->waiting_begin].expires_wall_ms - clock_wall_ms();
-		if (d->state != STATE_DOWN || expires_in_ms < delay_ms)
-			delay_ms = expires_in_ms;
+		int64_t wakes_in_ms = d->waiting[d->waiting_begin].wake_wall_ms - clock_wall_ms();
+		if (d->state != STATE_DOWN || wakes_in_ms < delay_ms)
+			delay_ms = wakes_in_ms;
 	} else if (d->state != STATE_DOWN) {
 		timer_clear(d->timer);
 		return;
@@ -175,7 +175,7 @@ static bool may_take(const struct destination *d)
 {
 	if (waiting_count(d) == 0 || d->all->stopping)
 		return false;
-	if (d->waiting[d->waiting_begin].expires_wall_ms <= clock_wall_ms())
+	if (d->waiting[d->waiting_begin].wake_wall_ms <= clock_wall_ms())
 		return true;
 	switch (d->state) {
 	case STATE_UP:
@@ -423,13 +423,13 @@ static void make_room(struct destination *d)
 }
 
 /* The first that expires later. */
-static uint32_t place_of(const struct destination *d, int64_t expires_wall_ms)
+static uint32_t place_of(const struct destination *d, int64_t wake_wall_ms)
 {
 	uint32_t low = d->waiting_begin, high = d->waiting_end;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		if (d->waiting[middle].expires_wall_ms <= expires_wall_ms)
+		if (d->waiting[middle].wake_wall_ms <= wake_wall_ms)
 			low = middle + 1;
 		else
 			high = middle;
@@ -438,15 +438,12 @@ static uint32_t place_of(const struct destination *d, int64_t expires_wall_ms)
 }
 
 /* In its place by age: one that comes back from a vain attempt is older than most, and must not expire unseen. */
-void destination_hold(struct destination *d, uint64_t id, int64_t arrival_wall_ms)
+void destination_hold(struct destination *d, uint64_t id, int64_t wake_wall_ms)
 {
-	int64_t expires_wall_ms = arrival_wall_ms + d->all->server->config->retry.expire_ms;
-
 	make_room(d);
-	uint32_t at = place_of(d, expires_wall_ms);
+	uint32_t at = place_of(d, wake_wall_ms);
 	/* Whoever comes back by another way, such as a flush, keeps the one place it has. */
-	for (uint32_t i = at; i > d->waiting_begin && d->waiting[i - 1].expires_wall_ms == expires_wall_ms;
-	     i--)
+	for (uint32_t i = at; i > d->waiting_begin && d->waiting[i - 1].wake_wall_ms == wake_wall_ms; i--)
 		if (d->waiting[i - 1].id == id)
 			return;
 	uint32_t before = at - d->waiting_begin, behind = d->waiting_end - at;
@@ -458,7 +455,7 @@ void destination_hold(struct destination *d, uint64_t id, int64_t arrival_wall_m
 		memmove(d->waiting + at + 1, d->waiting + at, behind * sizeof(*d->waiting));
 		d->waiting_end++;
 	}
-	d->waiting[at] = (struct waiting){ .id = id, .expires_wall_ms = expires_wall_ms };
+	d->waiting[at] = (struct waiting){ .id = id, .wake_wall_ms = wake_wall_ms };
 	pull_waiting(d);
 	set_timer(d);
 }

@@ -42,8 +42,8 @@ const char *destination_name(const struct destination *d);
 /* The outcome comes through on_ended, possibly from inside. */
 void destination_submit(struct destination *d, struct handover *delivery);
 
-/* A message waits for this destination. */
-void destination_hold(struct destination *d, uint64_t id, int64_t arrival_wall_ms);
+/* A message waits for this destination.  At wake_wall_ms it comes back, even while that is down. */
+void destination_hold(struct destination *d, uint64_t id, int64_t wake_wall_ms);
 /* A waiting message to be activated now, or 0. */
 uint64_t destination_take_waiting(struct destination *d);
 /* What was last wrong with it; NULL when nothing is. */

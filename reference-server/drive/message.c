@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void *must(void *p)
 {
@@ -89,6 +90,54 @@ void handover_add(struct handover *d, uint32_t recipient_index)
 	d->rcpt_count++;
 }
 
+/* RFC 3461 5.2.1 (d): the address as it was when the message came.  Others' DSNs then name what its sender knows. */
+static struct span add_orcpt(struct buf *b, const char *address)
+{
+	size_t before = buf_bytes(b);
+
+	buf_add_cstr(b, "rfc822;");
+	for (const char *p = address; *p != '\0'; p++) {
+		if (*p > ' ' && *p < 0x7F && *p != '+' && *p != '=')
+			buf_add(b, (struct span){ p, 1 });
+		else
+			buf_addf(b, "+%02X", (unsigned)(unsigned char)*p);
+	}
+	return span_sub(buf_span(b), before, buf_bytes(b));
+}
+
+static bool is_aliased(const struct recipient *r)
+{
+	for (const char *p = r->original; *p != '\0'; p++)
+		if ((unsigned char)*p >= 0x80)
+			return false; /* has no rfc822 form */
+	return strcmp(r->original, r->address) != 0 && strlen(r->original) < (ENVELOPE_ORCPT_BYTES_MAX - 8) / 3;
+}
+
+void handover_wish(struct handover *d)
+{
+	const struct recipient *all = d->message->envelope->recipients;
+	bool any = false;
+
+	if (d->wishes != NULL)
+		return;
+	for (uint32_t i = 0; i < d->rcpt_count && !any; i++) {
+		const struct recipient *r = &all[d->indexes[i]];
+		any = r->notify != 0 || r->orcpt[0] != '\0' || is_aliased(r);
+	}
+	if (!any)
+		return;
+	d->wishes = must(calloc(d->rcpt_count, sizeof(*d->wishes)));
+	/* All the room at once, so that what is added stays where it is. */
+	(void)buf_reserve(&d->aliased, (size_t)d->rcpt_count * ENVELOPE_ORCPT_BYTES_MAX);
+	for (uint32_t i = 0; i < d->rcpt_count; i++) {
+		const struct recipient *r = &all[d->indexes[i]];
+		d->wishes[i].notify = r->notify;
+		d->wishes[i].orcpt = span_of(r->orcpt);
+		if (r->orcpt[0] == '\0' && is_aliased(r))
+			d->wishes[i].orcpt = add_orcpt(&d->aliased, r->original);
+	}
+}
+
 void handover_free(struct handover *d)
 {
 	if (d == NULL)
@@ -96,6 +145,8 @@ void handover_free(struct handover *d)
 	free(d->indexes);
 	free(d->rcpts);
 	free(d->results);
+	free(d->wishes);
+	buf_free(&d->aliased);
 	free(d);
 }
 

@@ -22,8 +22,7 @@ struct message {
 	struct envelope *envelope;
 	struct buf content;           /* whole body, or empty: read from the store */
 	bool in_memory;               /* content holds the body */
-	bool *to_report;              /* by recipient: failed, and its sender does not know yet */
-	bool expired;                 /* those failed because time ran out */
+	uint8_t *to_report;           /* by recipient: what its sender does not know yet, REPORT() bits */
 	uint32_t again_count;         /* deliveries split off, or begun anew, since activation */
 	bool storing;                 /* an operation is under way */
 	uint32_t open_count;          /* deliveries that have not ended */
@@ -40,8 +39,11 @@ struct handover {
 	uint32_t rcpt_count;
 	uint32_t *indexes;                        /* in message->envelope->recipients */
 	struct span *rcpts;                       /* their addresses; borrow from the envelope */
+	struct smtp_client_dsn *wishes;           /* NULL: nothing was said for any of them */
+	struct buf aliased;                       /* their ORCPT, where an alias was in between */
 	struct smtp_result *results;              /* filled when it has been sent or given up */
 	char remote_mta[ENVELOPE_TEXT_BYTES_MAX]; /* who answered, or "" */
+	bool peer_notifies;                       /* it takes the wishes for DSNs along (RFC 3461) */
 	TAILQ_ENTRY(handover) next;
 };
 TAILQ_HEAD(handover_list, handover);
@@ -63,6 +65,8 @@ int message_peek(const struct message *m, struct store *store, uint64_t offset, 
 
 struct handover *handover_new(struct message *m, struct destination *to, uint32_t rcpt_count_max);
 void handover_add(struct handover *d, uint32_t recipient_index);
+/* Once all are added: fills wishes, when there are any. */
+void handover_wish(struct handover *d);
 void handover_free(struct handover *d);
 
 /* The same result for every recipient. */

@@ -252,11 +252,16 @@ static void log_result(const struct message *m, const struct recipient *rcpt, co
 		  LOG_I("code", result->code), LOG_S("text", smtp_result_text(result)));
 }
 
+static void report(struct message *m, const struct recipient *rcpt, uint8_t bits)
+{
+	m->to_report[rcpt - m->envelope->recipients] |= bits;
+}
+
 static void record(struct message *m, struct recipient *rcpt, const struct smtp_result *result,
 		   enum recipient_state state, const char *where)
 {
 	if (state == RECIPIENT_FAILED)
-		m->to_report[rcpt - m->envelope->recipients] = true;
+		report(m, rcpt, REPORT(DSN_FAILED));
 	struct buf status = { 0 };
 
 	if (result->status.class_digit != 0)
@@ -270,13 +275,15 @@ static void record(struct message *m, struct recipient *rcpt, const struct smtp_
 }
 
 /* One recipient.  True when it has to go into another transaction. */
-static bool take_result(struct counters *count, struct message *m, struct recipient *rcpt, const struct smtp_result *result,
-			const char *where)
+static bool take_result(struct counters *count, struct message *m, struct recipient *rcpt,
+			const struct smtp_result *result, const char *where, bool peer_notifies)
 {
 	switch (result->class_) {
 	case SMTP_CLASS_OK:
 		count->delivered++;
 		log_result(m, rcpt, "delivered", result, where);
+		if (!peer_notifies && bounce_is_wanted(rcpt, DSN_RELAYED)) /* RFC 3461 5.2.2 (b) */
+			report(m, rcpt, REPORT(DSN_RELAYED));
 		record(m, rcpt, result, RECIPIENT_DELIVERED, where);
 		return false;
 	case SMTP_CLASS_PERMANENT:
@@ -303,6 +310,7 @@ static void on_ended(void *ctx, struct handover *d, bool held)
 	struct relay *r = ctx;
 	struct message *m = d->message;
 	struct handover *again = NULL;
+	bool progressed = false;
 
 	if (held) {
 		m->held_for = d->destination;
@@ -310,9 +318,12 @@ static void on_ended(void *ctx, struct handover *d, bool held)
 		assert(d->results != NULL);
 		for (uint32_t i = 0; i < d->rcpt_count; i++) {
 			struct recipient *rcpt = &m->envelope->recipients[d->indexes[i]];
+			progressed |= d->results[i].class_ == SMTP_CLASS_OK;
 			const char *where =
 				d->remote_mta[0] != '\0' ? d->remote_mta : destination_name(d->destination);
-			if (!take_result(&r->server->counters, m, rcpt, &d->results[i], where) || m->again_count >= TRY_AGAIN_MAX)
+			if (!take_result(&r->server->counters, m, rcpt, &d->results[i], where,
+					 d->peer_notifies) ||
+			    m->again_count >= TRY_AGAIN_MAX)
 				continue;
 			if (again == NULL)
 				again = handover_new(m, d->destination, d->rcpt_count);
@@ -322,7 +333,7 @@ static void on_ended(void *ctx, struct handover *d, bool held)
 	struct destination *to = d->destination;
 	handover_free(d);
 	if (again != NULL) {
-		m->again_count++;
+		m->again_count += !progressed; /* what moves on ends by itself */
 		destination_submit(to, again);
 		return;
 	}
@@ -339,7 +350,8 @@ struct storing {
 	struct message *message;
 	struct envelope *dsn;
 	struct buf dsn_content;
-	uint32_t *local; /* recipients delivered here by this operation */
+	const char *event; /* what the dsn says, for the log */
+	uint32_t *local;   /* recipients delivered here by this operation */
 	uint32_t local_count;
 	bool removes;
 	bool goes_on; /* afterwards, to remote recipients */
@@ -359,8 +371,10 @@ static uint32_t pending_count(const struct message *m)
 /* Nothing of the operation was stored, because an account went meanwhile: look again who is there. */
 static void undo_local(struct storing *s)
 {
-	for (uint32_t i = 0; i < s->local_count; i++)
+	for (uint32_t i = 0; i < s->local_count; i++) {
 		s->message->envelope->recipients[s->local[i]].state = RECIPIENT_PENDING;
+		s->message->to_report[s->local[i]] &= (uint8_t)~REPORT(DSN_DELIVERED);
+	}
 	s->message->again_count++;
 	activate(s->relay, s->message);
 }
@@ -374,6 +388,19 @@ static void log_local(const struct storing *s)
 			  LOG_C("via", "mailbox"));
 }
 
+/* When a sender hears that mail is late (RFC 3461 5.2.5); 0: never, or it has happened. */
+static int64_t warning_wall_ms(const struct relay *r, const struct envelope *e)
+{
+	if (r->server->config->notifications.delay_ms == 0 || e->reverse_path[0] == '\0' ||
+	    (e->flags & ENVELOPE_DELAY_NOTIFIED) != 0)
+		return 0;
+	for (uint32_t i = 0; i < e->recipient_count; i++)
+		if (e->recipients[i].state == RECIPIENT_PENDING &&
+		    bounce_is_wanted(&e->recipients[i], DSN_DELAYED))
+			return e->arrival_wall_ms + r->server->config->notifications.delay_ms;
+	return 0;
+}
+
 /* Everything that is pending waits for the one destination that is down. */
 static bool waits_for_one(struct relay *r, const struct message *m)
 {
@@ -382,6 +409,15 @@ static bool waits_for_one(struct relay *r, const struct message *m)
 		    destination_of(r, &m->envelope->recipients[i]) != m->held_for)
 			return false;
 	return m->held_for != NULL;
+}
+
+/* When a message that waits for its destination has something to say to its sender whatever happens. */
+static int64_t wake_wall_ms(const struct relay *r, const struct envelope *e)
+{
+	int64_t expires_wall_ms = e->arrival_wall_ms + r->server->config->retry.expire_ms;
+	int64_t warns_wall_ms = warning_wall_ms(r, e);
+
+	return warns_wall_ms > 0 && warns_wall_ms < expires_wall_ms ? warns_wall_ms : expires_wall_ms;
 }
 
 static void after_stored(struct storing *s)
@@ -395,8 +431,8 @@ static void after_stored(struct storing *s)
 	r->server->counters.delivered += s->local_count;
 	r->server->counters.bounced += s->dsn != NULL;
 	if (s->dsn != NULL) {
-		log_event(LOG_INFO, "bounced", LOG_C("id", store_id_text(m->id, id)),
-			  LOG_C("to", m->envelope->reverse_path));
+		log_event(LOG_INFO, s->event, LOG_C("id", store_id_text(m->id, id)),
+			  LOG_C("to", s->dsn->recipients[0].original));
 		relay_take(r, s->dsn, &s->dsn_content);
 		s->dsn = NULL;
 	}
@@ -407,7 +443,7 @@ static void after_stored(struct storing *s)
 	if (s->removes)
 		log_event(LOG_INFO, "removed", LOG_C("id", store_id_text(m->id, id)));
 	else if (waits_for_one(r, m))
-		destination_hold(m->held_for, m->id, m->envelope->arrival_wall_ms);
+		destination_hold(m->held_for, m->id, wake_wall_ms(r, m->envelope));
 	else
 		defer(r, m->id, m->envelope->due_wall_ms);
 	forget(r, m);
@@ -452,7 +488,11 @@ static void store_step(struct storing *s, const struct delivery *copies)
 	struct relay *r = s->relay;
 	struct message *m = s->message;
 
-	s->dsn = bounce_make(r->server, m, m->to_report, m->expired, &s->dsn_content);
+	s->event = "notified";
+	for (uint32_t i = 0; i < m->envelope->recipient_count; i++)
+		if ((m->to_report[i] & REPORT(DSN_FAILED)) != 0)
+			s->event = "bounced";
+	s->dsn = bounce_make(r->server, m, &s->dsn_content);
 	m->storing = true;
 	r->storing_count++;
 	queue_submit(r->server->store,
@@ -465,20 +505,50 @@ static void store_step(struct storing *s, const struct delivery *copies)
 		     on_stored, s);
 }
 
-static void expire(struct relay *r, struct message *m, struct recipient *rcpt)
+/* One that was never tried, because its destination is down, fails for the destination's reason. */
+static void borrow_reason(struct relay *r, struct message *m, struct recipient *rcpt,
+			  enum recipient_state state)
 {
 	/* Found anew: while the message's other deliveries took their time, held_for may have been forgotten. */
 	const struct destination *to = destination_of(r, rcpt);
 	const struct smtp_result *why = destination_trouble(to);
-	char id[STORE_ID_TEXT_BYTES];
 
 	if (rcpt->attempt_count == 0 && why != NULL)
-		record(m, rcpt, why, RECIPIENT_FAILED, destination_name(to));
+		record(m, rcpt, why, state, destination_name(to));
+}
+
+static void expire(struct relay *r, struct message *m, struct recipient *rcpt)
+{
+	char id[STORE_ID_TEXT_BYTES];
+
+	borrow_reason(r, m, rcpt, RECIPIENT_FAILED);
 	rcpt->state = RECIPIENT_FAILED;
-	m->to_report[rcpt - m->envelope->recipients] = true;
-	m->expired = true;
+	report(m, rcpt, REPORT(DSN_FAILED) | REPORT_EXPIRED);
 	r->server->counters.expired++;
 	log_event(LOG_INFO, "expired", LOG_C("id", store_id_text(m->id, id)), LOG_C("rcpt", rcpt->address));
+}
+
+/* Once, when it is time, and not later than that: it may bring an attempt forward. */
+static void warn_of_delay(struct relay *r, struct message *m)
+{
+	struct envelope *e = m->envelope;
+	int64_t warns_wall_ms = warning_wall_ms(r, e);
+
+	if (warns_wall_ms == 0)
+		return;
+	if (clock_wall_ms() < warns_wall_ms) {
+		if (e->due_wall_ms > warns_wall_ms)
+			e->due_wall_ms = warns_wall_ms;
+		return;
+	}
+	e->flags |= ENVELOPE_DELAY_NOTIFIED;
+	for (uint32_t i = 0; i < e->recipient_count; i++) {
+		struct recipient *rcpt = &e->recipients[i];
+		if (rcpt->state != RECIPIENT_PENDING || !bounce_is_wanted(rcpt, DSN_DELAYED))
+			continue;
+		borrow_reason(r, m, rcpt, RECIPIENT_PENDING);
+		report(m, rcpt, REPORT(DSN_DELAYED));
+	}
 }
 
 /* Puts off, or gives up on, the recipients that are pending. */
@@ -491,8 +561,10 @@ static void decide_retry(struct relay *r, struct message *m)
 		e->attempt_count++;
 	uint32_t failed_count = e->attempt_count > 0 ? e->attempt_count : 1;
 	if (retry_decide(&settings, e->arrival_wall_ms, clock_wall_ms(), failed_count, (uint32_t)random_u64(),
-			 &e->due_wall_ms) == RETRY_LATER)
+			 &e->due_wall_ms) == RETRY_LATER) {
+		warn_of_delay(r, m);
 		return;
+	}
 	for (uint32_t i = 0; i < e->recipient_count; i++)
 		if (e->recipients[i].state == RECIPIENT_PENDING)
 			expire(r, m, &e->recipients[i]);
@@ -558,6 +630,7 @@ static bool deliver_local(struct relay *r, struct message *m)
 						   .arrival_wall_ms = clock_wall_ms(),
 						   .prefix = buf_span(&prefix) };
 		local[count++] = i;
+		report(m, rcpt, REPORT(DSN_DELIVERED));
 		rcpt->state = RECIPIENT_DELIVERED;
 		rcpt->attempt_count++;
 		rcpt->last_attempt_wall_ms = clock_wall_ms();
@@ -614,8 +687,40 @@ static void submit_remote(struct relay *r, struct message *m)
 	}
 }
 
+/*
+ * An alias that stands for several: its sender hears that it was expanded, once, and
+ * of no success behind it (RFC 3461 5.2.7.3 (c)).
+ */
+static void report_expansions(struct message *m)
+{
+	struct envelope *e = m->envelope;
+
+	for (uint32_t i = 0; i < e->recipient_count; i++) {
+		struct recipient *first = &e->recipients[i];
+		uint32_t others = 0;
+		if ((first->notify & NOTIFY_SUCCESS) == 0 || strcmp(first->address, first->original) == 0)
+			continue;
+		for (uint32_t k = i + 1; k < e->recipient_count; k++) {
+			struct recipient *other = &e->recipients[k];
+			if (strcmp(other->original, first->original) != 0)
+				continue;
+			others++;
+			other->notify &= (uint8_t)~NOTIFY_SUCCESS;
+			if (other->notify == 0)
+				other->notify = NOTIFY_NEVER;
+		}
+		if (others == 0)
+			continue;
+		first->notify &= (uint8_t)~NOTIFY_SUCCESS;
+		if (first->notify == 0)
+			first->notify = NOTIFY_NEVER;
+		report(m, first, REPORT(DSN_EXPANDED));
+	}
+}
+
 static void activate(struct relay *r, struct message *m)
 {
+	report_expansions(m);
 	m->held_for = NULL;
 	m->attempted = false;
 	if (!deliver_local(r, m))

@@ -166,11 +166,23 @@ static void begin(struct smtp_out *o)
 
 /* ---- deliveries ---- */
 
+static_assert(SMTP_NOTIFY_NEVER == (int)NOTIFY_NEVER && SMTP_NOTIFY_SUCCESS == (int)NOTIFY_SUCCESS &&
+		      SMTP_NOTIFY_FAILURE == (int)NOTIFY_FAILURE && SMTP_NOTIFY_DELAY == (int)NOTIFY_DELAY,
+	      "the queue and the protocol say it alike");
+
+static enum smtp_ret wanted_return(const struct envelope *e)
+{
+	if (e->flags & ENVELOPE_RET_FULL)
+		return SMTP_RET_FULL;
+	return e->flags & ENVELOPE_RET_HDRS ? SMTP_RET_HDRS : SMTP_RET_UNSAID;
+}
+
 static bool start_next(struct smtp_out *o)
 {
 	const struct config_outbound *c = &o->server->config->outbound;
 
-	if (o->finishing || o->message_count >= c->messages_per_connection_max)
+	if (o->finishing || o->message_count >= c->messages_per_connection_max ||
+	    smtp_client_is_spent(&o->client))
 		return false;
 	struct handover *d = o->owner.next(o->owner.ctx, o);
 	if (d == NULL)
@@ -183,6 +195,7 @@ static bool start_next(struct smtp_out *o)
 	o->in_flight[o->in_flight[0] == NULL ? 0 : 1] = d;
 	o->message_count++;
 	o->idle = false;
+	handover_wish(d);
 	smtp_client_start(&o->client, &(struct smtp_client_message){
 					      .tag = d,
 					      .reverse_path = span_of(e->reverse_path),
@@ -191,6 +204,10 @@ static bool start_next(struct smtp_out *o)
 					      .rcpt_count = d->rcpt_count,
 					      .content_bytes = message_bytes(d->message),
 					      .content_8bit = (e->flags & ENVELOPE_CONTENT_8BIT) != 0,
+					      .utf8 = (e->flags & ENVELOPE_SMTPUTF8) != 0,
+					      .envid = span_of(e->envid),
+					      .ret = wanted_return(e),
+					      .wishes = d->wishes,
 				      });
 	return true;
 }
@@ -208,6 +225,7 @@ static void on_done(struct smtp_out *o)
 	char at[56];
 	(void)snprintf(d->remote_mta, sizeof(d->remote_mta), "%s [%s]", target(o)->host,
 		       addr_format_ip(&target(o)->at, at));
+	d->peer_notifies = (smtp_client_extensions(&o->client) & SMTP_EXT_DSN) != 0;
 	o->owner.on_result(o->owner.ctx, o, d);
 }
 
@@ -291,7 +309,8 @@ static void on_ready(struct smtp_out *o)
 	if (start_next(o))
 		return;
 	const struct config_outbound *c = &o->server->config->outbound;
-	if (o->finishing || o->message_count >= c->messages_per_connection_max || c->idle_ms == 0) {
+	if (o->finishing || o->message_count >= c->messages_per_connection_max || c->idle_ms == 0 ||
+	    smtp_client_is_spent(&o->client)) {
 		o->quitting = true;
 		smtp_client_quit(&o->client);
 		return;

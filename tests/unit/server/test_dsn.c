@@ -14,14 +14,16 @@
 #define AT INT64_C(1057056757000) /* Tue, 1 Jul 2003 10:52:37 +0000 */
 
 static const struct dsn_rcpt two[] = {
-	{ .final_rcpt = { "a@y.example", 11 },
+	{ .action = DSN_FAILED,
+	  .final_rcpt = { "a@y.example", 11 },
 	  .status = { 5, 1, 1 },
 	  .smtp_code = 550,
 	  .text = { "5.1.1 who \\xE9?", 15 },
 	  .remote_mta = { "mx.y.example [192.0.2.1]", 24 },
 	  .last_attempt_ms = AT },
-	{ .final_rcpt = { "b@z.example", 11 },
-	  .original_rcpt = { "alias@x.example", 15 },
+	{ .action = DSN_FAILED,
+	  .final_rcpt = { "b@z.example", 11 },
+	  .orcpt = { "rfc822;a+2Bb@x.example", 22 },
 	  .status = { 4, 4, 7 },
 	  .text = { "connection refused", 18 },
 	  .expired = true },
@@ -73,8 +75,7 @@ static void the_whole_mail_is_as_the_rfcs_have_it(void **state)
 			    "    Host: mx.y.example [192.0.2.1]\r\n"
 			    "    Reason: 550 5.1.1 who \\xE9?\r\n"
 			    "\r\n"
-			    "<b@z.example>\r\n"
-			    "    sent to <alias@x.example>: gave up after trying for too long.\r\n"
+			    "<b@z.example>: gave up after trying for too long.\r\n"
 			    "    Reason: connection refused\r\n"
 			    "\r\n"
 			    "The message was known here as Q17.\r\n"
@@ -93,7 +94,7 @@ static void the_whole_mail_is_as_the_rfcs_have_it(void **state)
 			    "Diagnostic-Code: smtp; 550 5.1.1 who \\xE9?\r\n"
 			    "Last-Attempt-Date: Tue, 1 Jul 2003 10:52:37 +0000\r\n"
 			    "\r\n"
-			    "Original-Recipient: rfc822; alias@x.example\r\n"
+			    "Original-Recipient: rfc822;a+b@x.example\r\n"
 			    "Final-Recipient: rfc822; b@z.example\r\n"
 			    "Action: failed\r\n"
 			    "Status: 4.4.7\r\n"
@@ -110,7 +111,9 @@ static void the_whole_mail_is_as_the_rfcs_have_it(void **state)
 
 static void what_is_not_known_is_left_out(void **state)
 {
-	const struct dsn_rcpt r = { .final_rcpt = SPAN_LIT("a@y.example"), .status = { 5, 0, 0 } };
+	const struct dsn_rcpt r = { .action = DSN_FAILED,
+				    .final_rcpt = SPAN_LIT("a@y.example"),
+				    .status = { 5, 0, 0 } };
 	struct dsn d = plain_dsn();
 	struct buf out = { 0 };
 	(void)state;
@@ -158,7 +161,7 @@ static void hostile_text_cannot_break_out(void **state)
 	assert_non_null(big);
 	for (size_t i = 0; i < 5000; i++)
 		big[i] = (char)i;
-	r.final_rcpt = r.original_rcpt = r.text = r.remote_mta = (struct span){ big, 5000 };
+	r.final_rcpt = r.orcpt = r.text = r.remote_mta = (struct span){ big, 5000 };
 	d.host = d.to = d.message_id = d.queue_id = (struct span){ big, 5000 };
 	d.header = (struct span){ big, 5000 };
 	d.rcpts = &r;
@@ -234,6 +237,130 @@ static void long_original_lines_are_folded(void **state)
 	buf_free(&want);
 }
 
+static struct dsn dsn_about(const struct dsn_rcpt *r)
+{
+	struct dsn d = plain_dsn();
+
+	d.rcpts = r;
+	d.rcpt_count = 1;
+	return d;
+}
+
+static void each_action_has_its_words_and_its_subject(void **state)
+{
+	static const struct {
+		enum dsn_action action;
+		const char *subject, *field, *words;
+	} rows[] = {
+		{ DSN_FAILED, "Subject: Undelivered mail\r\n", "Action: failed\r\n",
+		  "could not be delivered." },
+		{ DSN_DELAYED, "Subject: Delayed mail\r\n", "Action: delayed\r\n", "need not send it again" },
+		{ DSN_DELIVERED, "Subject: Mail delivery report\r\n", "Action: delivered\r\n",
+		  "was delivered." },
+		{ DSN_RELAYED, "Subject: Mail delivery report\r\n", "Action: relayed\r\n",
+		  "does not report" },
+		{ DSN_EXPANDED, "Subject: Mail delivery report\r\n", "Action: expanded\r\n", "stands for" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct dsn_rcpt r = { .action = rows[i].action,
+				      .status = { 2, 0, 0 },
+				      .final_rcpt = SPAN_LIT("a@y.example") };
+		struct dsn d = dsn_about(&r);
+		struct buf out = { 0 };
+		dsn_add(&out, &d);
+		check_wire(buf_span(&out));
+		if (strstr(buf_cstr(&out), rows[i].subject) == NULL ||
+		    strstr(buf_cstr(&out), rows[i].field) == NULL ||
+		    strstr(buf_cstr(&out), rows[i].words) == NULL)
+			fail_msg("%s: %s", dsn_action_name(rows[i].action), buf_cstr(&out));
+		buf_free(&out);
+	}
+}
+
+static void a_delay_says_until_when_it_is_tried(void **state)
+{
+	struct dsn_rcpt r = { .action = DSN_DELAYED,
+			      .status = { 4, 0, 0 },
+			      .final_rcpt = SPAN_LIT("a@y.example"),
+			      .will_retry_until_ms = AT };
+	struct dsn d = dsn_about(&r);
+	struct buf out = { 0 };
+	(void)state;
+
+	dsn_add(&out, &d);
+	assert_non_null(strstr(buf_cstr(&out), "\r\nWill-Retry-Until: Tue, 1 Jul 2003 10:52:37 +0000\r\n"));
+	buf_free(&out);
+}
+
+static void an_envelope_id_is_decoded(void **state)
+{
+	struct dsn d = plain_dsn();
+	struct buf out = { 0 };
+	(void)state;
+
+	d.envid = SPAN_LIT("QQ+3D314+2b+");
+	dsn_add(&out, &d);
+	assert_non_null(strstr(buf_cstr(&out), "\r\nOriginal-Envelope-Id: QQ=314+2b+\r\nReporting-MTA"));
+	buf_free(&out);
+}
+
+static void a_whole_original_comes_back_byte_for_byte(void **state)
+{
+	static const char *const wholes[] = { "A: b\r\n\r\nbody\r\n",
+					      "A: b\r\n\r\nb\xf6"
+					      "dy\r\n",
+					      "no header" };
+	(void)state;
+
+	for (size_t i = 0; i < 3; i++) {
+		struct dsn d = plain_dsn();
+		struct buf out = { 0 }, want = { 0 };
+		bool is_8bit = i == 1;
+		d.whole = span_of(wholes[i]);
+		dsn_add(&out, &d);
+		buf_addf(&want, "Content-Type: message/rfc822\r\n%s\r\n%s\r\n--=_b1--\r\n",
+			 is_8bit ? "Content-Transfer-Encoding: 8bit\r\n" : "", wholes[i]);
+		assert_non_null(strstr(buf_cstr(&out), buf_cstr(&want)));
+		/* A composite says 8bit when something in it is (RFC 2045 6.4). */
+		assert_true(is_8bit ==
+			    (strstr(buf_cstr(&out), "boundary=\"=_b1\"\r\nContent-Transfer-Encoding: "
+						    "8bit\r\n\r\n") != NULL));
+		buf_free(&out);
+		buf_free(&want);
+	}
+}
+
+static void mail_in_utf8_is_reported_in_utf8_and_still_passes_everywhere(void **state)
+{
+	struct dsn_rcpt r = two[0];
+	struct dsn d = dsn_about(&r);
+	struct buf out = { 0 };
+	(void)state;
+
+	d.utf8 = true;
+	r.final_rcpt = SPAN_LIT("j\xc3\xb6rg@y.example");
+	r.orcpt = SPAN_LIT("utf-8;j\\x{F6}rg@y.example");
+	d.header = SPAN_LIT("Subject: \xc3\xa9\xff\r\n");
+	dsn_add(&out, &d);
+	check_wire(buf_span(&out));
+	assert_non_null(strstr(buf_cstr(&out), "Content-Type: message/global-delivery-status\r\n"
+					       "Content-Transfer-Encoding: quoted-printable\r\n\r\n"));
+	assert_non_null(strstr(buf_cstr(&out), "\r\nOriginal-Recipient: utf-8;j=C3=B6rg@y.example\r\n"
+					       "Final-Recipient: utf-8; j=C3=B6rg@y.example\r\n"));
+	assert_non_null(strstr(buf_cstr(&out), "Content-Type: message/global-headers\r\n"));
+	assert_non_null(strstr(buf_cstr(&out), "\r\nSubject: =C3=A9?\r\n"));
+	buf_free(&out);
+
+	/* The same of a message that is not SMTPUTF8: nothing but ASCII. */
+	d.utf8 = false;
+	dsn_add(&out, &d);
+	check_wire(buf_span(&out));
+	assert_null(strstr(buf_cstr(&out), "global"));
+	buf_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +369,11 @@ int main(void)
 		cmocka_unit_test(hostile_text_cannot_break_out),
 		cmocka_unit_test(of_the_original_header_whole_lines_are_taken),
 		cmocka_unit_test(long_original_lines_are_folded),
+		cmocka_unit_test(each_action_has_its_words_and_its_subject),
+		cmocka_unit_test(a_delay_says_until_when_it_is_tried),
+		cmocka_unit_test(an_envelope_id_is_decoded),
+		cmocka_unit_test(a_whole_original_comes_back_byte_for_byte),
+		cmocka_unit_test(mail_in_utf8_is_reported_in_utf8_and_still_passes_everywhere),
 	};
 	return cmocka_run_group_tests_name("dsn", tests, NULL, NULL);
 }
