@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/opt.h"
+#include "reference-server/cli_parts.h"
 #include "reference-server/config.h"
 #include "reference-server/drive/admin.h"
 #include "reference-server/drive/control.h"
@@ -21,7 +22,7 @@ enum {
 	LOG_LEVEL_UNSET = 99,
 };
 
-static int usage(const char *text)
+int cli_usage(const char *text)
 {
 	(void)fprintf(stderr, "postriderd: %s\n", text);
 	return EXIT_USAGE;
@@ -62,7 +63,7 @@ static struct config *config_from_options(const struct serve_options *o)
 	    set_each(c, &o->users, config_set_user, &e) != 0 ||
 	    set_each(c, &o->listens, config_set_listen, &e) != 0 ||
 	    (o->metrics != NULL && config_set_metrics(c, o->metrics, &e) != 0)) {
-		(void)usage(e.text);
+		(void)cli_usage(e.text);
 		config_free(c);
 		return NULL;
 	}
@@ -118,12 +119,12 @@ int cli_serve(int argc, char **argv)
 	if (o.config_path != NULL) {
 		if (o.data_dir != NULL || o.hostname != NULL || o.domains.count > 0 || o.users.count > 0 ||
 		    o.listens.count > 0 || o.log_level != LOG_LEVEL_UNSET || o.metrics != NULL)
-			(void)usage("--config stands alone: the file says everything else");
+			(void)cli_usage("--config stands alone: the file says everything else");
 		else
 			c = config_load(o.config_path);
 	} else if (o.data_dir == NULL || o.domains.count == 0) {
-		(void)usage("serve wants --config FILE, or --data DIR and --domain NAME; see postriderd "
-			    "serve --help");
+		(void)cli_usage("serve wants --config FILE, or --data DIR and --domain NAME; see postriderd "
+				"serve --help");
 	} else {
 		c = config_from_options(&o);
 	}
@@ -139,7 +140,8 @@ out:
 /* ---- requests, to the server or to its store ---- */
 
 /* Steps the job to its end on a store that no server has open. */
-static int run_offline(const char *data_dir, uint32_t iterations, struct span request, struct err *reterr)
+static int run_offline(const char *data_dir, uint32_t iterations, struct span request, FILE *out,
+		       struct err *reterr)
 {
 	struct store *store = NULL;
 	struct buf text = { 0 };
@@ -154,11 +156,11 @@ static int run_offline(const char *data_dir, uint32_t iterations, struct span re
 		if (step == ADMIN_WAIT)
 			store_drain(store);
 		if (buf_bytes(&text) > 0)
-			(void)fwrite(buf_span(&text).p, 1, buf_bytes(&text), stdout);
+			(void)fwrite(buf_span(&text).p, 1, buf_bytes(&text), out);
 		buf_reset(&text);
 	}
 	if (buf_bytes(&text) > 0)
-		(void)fwrite(buf_span(&text).p, 1, buf_bytes(&text), stdout);
+		(void)fwrite(buf_span(&text).p, 1, buf_bytes(&text), out);
 	if (step == ADMIN_FAILED) {
 		*reterr = *admin_error(job);
 		rc = reterr->code;
@@ -183,12 +185,7 @@ static int check_store_is_there(const char *data_dir, struct span request, struc
 	return rc;
 }
 
-struct target {
-	const char *data_dir;
-	const char *config_path;
-};
-
-static int run_request(const struct target *t, struct span request)
+int cli_request(const struct cli_target *t, struct span request, FILE *out)
 {
 	struct config *c = t->config_path != NULL ? config_load(t->config_path) : NULL;
 	struct err e = { .code = -EINVAL };
@@ -198,17 +195,17 @@ static int run_request(const struct target *t, struct span request)
 	const char *data_dir = c != NULL ? c->data_dir : t->data_dir;
 	if (data_dir == NULL) {
 		config_free(c);
-		return usage("which server?  Say --data DIR or --config FILE");
+		return cli_usage("which server?  Say --data DIR or --config FILE");
 	}
-	int rc = control_request(data_dir, request, stdout, &e);
+	int rc = control_request(data_dir, request, out, &e);
 	if (rc == -ENOENT) {
 		rc = check_store_is_there(data_dir, request, &e);
 		if (rc == 0)
-			rc = run_offline(data_dir, c != NULL ? c->auth_iterations : 0, request, &e);
+			rc = run_offline(data_dir, c != NULL ? c->auth_iterations : 0, request, out, &e);
 	}
 	config_free(c);
 	if (rc != 0) {
-		(void)fflush(stdout);
+		(void)fflush(out);
 		(void)fprintf(stderr, "postriderd: %s\n", e.text);
 	}
 	return rc == 0 ? 0 : EXIT_FAILED;
@@ -221,13 +218,6 @@ static bool is_one_of(const char *verb, const char *const *verbs)
 			return true;
 	return false;
 }
-
-#define TARGET_OPTIONS(t)                                                                                   \
-	{ "data", OPT_STR, &(t).data_dir, .value = "DIR", .help = "the server's data directory" },          \
-	{                                                                                                   \
-		"config", OPT_STR, &(t).config_path, .value = "FILE",                                       \
-						     .help = "its configuration, which names the directory" \
-	}
 
 enum { IDS_PER_REQUEST = 200 };
 
@@ -270,7 +260,7 @@ static const char *queue_mistake(const struct queue_words *q)
 }
 
 /* Ids that do not fit one request go into several; the first that fails ends it. */
-static int run_queue(const struct target *t, const struct queue_words *q)
+static int run_queue(const struct cli_target *t, const struct queue_words *q)
 {
 	struct buf request = { 0 };
 	uint32_t at = 0;
@@ -288,7 +278,7 @@ static int run_queue(const struct target *t, const struct queue_words *q)
 		if (q->sender != NULL)
 			buf_addf(&request, " --sender %s", q->sender[0] != '\0' ? q->sender : "<>");
 		buf_add_cstr(&request, q->json ? " --json\n" : "\n");
-		rc = run_request(t, buf_span(&request));
+		rc = cli_request(t, buf_span(&request), stdout);
 	} while (rc == 0 && at < q->words.count);
 	buf_free(&request);
 	return rc;
@@ -296,10 +286,10 @@ static int run_queue(const struct target *t, const struct queue_words *q)
 
 int cli_queue(int argc, char **argv)
 {
-	struct target t = { 0 };
+	struct cli_target t = { 0 };
 	struct queue_words q = { 0 };
 	const struct opt options[] = {
-		TARGET_OPTIONS(t),
+		CLI_TARGET_OPTIONS(t),
 		{ "json", OPT_FLAG, &q.json,
 		  .help = "list, show, destinations: one JSON object a line, see postriderd(8)" },
 		{ "all", OPT_FLAG, &q.all, .help = "hold, release, requeue, remove: every message" },
@@ -335,7 +325,7 @@ int cli_queue(int argc, char **argv)
 		argc, argv);
 	if (rc == OPT_GO) {
 		const char *mistake = queue_mistake(&q);
-		rc = mistake != NULL ? usage(mistake) : run_queue(&t, &q);
+		rc = mistake != NULL ? cli_usage(mistake) : run_queue(&t, &q);
 	}
 	opt_list_free(&q.words);
 	return rc;
@@ -343,8 +333,8 @@ int cli_queue(int argc, char **argv)
 
 int cli_status(int argc, char **argv)
 {
-	struct target t = { 0 };
-	const struct opt options[] = { TARGET_OPTIONS(t), { 0 } };
+	struct cli_target t = { 0 };
+	const struct opt options[] = { CLI_TARGET_OPTIONS(t), { 0 } };
 	int rc = opt_parse(
 		&(struct opt_command){ .name = "postriderd status",
 				       .purpose = "Counts: sessions, queue, store.",
@@ -353,7 +343,7 @@ int cli_status(int argc, char **argv)
 				       .exit_codes =
 					       "0  done\n1  no such server or store\n2  usage mistakes" },
 		argc, argv);
-	return rc != OPT_GO ? rc : run_request(&t, SPAN_LIT("status\n"));
+	return rc != OPT_GO ? rc : cli_request(&t, SPAN_LIT("status\n"), stdout);
 }
 
 /* ---- accounts ---- */
@@ -386,29 +376,29 @@ static int find_password(const char *path, struct buf *ret_password)
 
 	if (path != NULL) {
 		if (file_read(path, PASSWORD_BYTES_MAX, ret_password, &e) != 0)
-			return usage(e.text);
+			return cli_usage(e.text);
 	} else if (env != NULL) {
 		buf_add_cstr(ret_password, env);
 	} else if (!ask_password(ret_password)) {
-		return usage("no password: say --password-file FILE, or set POSTRIDERD_PASSWORD");
+		return cli_usage("no password: say --password-file FILE, or set POSTRIDERD_PASSWORD");
 	}
 	struct span s = buf_span(ret_password);
 	while (s.n > 0 && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r'))
 		s.n--;
 	buf_truncate(ret_password, s.n);
 	if (s.n == 0 || span_find(s, '\n') != s.n)
-		return usage("the password is one line that is not empty");
+		return cli_usage("the password is one line that is not empty");
 	return 0;
 }
 
 int cli_account(int argc, char **argv)
 {
 	static const char *const verbs[] = { "add", "list", "remove", NULL };
-	struct target t = { 0 };
+	struct cli_target t = { 0 };
 	const char *verb = NULL, *address = NULL, *password_path = NULL;
 	struct buf request = { 0 }, password = { 0 };
 	const struct opt options[] = {
-		TARGET_OPTIONS(t),
+		CLI_TARGET_OPTIONS(t),
 		{ "password-file", OPT_STR, &password_path, .value = "FILE",
 		  .help = "for add; else POSTRIDERD_PASSWORD in the environment, else asked for on a "
 			  "terminal" },
@@ -437,9 +427,9 @@ int cli_account(int argc, char **argv)
 	if (rc != OPT_GO)
 		return rc;
 	if (!is_one_of(verb, verbs))
-		return usage("account wants add ADDRESS, list or remove ADDRESS");
+		return cli_usage("account wants add ADDRESS, list or remove ADDRESS");
 	if (strcmp(verb, "list") != 0 && address == NULL)
-		return usage("which account?  Say its address, as in sales@fredsco.example");
+		return cli_usage("which account?  Say its address, as in sales@fredsco.example");
 	buf_addf(&request, "account %s%s%s\n", verb, address != NULL ? " " : "",
 		 address != NULL ? address : "");
 	rc = strcmp(verb, "add") == 0 ? find_password(password_path, &password) : 0;
@@ -447,7 +437,7 @@ int cli_account(int argc, char **argv)
 		buf_add(&request, buf_span(&password));
 		if (buf_bytes(&password) > 0)
 			buf_add(&request, SPAN_LIT("\n"));
-		rc = run_request(&t, buf_span(&request));
+		rc = cli_request(&t, buf_span(&request), stdout);
 	}
 	if (password.p != NULL)
 		explicit_bzero(password.p, password.room);

@@ -7,6 +7,7 @@
 
 int cli_serve(int argc, char **argv);
 int cli_queue(int argc, char **argv);
+int cli_mailbox(int argc, char **argv);
 int cli_account(int argc, char **argv);
 int cli_status(int argc, char **argv);
 

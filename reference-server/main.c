@@ -6,6 +6,7 @@ int main(int argc, char **argv)
 	static const struct opt_verb verbs[] = {
 		{ "serve", cli_serve, "run the server until SIGTERM" },
 		{ "queue", cli_queue, "list, show, flush, hold, release, remove ...: messages that wait" },
+		{ "mailbox", cli_mailbox, "list, export: what accounts have received" },
 		{ "account", cli_account, "add, list, remove: who has a mailbox" },
 		{ "status", cli_status, "what a running server is doing" },
 		{ 0 },

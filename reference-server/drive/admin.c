@@ -194,6 +194,8 @@ static const struct request_kind {
 	{ "queue", "requeue", admin_queue_order },
 	{ "queue", "remove", admin_queue_order },
 	{ "queue", "destinations", admin_queue_destinations },
+	{ "mailbox", "list", admin_mailbox_list },
+	{ "mailbox", "export", admin_mailbox_export },
 	{ "account", "add", do_account_add },
 	{ "account", "list", do_account_list },
 	{ "account", "remove", do_account_remove },
@@ -258,6 +260,7 @@ void admin_free(struct admin_job *j)
 		j->errand->job = NULL;
 	admin_orders_free(j);
 	admin_shape_free(j);
+	admin_mailbox_free(j);
 	if (j->request.p != NULL)
 		explicit_bzero(j->request.p, j->request.room);
 	buf_free(&j->request);

@@ -9,6 +9,8 @@
  *   queue ORDER WHICH             ORDER: hold, release, requeue, remove (queue.h);
  *                                 WHICH: ID ..., --all, --domain D, --sender A
  *   queue destinations [--json]   where the queue goes to, by age, and what is wrong there
+ *   mailbox list                  how many messages and octets, by account
+ *   mailbox export ADDRESS        all messages as mboxrd, with LF
  *   account add ADDRESS           a second line holds the password; an account
  *                                 that exists gets the new password
  *   account list

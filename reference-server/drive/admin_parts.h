@@ -16,6 +16,7 @@ typedef enum admin_step admin_step_fn(struct admin_job *j, struct buf *text);
 
 struct admin_errand;
 struct admin_orders;
+struct admin_mailbox;
 struct admin_shape;
 
 struct admin_job {
@@ -39,6 +40,8 @@ struct admin_job {
 	uint32_t page_count;
 	struct admin_orders *orders; /* NULL, or what is under way */
 	struct admin_shape *shape;   /* NULL, or what was counted */
+
+	struct admin_mailbox *mailbox; /* NULL, or how far it is */
 };
 
 /* The text becomes the job's error. */
@@ -56,6 +59,10 @@ void admin_add_age(struct buf *b, int64_t ms);
 /* ---- admin_shape.c ---- */
 admin_step_fn admin_queue_destinations;
 void admin_shape_free(struct admin_job *j);
+
+/* ---- admin_mailbox.c ---- */
+admin_step_fn admin_mailbox_list, admin_mailbox_export;
+void admin_mailbox_free(struct admin_job *j);
 
 /* ---- admin_json.c ---- */
 /* One line, as postriderd(8) documents it; full: every recipient, not only the pending ones. */
