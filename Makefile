@@ -227,6 +227,10 @@ install: all
 	install -m 644 docs/man/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m 644 docs/man/*.5 '$(DESTDIR)$(PREFIX)/share/man/man5'
 	install -m 644 docs/man/*.8 '$(DESTDIR)$(PREFIX)/share/man/man8'
+	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	sed 's,@PREFIX@,$(PREFIX),g' packaging/postriderd.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/postriderd.service'
+	chmod 644 '$(DESTDIR)$(PREFIX)/lib/systemd/system/postriderd.service'
+	install -m 644 packaging/postriderd.socket '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 
 clean:
 	rm -rf build compile_commands.json

@@ -78,6 +78,14 @@ static struct listener *start(struct loop *l, int fd, accept_fn *fn, void *ctx)
 	return li;
 }
 
+struct listener *listener_take(struct loop *l, int fd, accept_fn *fn, void *ctx)
+{
+	struct listener *li = start(l, fd, fn, ctx);
+	li->at.n = sizeof(li->at.ss);
+	(void)getsockname(fd, (struct sockaddr *)&li->at.ss, &li->at.n);
+	return li;
+}
+
 struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *fn, void *ctx,
 			      struct err *reterr)
 {
@@ -97,10 +105,7 @@ struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *
 		(void)close(fd);
 		return NULL;
 	}
-	struct listener *li = start(l, fd, fn, ctx);
-	li->at.n = sizeof(li->at.ss);
-	(void)getsockname(fd, (struct sockaddr *)&li->at.ss, &li->at.n);
-	return li;
+	return listener_take(l, fd, fn, ctx);
 }
 
 struct listener *listener_new_unix(struct loop *l, const char *path, accept_fn *fn, void *ctx,

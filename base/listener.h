@@ -17,6 +17,9 @@ typedef void accept_fn(void *ctx, int fd, const struct addr *peer);
 struct listener *listener_new(struct loop *l, const struct addr *at, accept_fn *fn, void *ctx,
 			      struct err *reterr);
 
+/* Takes fd, which listens already and does not block. */
+struct listener *listener_take(struct loop *l, int fd, accept_fn *fn, void *ctx);
+
 /* A Unix socket at path, mode 0600; replaces a dead one that is there already, and is removed by
  * listener_free. */
 struct listener *listener_new_unix(struct loop *l, const char *path, accept_fn *fn, void *ctx,

@@ -264,6 +264,89 @@ struct retry_settings config_retry_settings(const struct config *c)
 	};
 }
 
+/* ---- what a reload leaves alone ---- */
+
+enum fixed {
+	FIXED_DATA,
+	FIXED_USER,
+	FIXED_LISTEN,
+	FIXED_METRICS,
+	FIXED_ACCOUNTS,
+	FIXED_DNS,
+	FIXED_STORE,
+	FIXED_CERTIFICATE,
+	FIXED_LOG,
+};
+_Static_assert(FIXED_LOG + 1 == CONFIG_FIXED_COUNT, "a name for each");
+
+const char *config_fixed_name(unsigned i)
+{
+	static const char *const names[CONFIG_FIXED_COUNT] = {
+		[FIXED_DATA] = "data",         [FIXED_USER] = "user",
+		[FIXED_LISTEN] = "listen",     [FIXED_METRICS] = "metrics",
+		[FIXED_ACCOUNTS] = "accounts", [FIXED_DNS] = "dns",
+		[FIXED_STORE] = "store",       [FIXED_CERTIFICATE] = "tls.certificate",
+		[FIXED_LOG] = "log.to",
+	};
+	return names[i];
+}
+
+static void add_word(struct buf *text, const char *s)
+{
+	buf_add_cstr(text, s != NULL ? s : "");
+	buf_add_cstr(text, "\n");
+}
+
+static void add_listens(const struct config *c, struct buf *text)
+{
+	char at[56];
+
+	for (uint32_t i = 0; i < c->listen_count; i++) {
+		add_word(text, service_names[c->listens[i].service]);
+		add_word(text, addr_format(&c->listens[i].at, at));
+	}
+}
+
+void config_add_fixed(const struct config *c, unsigned i, struct buf *text)
+{
+	char at[56];
+
+	switch ((enum fixed)i) {
+	case FIXED_DATA:
+		add_word(text, c->data_dir);
+		break;
+	case FIXED_USER:
+		add_word(text, c->user);
+		break;
+	case FIXED_LISTEN:
+		add_listens(c, text);
+		break;
+	case FIXED_METRICS:
+		add_word(text, c->metrics.n > 0 ? addr_format(&c->metrics, at) : NULL);
+		break;
+	case FIXED_ACCOUNTS:
+		for (uint32_t k = 0; k < c->account_count; k++) {
+			add_word(text, c->accounts[k].address);
+			add_word(text, c->accounts[k].password_file);
+		}
+		break;
+	case FIXED_DNS:
+		add_word(text, c->dns_forwarder);
+		buf_addf(text, "%lld\n", (long long)c->dns_timeout_ms);
+		break;
+	case FIXED_STORE:
+		buf_addf(text, "%llu\n", (unsigned long long)c->store_map_bytes);
+		break;
+	case FIXED_CERTIFICATE:
+		add_word(text, c->tls_certificate);
+		add_word(text, c->tls_key);
+		break;
+	case FIXED_LOG:
+		add_word(text, c->log_socket);
+		break;
+	}
+}
+
 /* ---- from a file ---- */
 
 static void read_str(const struct yaml_node *map, const char *key, char **ret)

@@ -10,6 +10,7 @@
 #define SERVER_CONFIG_H
 
 #include "base/addr.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "reference-server/policy/retry.h"
@@ -170,6 +171,14 @@ void config_complete(struct config *c);
 
 /* c->retry in the form that policy/retry takes. */
 struct retry_settings config_retry_settings(const struct config *c);
+
+/*
+ * What a running server cannot change: its name, and a text that differs when
+ * the setting does.
+ */
+enum { CONFIG_FIXED_COUNT = 9 };
+const char *config_fixed_name(unsigned i);
+void config_add_fixed(const struct config *c, unsigned i, struct buf *text);
 
 const char *service_name(enum service s);
 

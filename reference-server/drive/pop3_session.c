@@ -46,6 +46,7 @@ struct session {
 	char peer_ip[56];
 	struct pop3_server core;
 	struct pop3_server_config config;
+	struct settings *settings; /* config borrows from these */
 	struct buf out; /* the core's; empty between two steps */
 	struct auth_exchange *auth;
 	struct job *job;       /* on the helper pool, for this session */
@@ -169,6 +170,12 @@ struct update {
 	uint32_t count;
 };
 
+static void session_free(struct session *s)
+{
+	settings_release(s->settings);
+	free(s);
+}
+
 static void session_end(struct session *s, const char *why)
 {
 	if (s->dead)
@@ -195,7 +202,7 @@ static void session_end(struct session *s, const char *why)
 	s->server->connection_count--;
 	s->dead = true;
 	if (!s->pumping)
-		free(s);
+		session_free(s);
 }
 
 static void flush(struct session *s)
@@ -684,7 +691,7 @@ static void pump(struct session *s)
 		finish(s, "the client went"); /* without QUIT: nothing is removed (RFC 1939 6) */
 	s->pumping = false;
 	if (s->dead)
-		free(s);
+		session_free(s);
 }
 
 static void on_timeout(struct session *s)
@@ -790,6 +797,7 @@ void pop3_session_start(struct server *server, enum service service, int fd, con
 	s->server = server;
 	s->id = server_next_session();
 	s->config = core_config(server->config, service);
+	s->settings = settings_use(server);
 	(void)addr_format_ip(peer, s->peer_ip);
 	s->conn =
 		conn_take(&(struct conn_options){ .loop = server->loop, .on_event = on_conn, .ctx = s }, fd);

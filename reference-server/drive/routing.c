@@ -21,6 +21,7 @@ struct answer {
 
 struct routing {
 	struct server *server;
+	struct settings *settings; /* a rule's host is of these */
 	routing_fn *fn;
 	void *ctx;
 	char domain[NAME_BYTES_MAX];
@@ -41,6 +42,7 @@ struct routing {
 static void routing_free(struct routing *r)
 {
 	task_free(r->soon);
+	settings_release(r->settings);
 	free(r);
 }
 
@@ -175,6 +177,7 @@ struct routing *routing_start(struct server *server, struct span domain, routing
 		abort();
 	*r = (struct routing){ .server = server, .fn = fn, .ctx = ctx, .port = server->route.mx_port };
 	r->soon = task_new(server->loop, on_soon, r);
+	r->settings = settings_use(server);
 	(void)span_copy(span_sub(domain, 0, NAME_BYTES_MAX - 1), r->domain, sizeof(r->domain));
 
 	const struct route_rule *rule = route_find_rule(&server->route, domain);

@@ -13,6 +13,7 @@
 #include "reference-server/drive/relay.h"
 #include "reference-server/drive/resolver.h"
 #include "reference-server/drive/smtp_session.h"
+#include "reference-server/drive/supervisor.h"
 #include "reference-server/store/account.h"
 
 #include <errno.h>
@@ -48,19 +49,22 @@ struct run {
 	struct signal_watch *signals[3];
 	struct timer *drain;
 	int64_t drain_until_ms;
-	struct retired *retired;
+	struct buf fixed[CONFIG_FIXED_COUNT]; /* what only a restart changes, as of the start */
 	char cert_path[512];
 	char key_path[512];
 };
 
-/* Settings that a reload replaced: sessions may still borrow from them, so they go at the end. */
-struct retired {
+/* What is derived from one reading of the configuration, and that itself. */
+struct settings {
 	struct config *config;
 	struct directory *directory;
 	struct smtp_profile *profiles[SERVICE_COUNT];
 	struct route_settings route;
-	struct retired *next;
+	uint32_t user_count;
+	bool replaced; /* goes with its last user */
 };
+
+static uint32_t settings_alive;
 
 uint64_t server_next_session(void)
 {
@@ -140,43 +144,85 @@ static void route_settings_free(struct route_settings *s)
 	free(unconst(s->own_endpoints));
 }
 
+static void settings_free(struct settings *st)
+{
+	directory_free(st->directory);
+	for (unsigned i = 0; i < SERVICE_COUNT; i++)
+		smtp_profile_free(st->profiles[i]);
+	route_settings_free(&st->route);
+	config_free(st->config);
+	free(st);
+	settings_alive--;
+}
+
+struct settings *settings_use(struct server *server)
+{
+	if (server->settings != NULL)
+		server->settings->user_count++;
+	return server->settings;
+}
+
+void settings_release(struct settings *s)
+{
+	if (s != NULL && --s->user_count == 0 && s->replaced)
+		settings_free(s);
+}
+
+uint32_t settings_count(void)
+{
+	return settings_alive;
+}
+
+/* They go with their last user, or now.  Accepts NULL. */
+static void settings_drop(struct settings *s)
+{
+	if (s == NULL)
+		return;
+	s->replaced = true;
+	s->user_count++;
+	settings_release(s);
+}
+
+/* From server->config, which they own from now on; those before go with their last user. */
 static void derive_settings(struct run *r)
 {
 	struct server *s = &r->server;
 	static const enum service smtp_services[] = { SERVICE_SMTP, SERVICE_SUBMISSION, SERVICE_SUBMISSIONS };
+	struct settings *st = must(calloc(1, sizeof(*st))), *old = s->settings;
 
-	s->directory = directory_new(s->config, s->store);
+	settings_alive++;
+	st->config = s->config;
+	st->directory = directory_new(s->config, s->store);
 	for (size_t i = 0; i < 3; i++)
-		s->profiles[smtp_services[i]] = smtp_profile_new(s->config, smtp_services[i]);
-	s->route = route_settings(s->config, r->doors);
+		st->profiles[smtp_services[i]] = smtp_profile_new(s->config, smtp_services[i]);
+	st->route = route_settings(s->config, r->doors);
+	s->settings = st;
+	s->directory = st->directory;
+	memcpy(s->profiles, st->profiles, sizeof(s->profiles));
+	s->route = st->route;
 	log_set_level(s->config->log_level);
+	settings_drop(old);
 }
 
-static void retire_settings(struct run *r)
+static void note_fixed(struct run *r)
 {
-	struct retired *old = must(calloc(1, sizeof(*old)));
-	struct server *s = &r->server;
-
-	old->config = s->config;
-	old->directory = s->directory;
-	memcpy(old->profiles, s->profiles, sizeof(old->profiles));
-	old->route = s->route;
-	old->next = r->retired;
-	r->retired = old;
+	for (unsigned i = 0; i < CONFIG_FIXED_COUNT; i++)
+		config_add_fixed(r->server.config, i, &r->fixed[i]);
 }
 
-static void free_retired(struct retired *old)
+/* Names what the file says differently from the start, and what nothing was done about. */
+static void warn_fixed(struct run *r, const struct config *fresh)
 {
-	while (old != NULL) {
-		struct retired *next = old->next;
-		directory_free(old->directory);
-		for (unsigned i = 0; i < SERVICE_COUNT; i++)
-			smtp_profile_free(old->profiles[i]);
-		route_settings_free(&old->route);
-		config_free(old->config);
-		free(old);
-		old = next;
+	struct buf value = { 0 };
+
+	for (unsigned i = 0; i < CONFIG_FIXED_COUNT; i++) {
+		buf_reset(&value);
+		config_add_fixed(fresh, i, &value);
+		if (!span_eq(buf_span(&value), buf_span(&r->fixed[i])))
+			log_event(LOG_WARN, "reload-ignored", LOG_C("key", config_fixed_name(i)),
+				  LOG_C("why", "needs a restart"));
 	}
+	buf_free(&value);
 }
 
 /* ---- certificates ---- */
@@ -259,7 +305,7 @@ static void list_certificate_files(const struct run *r,
 	paths[n] = NULL;
 }
 
-void server_reload(struct server *server)
+static void reload(struct server *server)
 {
 	struct run *r = (struct run *)server; /* its first member */
 	struct err e;
@@ -270,7 +316,7 @@ void server_reload(struct server *server)
 			log_event(LOG_ERROR, "reload-failed", LOG_C("file", r->config_path));
 			return;
 		}
-		retire_settings(r);
+		warn_fixed(r, fresh);
 		server->config = fresh;
 		derive_settings(r);
 	}
@@ -281,7 +327,19 @@ void server_reload(struct server *server)
 	}
 	tls_free(server->tls_in); /* connections keep what they need of it */
 	server->tls_in = t;
-	log_event(LOG_INFO, "reloaded", LOG_C("certificate", r->cert_path));
+	log_event(LOG_INFO, "reloaded", LOG_C("certificate", r->cert_path),
+		  LOG_I("settings", settings_alive));
+}
+
+void server_reload(struct server *server)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
+		       (long long)(clock_mono_ns() / 1000));
+	supervisor_tell(text);
+	reload(server);
+	supervisor_tell("READY=1");
 }
 
 /* ---- accounts that the configuration names ---- */
@@ -384,10 +442,19 @@ static void on_accept(void *ctx, int fd, const struct addr *peer)
 	}
 }
 
+static void add_door(struct run *r, struct door *d)
+{
+	struct door **last = &r->doors;
+
+	listener_pause(d->listener); /* until everything behind it is ready */
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = d;
+}
+
 static int open_door(struct run *r, const struct config_listen *l, struct err *reterr)
 {
 	struct door *d = must(calloc(1, sizeof(*d)));
-	struct door **last = &r->doors;
 	struct addr at = l->at;
 
 	d->server = &r->server;
@@ -401,19 +468,39 @@ static int open_door(struct run *r, const struct config_listen *l, struct err *r
 		free(d);
 		return err_wrap(reterr, service_name(l->service));
 	}
-	listener_pause(d->listener); /* until everything behind it is ready */
-	while (*last != NULL)
-		last = &(*last)->next;
-	*last = d;
+	add_door(r, d);
 	return 0;
 }
 
+/* *ret_services: which were handed over, a bit each. */
+static int take_doors(struct run *r, unsigned *ret_services, struct err *reterr)
+{
+	struct inherited in;
+	int rc = supervisor_sockets(&in, reterr);
+
+	*ret_services = 0;
+	for (uint32_t i = 0; rc == 0 && i < in.count; i++) {
+		struct door *d = must(calloc(1, sizeof(*d)));
+		d->server = &r->server;
+		d->service = in.sockets[i].service;
+		d->listener = listener_take(r->server.loop, in.sockets[i].fd, on_accept, d);
+		add_door(r, d);
+		*ret_services |= 1U << d->service;
+	}
+	return rc;
+}
+
+/* What was handed over goes before what the configuration says of that service, or leaves to the default. */
 static int open_doors(struct run *r, struct err *reterr)
 {
 	const struct config *c = r->server.config;
-	int rc = 0;
-	for (uint32_t i = 0; rc == 0 && i < c->listen_count; i++)
-		rc = open_door(r, &c->listens[i], reterr);
+	unsigned taken;
+	int rc = take_doors(r, &taken, reterr);
+	for (uint32_t i = 0; rc == 0 && i < c->listen_count; i++) {
+		const struct config_listen *l = &c->listens[i];
+		if ((taken & 1U << l->service) == 0 && (taken == 0 || !l->any_port_if_taken))
+			rc = open_door(r, l, reterr);
+	}
 	if (rc == 0 && c->metrics.n > 0) {
 		r->server.metrics =
 			http_new(r->server.loop, &c->metrics, metrics_answer, &r->server, reterr);
@@ -444,6 +531,7 @@ static void announce(struct run *r)
 		(void)printf("metrics %s\n", addr_format(http_addr(r->server.metrics), text));
 	(void)printf("ready\n");
 	(void)fflush(stdout);
+	supervisor_tell("READY=1");
 }
 
 /* ---- privileges ---- */
@@ -495,6 +583,7 @@ static void begin_stop(struct run *r)
 	if (s->stopping)
 		return;
 	s->stopping = true;
+	supervisor_tell("STOPPING=1");
 	log_event(LOG_INFO, "stopping", LOG_I("sessions", smtp_session_count() + pop3_session_count()));
 	close_doors(r);
 	r->drain_until_ms = clock_mono_ms() + s->config->timeouts.drain_ms;
@@ -596,11 +685,11 @@ static void finish(struct run *r)
 	pool_free(s->pool);
 	store_close(s->store);
 	auth_free(s->auth);
-	if (s->directory != NULL)
-		retire_settings(r);
-	else
+	if (s->settings == NULL)
 		config_free(s->config);
-	free_retired(r->retired);
+	settings_drop(s->settings); /* connections that end with the loop may use them until then */
+	for (unsigned i = 0; i < CONFIG_FIXED_COUNT; i++)
+		buf_free(&r->fixed[i]);
 	timer_free(r->drain);
 	for (size_t i = 0; i < 3; i++)
 		signal_watch_free(r->signals[i]);
@@ -618,6 +707,7 @@ int server_run(struct config *config, const char *config_path)
 
 	r->server.config = config;
 	r->config_path = config_path;
+	note_fixed(r);
 	log_set_level(config->log_level);
 	if (config->log_socket != NULL) /* for good: a reload does not change it */
 		log_set_syslog(must(strdup(config->log_socket)), "postriderd", LOG_FACILITY);

@@ -37,6 +37,7 @@ struct server {
 	struct control *control;
 	struct http *metrics; /* NULL: not wanted */
 	struct counters counters;
+	struct settings *settings;                    /* what a reload replaces: config to profiles */
 	struct route_settings route;                  /* rules, own names and addresses; for routing */
 	struct smtp_profile *profiles[SERVICE_COUNT]; /* of the SMTP services */
 	struct tls_ctx *tls_in;                       /* replaced by a reload; connections keep theirs */
@@ -56,6 +57,18 @@ int server_run(struct config *config, const char *config_path);
 
 /* Reads certificates and configuration again, as SIGHUP does. */
 void server_reload(struct server *server);
+
+/*
+ * What a reload replaces lives as long as somebody borrows from it: a session
+ * or connection that keeps texts or pointers of config, directory, profiles or
+ * route over a loop round uses the settings of its begin and releases them at
+ * its end.  NULL, which release accepts, when there are none.
+ */
+struct settings;
+struct settings *settings_use(struct server *server);
+void settings_release(struct settings *s);
+/* How many there are, the current ones included. */
+uint32_t settings_count(void);
 
 /* Session id for log lines; unique in this process. */
 uint64_t server_next_session(void);

@@ -14,6 +14,7 @@ enum {
 
 struct smtp_out {
 	struct server *server;
+	struct settings *settings; /* the client's name is of these */
 	struct smtp_out_owner owner;
 	struct smtp_out_target *targets;
 	uint32_t target_count;
@@ -52,6 +53,7 @@ static void destroy(void *ctx)
 	task_free(o->task);
 	buf_free(&o->out);
 	free(o->targets);
+	settings_release(o->settings);
 	free(o);
 }
 
@@ -153,12 +155,20 @@ static enum smtp_client_tls client_tls(const struct smtp_out *o)
 	return SMTP_CLIENT_TLS_REQUIRE;
 }
 
+/* Of the settings as they are now, which the client borrows it from. */
+static const char *our_name(struct smtp_out *o)
+{
+	settings_release(o->settings);
+	o->settings = settings_use(o->server);
+	return o->server->config->hostname;
+}
+
 static void begin(struct smtp_out *o)
 {
 	o->connecting = false;
 	smtp_client_init(&o->client, &(struct smtp_client_options){
 					     .out = &o->out,
-					     .local_name = span_of(o->server->config->hostname),
+					     .local_name = span_of(our_name(o)),
 					     .tls = client_tls(o),
 				     });
 	pump(o);
@@ -433,6 +443,7 @@ struct smtp_out *smtp_out_new(struct server *server, const struct smtp_out_owner
 	if (o == NULL)
 		abort();
 	o->server = server;
+	o->settings = settings_use(server);
 	o->owner = *owner;
 	o->targets = calloc(target_count, sizeof(*targets));
 	if (o->targets == NULL)

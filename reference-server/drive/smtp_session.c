@@ -44,6 +44,7 @@ struct slot {
 struct session {
 	struct server *server;
 	const struct smtp_profile *profile;
+	struct settings *settings; /* profile is of these */
 	struct conn *conn;
 	uint64_t id;
 	char peer_ip[56];
@@ -199,6 +200,12 @@ static void free_slot(struct slot *slot)
 	free(slot);
 }
 
+static void session_free(struct session *s)
+{
+	settings_release(s->settings);
+	free(s);
+}
+
 static void session_end(struct session *s, const char *why)
 {
 	if (s->dead)
@@ -222,7 +229,7 @@ static void session_end(struct session *s, const char *why)
 	s->server->connection_count--;
 	s->dead = true;
 	if (!s->pumping)
-		free(s);
+		session_free(s);
 }
 
 /* The last owed reply is out: what waited for it happens now. */
@@ -655,7 +662,7 @@ static void pump(struct session *s)
 	}
 	s->pumping = false;
 	if (s->dead) {
-		free(s);
+		session_free(s);
 		return;
 	}
 	bool was_data = before == SMTP_STATE_DATA, is_data = s->core.state == SMTP_STATE_DATA;
@@ -794,6 +801,7 @@ void smtp_session_start(struct server *server, enum service service, int fd, con
 		abort();
 	s->server = server;
 	s->profile = profile;
+	s->settings = settings_use(server);
 	s->id = server_next_session();
 	TAILQ_INIT(&s->slots);
 	(void)addr_format_ip(peer, s->peer_ip);
