@@ -91,7 +91,8 @@ int cli_serve(int argc, char **argv)
 		{ "hostname", OPT_STR, &o.hostname, .value = "NAME",
 		  .help = "our own name; default mx.DOMAIN" },
 		{ "metrics", OPT_STR, &o.metrics, .value = "ADDR:PORT",
-		  .help = "answer GET /metrics (Prometheus) and /healthz there; a port alone is on 127.0.0.1" },
+		  .help = "answer GET /metrics (Prometheus) and /healthz there; a port alone is on "
+			  "127.0.0.1" },
 		{ "log-level", OPT_CHOICE, &o.log_level, .value = "LEVEL",
 		  .help = "debug, info, warn or error", .choices = levels },
 		{ 0 },

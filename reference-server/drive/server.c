@@ -502,8 +502,7 @@ static int open_doors(struct run *r, struct err *reterr)
 			rc = open_door(r, l, reterr);
 	}
 	if (rc == 0 && c->metrics.n > 0) {
-		r->server.metrics =
-			http_new(r->server.loop, &c->metrics, metrics_answer, &r->server, reterr);
+		r->server.metrics = http_new(r->server.loop, &c->metrics, metrics_answer, &r->server, reterr);
 		rc = r->server.metrics != NULL ? 0 : err_wrap(reterr, "metrics");
 	}
 	return rc;

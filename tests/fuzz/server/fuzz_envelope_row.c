@@ -42,8 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	check_limits(e);
 	assert(e->id == 7);
-	assert(times && glance.due_wall_ms == e->due_wall_ms && glance.arrival_wall_ms == e->arrival_wall_ms &&
-	       glance.flags == e->flags);
+	assert(times && glance.due_wall_ms == e->due_wall_ms &&
+	       glance.arrival_wall_ms == e->arrival_wall_ms && glance.flags == e->flags);
 	assert(body && body_id == e->body_id && body_bytes == e->body_bytes);
 	envelope_pack(e, &again);
 	assert(span_eq(buf_span(&again), row));
