@@ -39,6 +39,14 @@ struct run {
 	char bytes[];
 };
 
+/* Of messages that went out and were not logged yet; uids rise. */
+struct sent {
+	bool top;
+	uint32_t count;
+	uint32_t first_uid, last_uid;
+	uint64_t octets;
+};
+
 struct session {
 	struct server *server;
 	struct conn *conn;
@@ -47,7 +55,7 @@ struct session {
 	struct pop3_server core;
 	struct pop3_server_config config;
 	struct settings *settings; /* config borrows from these */
-	struct buf out; /* the core's; empty between two steps */
+	struct buf out;            /* the core's; empty between two steps */
 	struct auth_exchange *auth;
 	struct job *job;       /* on the helper pool, for this session */
 	struct update *update; /* with the store */
@@ -63,6 +71,7 @@ struct session {
 	bool looking;        /* does its header need a client that said UTF8? */
 	uint32_t next_index; /* behind the last one retrieved */
 	struct run *run;
+	struct sent sent;
 
 	bool answer_due;    /* a wish is out; do not feed */
 	bool handshake_due; /* nothing may be said before TLS */
@@ -80,6 +89,7 @@ static uint32_t session_count;
 static void pump(struct session *s);
 static void on_opened(struct job *j);
 static void on_piece(struct job *j);
+static void log_sent(struct session *s);
 
 static void *must(void *p)
 {
@@ -180,6 +190,7 @@ static void session_end(struct session *s, const char *why)
 {
 	if (s->dead)
 		return;
+	log_sent(s);
 	log_event(LOG_DEBUG, "session-end", LOG_I("session", s->id), LOG_C("why", why));
 	if (s->job != NULL)
 		s->job->session = NULL;
@@ -442,11 +453,32 @@ static void content_failed(struct session *s, ssize_t result)
 	pop3_server_content_failed(&s->core);
 }
 
+/* One line for all that went out since the last one: a line each would cost as much as a small message. */
+static void log_sent(struct session *s)
+{
+	struct sent *t = &s->sent;
+
+	if (t->count > 0)
+		log_event(LOG_INFO, t->top ? "looked-at" : "retrieved", LOG_I("session", s->id),
+			  LOG_C("user", s->identity), LOG_I("messages", t->count),
+			  LOG_I("first-uid", t->first_uid), LOG_I("last-uid", t->last_uid),
+			  LOG_I("octets", t->octets));
+	*t = (struct sent){ 0 };
+}
+
 static void content_sent(struct session *s)
 {
-	log_event(LOG_INFO, s->core.wanted_top ? "looked-at" : "retrieved", LOG_I("session", s->id),
-		  LOG_C("user", s->identity), LOG_I("uid", wanted(s)->uid),
-		  LOG_I("octets", wanted(s)->octets));
+	const struct mailbox_entry *e = wanted(s);
+	struct sent *t = &s->sent;
+
+	if (t->top != s->core.wanted_top || (t->count > 0 && t->last_uid >= e->uid))
+		log_sent(s);
+	if (t->count == 0)
+		t->first_uid = e->uid;
+	t->top = s->core.wanted_top;
+	t->last_uid = e->uid;
+	t->octets += e->octets;
+	t->count++;
 }
 
 static void content_over(struct session *s)
@@ -687,6 +719,8 @@ static void pump(struct session *s)
 	}
 	if (!s->dead)
 		flush(s);
+	if (!s->dead && !s->answer_due)
+		log_sent(s);
 	if (!s->dead && !more && s->ended && !s->handshake_due)
 		finish(s, "the client went"); /* without QUIT: nothing is removed (RFC 1939 6) */
 	s->pumping = false;
