@@ -44,6 +44,7 @@ struct conn {
 	struct span scratch; /* while reading: input that lies in the loop's input scratch, not in `in` */
 	struct buf in;
 	struct buf out;
+	uint64_t written_bytes;
 	SSL *ssl;
 	enum conn_tls_side tls_side;
 	struct event *readable;
@@ -470,6 +471,7 @@ static void flush(struct conn *c)
 		if (n < 0)
 			break;
 		note_activity(c);
+		c->written_bytes += (uint64_t)n;
 		buf_consume(&c->out, (size_t)n);
 	}
 	c->ssl = ssl;
@@ -730,6 +732,11 @@ void conn_write(struct conn *c, struct span s)
 size_t conn_output_bytes(const struct conn *c)
 {
 	return buf_bytes(&c->out);
+}
+
+uint64_t conn_written_bytes(const struct conn *c)
+{
+	return c->written_bytes;
 }
 
 void conn_pause(struct conn *c)

@@ -53,7 +53,8 @@ struct span conn_input(const struct conn *c);
 void conn_consume(struct conn *c, size_t n);
 
 void conn_write(struct conn *c, struct span s);
-size_t conn_output_bytes(const struct conn *c); /* not yet handed to the kernel */
+size_t conn_output_bytes(const struct conn *c);    /* not yet handed to the kernel */
+uint64_t conn_written_bytes(const struct conn *c); /* handed to it since the beginning, before encryption */
 
 /* Stops and restarts reading; unconsumed input is shown again by a CONN_INPUT after resuming. */
 void conn_pause(struct conn *c);
