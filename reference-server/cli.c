@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -140,13 +141,31 @@ out:
 
 /* ---- requests, to the server or to its store ---- */
 
+/*
+ * Opening makes files, and root must not own any the server is to write: root
+ * is the directory's owner for that long.  Nothing is handed over afterwards,
+ * for the owner could have put something else in its place.
+ */
+static int open_as_owner(const char *data_dir, struct store **ret_store, struct err *reterr)
+{
+	struct stat st;
+	bool other = geteuid() == 0 && stat(data_dir, &st) == 0 && st.st_uid != 0;
+
+	if (other && (setegid(st.st_gid) != 0 || seteuid(st.st_uid) != 0))
+		return err_errno(reterr, errno, "%s: become its owner", data_dir);
+	int rc = store_open(&(struct store_options){ .data_dir = data_dir }, ret_store, reterr);
+	if (other && (seteuid(0) != 0 || setegid(0) != 0))
+		abort();
+	return rc;
+}
+
 /* Steps the job to its end on a store that no server has open. */
 static int run_offline(const char *data_dir, uint32_t iterations, struct span request, FILE *out,
 		       struct err *reterr)
 {
 	struct store *store = NULL;
 	struct buf text = { 0 };
-	int rc = store_open(&(struct store_options){ .data_dir = data_dir }, &store, reterr);
+	int rc = open_as_owner(data_dir, &store, reterr);
 	if (rc != 0)
 		return rc;
 	struct admin_job *job =

@@ -3,9 +3,10 @@
 import mailbox
 import os
 
-from lib import POSTRIDERD, Server, check, check_equal, run_program, scratch, turns_red, wait_until
+from lib import POSTRIDERD, Server, Skip, check, check_equal, run_program, scratch, turns_red, wait_until
 
 USER = "sales@fredsco.example"
+NOBODY = 65534
 BODIES = (b"plain\r\n", b"From here\r\n>From there\r\n>>From far\r\nFrom\r\n>Fro\r\n>>\r\n From\r\nFrom \r\n", b"", b"\r\n\r\n",
           b"x" * 990 + b"\r\n", b"From the start\r\n" * 20000, "K\u00e4se\r\n".encode(), b"done\r\nfailed no\r\n")
 
@@ -100,3 +101,23 @@ def test_export_overwrites_nothing_and_leaves_no_halves():
         check(not os.path.exists(path), "nothing is left of a failed export")
     for words in (("export", USER), ("export", USER, "--format", "mbox"), ("list", USER), ("burn",), ("export", USER, "/tmp/x")):
         check_equal(command(server, *words)[0], 2, f"exit status of {words}")
+
+
+@turns_red("output-is-silent")
+def test_root_leaves_nothing_of_its_own_in_the_data_directory():
+    """account add on the directory of a server that runs as another user."""
+    if os.geteuid() != 0:
+        raise Skip("only root can act for others")
+    os.chmod(scratch(), 0o711)
+    data = os.path.join(scratch(), "of-nobody")
+    os.mkdir(data, 0o700)
+    os.chown(data, NOBODY, NOBODY)
+    environment = {**os.environ, "POSTRIDERD_PASSWORD": "secret"}
+    status, _, err = run_program([POSTRIDERD, "account", "add", USER, "--data", data], env=environment)
+    check_equal(status, 0, f"exit status ({err})")
+    found = [os.path.join(directory, name) for directory, below, names in os.walk(data) for name in below + names]
+    check(found, "there is a store")
+    for path in found:
+        check_equal(os.lstat(path).st_uid, NOBODY, f"owner of {path}")
+    status, out, _ = run_program([POSTRIDERD, "account", "list", "--data", data], as_nobody=True)
+    check(status == 0 and USER in out, f"its owner can read it: {status} {out}")
