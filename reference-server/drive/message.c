@@ -110,7 +110,8 @@ static bool is_aliased(const struct recipient *r)
 	for (const char *p = r->original; *p != '\0'; p++)
 		if ((unsigned char)*p >= 0x80)
 			return false; /* has no rfc822 form */
-	return strcmp(r->original, r->address) != 0 && strlen(r->original) < (ENVELOPE_ORCPT_BYTES_MAX - 8) / 3;
+	return strcmp(r->original, r->address) != 0 &&
+	       strlen(r->original) < (ENVELOPE_ORCPT_BYTES_MAX - 8) / 3;
 }
 
 void handover_wish(struct handover *d)
@@ -147,6 +148,7 @@ void handover_free(struct handover *d)
 	free(d->results);
 	free(d->wishes);
 	buf_free(&d->aliased);
+	buf_free(&d->converted);
 	free(d);
 }
 

@@ -37,8 +37,9 @@ struct handover {
 	struct message *message;
 	struct destination *destination;
 	uint32_t rcpt_count;
-	uint32_t *indexes;                        /* in message->envelope->recipients */
-	struct span *rcpts;                       /* their addresses; borrow from the envelope */
+	uint32_t *indexes;    /* in message->envelope->recipients */
+	struct span *rcpts;   /* their addresses; borrow from the envelope */
+	struct buf converted; /* what goes out instead of the message's content, if it is not empty */
 	struct smtp_client_dsn *wishes;           /* NULL: nothing was said for any of them */
 	struct buf aliased;                       /* their ORCPT, where an alias was in between */
 	struct smtp_result *results;              /* filled when it has been sent or given up */

@@ -2,6 +2,7 @@
 
 #include "base/conn.h"
 #include "base/log.h"
+#include "reference-server/drive/content_job.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 
 enum {
 	OUTPUT_BYTES_MAX = 256 * 1024, /* of content waiting for the kernel */
-	READ_BYTES = 64 * 1024,        /* of a body, from the store */
+	PIECE_BYTES = 64 * 1024,       /* given to the client at a time */
+	READ_BYTES = 256 * 1024,       /* of a body, from the store */
 };
 
 struct smtp_out {
@@ -32,7 +34,12 @@ struct smtp_out {
 	bool failed_temporarily; /* one target at least */
 	bool finishing;
 	bool quitting;
-	bool content_blocked; /* until CONN_DRAINED */
+	bool content_blocked;       /* until CONN_DRAINED, or content was read */
+	struct handover *preparing; /* to be started once its content is as this server needs it */
+	struct content_job *conversion;
+	struct content_job *reading; /* the content that is sent next */
+	struct handover *read_for;   /* whose it is */
+	bool read_done;
 	bool pumping;
 	bool dead;
 	struct loop_member ended; /* when dead: freed with the loop, should its task not run any more */
@@ -43,12 +50,16 @@ struct smtp_out {
 
 static void on_conn(void *ctx, enum conn_event event);
 static void pump(struct smtp_out *o);
+static void on_read(void *ctx, struct content_job *j);
+static void on_converted(void *ctx, struct content_job *j);
 
 static void destroy(void *ctx)
 {
 	struct smtp_out *o = ctx;
 
 	loop_leave(o->server->loop, &o->ended);
+	content_job_free(o->conversion);
+	content_job_free(o->reading);
 	conn_free(o->conn);
 	task_free(o->task);
 	buf_free(&o->out);
@@ -57,10 +68,26 @@ static void destroy(void *ctx)
 	free(o);
 }
 
+/* Never started: as good as untouched. */
+static void hand_back_prepared(struct smtp_out *o)
+{
+	struct handover *d = o->preparing;
+	struct smtp_result r;
+
+	if (d == NULL)
+		return;
+	o->preparing = NULL;
+	smtp_result_set_own(&r, SMTP_CLASS_NOT_TRIED, SMTP_STAGE_MAIL, 4, 2,
+			    "the connection was lost before the message's turn");
+	handover_set_all(d, &r);
+	o->owner.on_result(o->owner.ctx, o, d);
+}
+
 static void end(struct smtp_out *o)
 {
 	if (o->dead)
 		return;
+	hand_back_prepared(o);
 	o->dead = true;
 	o->ended = (struct loop_member){ .free_fn = destroy, .ctx = o };
 	loop_join(o->server->loop, &o->ended);
@@ -187,17 +214,15 @@ static enum smtp_ret wanted_return(const struct envelope *e)
 	return e->flags & ENVELOPE_RET_HDRS ? SMTP_RET_HDRS : SMTP_RET_UNSAID;
 }
 
-static bool start_next(struct smtp_out *o)
+/* It goes on now, or comes back with a verdict. */
+static void start(struct smtp_out *o, struct handover *d)
 {
-	const struct config_outbound *c = &o->server->config->outbound;
-
-	if (o->finishing || o->message_count >= c->messages_per_connection_max ||
-	    smtp_client_is_spent(&o->client))
-		return false;
-	struct handover *d = o->owner.next(o->owner.ctx, o);
-	if (d == NULL)
-		return false;
 	const struct envelope *e = d->message->envelope;
+	bool converted = buf_bytes(&d->converted) > 0;
+	uint32_t flags = converted ? 0 : e->flags;
+	bool utf8 = (e->flags & ENVELOPE_SMTPUTF8) != 0 &&
+		    (smtp_client_extensions(&o->client) & SMTP_EXT_SMTPUTF8) != 0;
+
 	if (d->results == NULL)
 		d->results = calloc(d->rcpt_count, sizeof(*d->results));
 	if (d->results == NULL)
@@ -212,15 +237,59 @@ static bool start_next(struct smtp_out *o)
 					      .rcpts = d->rcpts,
 					      .results = d->results,
 					      .rcpt_count = d->rcpt_count,
-					      .content_bytes = message_bytes(d->message),
-					      .content_8bit = (e->flags & ENVELOPE_CONTENT_8BIT) != 0,
-					      .utf8 = (e->flags & ENVELOPE_SMTPUTF8) != 0,
+					      .content_bytes = converted ? buf_bytes(&d->converted)
+									 : message_bytes(d->message),
+					      .content_8bit = (flags & ENVELOPE_CONTENT_8BIT) != 0,
+					      .content_binary = (flags & ENVELOPE_BINARYMIME) != 0,
+					      .utf8 = utf8,
 					      .envid = span_of(e->envid),
 					      .ret = wanted_return(e),
 					      .wishes = d->wishes,
 				      });
+}
+
+/* Its content does not pass as it is (RFC 6152 3, RFC 3030 3, RFC 6531 3.6). */
+static bool needs_conversion(const struct smtp_out *o, const struct envelope *e)
+{
+	uint32_t has = smtp_client_extensions(&o->client);
+	uint32_t binary = SMTP_EXT_CHUNKING | SMTP_EXT_BINARYMIME;
+
+	if ((e->flags & ENVELOPE_BINARYMIME) != 0 && (has & binary) != binary)
+		return true;
+	if ((e->flags & ENVELOPE_CONTENT_8BIT) == 0)
+		return false;
+	return (has & SMTP_EXT_8BITMIME) == 0 ||
+	       ((e->flags & ENVELOPE_SMTPUTF8) != 0 && (has & SMTP_EXT_SMTPUTF8) == 0);
+}
+
+static bool start_next(struct smtp_out *o)
+{
+	const struct config_outbound *c = &o->server->config->outbound;
+
+	if (o->conversion != NULL)
+		return false;
+	if (o->preparing != NULL) {
+		struct handover *prepared = o->preparing;
+		o->preparing = NULL;
+		start(o, prepared);
+		return true;
+	}
+	if (o->finishing || o->message_count >= c->messages_per_connection_max ||
+	    smtp_client_is_spent(&o->client))
+		return false;
+	struct handover *d = o->owner.next(o->owner.ctx, o);
+	if (d == NULL)
+		return false;
+	if (needs_conversion(o, d->message->envelope) && buf_bytes(&d->converted) == 0) {
+		o->preparing = d;
+		o->conversion = content_job_convert(o->server, d->message, on_converted, o);
+		return false;
+	}
+	start(o, d);
 	return true;
 }
+
+static void stop_reading(struct smtp_out *o);
 
 static void on_done(struct smtp_out *o)
 {
@@ -232,6 +301,8 @@ static void on_done(struct smtp_out *o)
 	o->in_flight[1] = NULL;
 	if (o->sending == d)
 		o->sending = NULL;
+	if (o->read_for == d)
+		stop_reading(o);
 	char at[56];
 	(void)snprintf(d->remote_mta, sizeof(d->remote_mta), "%s [%s]", target(o)->host,
 		       addr_format_ip(&target(o)->at, at));
@@ -239,31 +310,97 @@ static void on_done(struct smtp_out *o)
 	o->owner.on_result(o->owner.ctx, o, d);
 }
 
+static void on_read(void *ctx, struct content_job *j)
+{
+	struct smtp_out *o = ctx;
+
+	assert(o->reading == j);
+	o->read_done = true;
+	o->content_blocked = false;
+	pump(o);
+}
+
+static void stop_reading(struct smtp_out *o)
+{
+	content_job_free(o->reading);
+	o->reading = NULL;
+	o->read_for = NULL;
+}
+
+enum content { CONTENT_HERE, CONTENT_LATER, CONTENT_LOST };
+
+/* Body bytes from the store, read by a helper. */
+static enum content read_body(struct smtp_out *o, struct handover *d, uint64_t offset, struct span *ret_bytes,
+			      int *ret_rc)
+{
+	struct content_job *j = o->reading;
+
+	if (j != NULL && o->read_for == d && !o->read_done)
+		return CONTENT_LATER;
+	if (j != NULL && o->read_for == d && j->rc != 0) {
+		*ret_rc = j->rc;
+		stop_reading(o);
+		return CONTENT_LOST;
+	}
+	if (j != NULL && o->read_for == d && offset >= j->offset &&
+	    offset - j->offset < buf_bytes(&j->bytes)) {
+		*ret_bytes =
+			span_sub(buf_span(&j->bytes), (size_t)(offset - j->offset), buf_bytes(&j->bytes));
+		return CONTENT_HERE;
+	}
+	stop_reading(o);
+	o->read_for = d;
+	o->read_done = false;
+	o->reading = content_job_read(o->server, d->message, offset, READ_BYTES, on_read, o);
+	return CONTENT_LATER;
+}
+
+static enum content peek_content(struct smtp_out *o, struct handover *d, uint64_t offset,
+				 struct span *ret_bytes, int *ret_rc)
+{
+	const struct message *m = d->message;
+	uint64_t prefix_bytes = buf_bytes(&m->envelope->prefix);
+
+	if (buf_bytes(&d->converted) > 0) {
+		*ret_bytes = span_sub(buf_span(&d->converted), (size_t)offset, buf_bytes(&d->converted));
+		return CONTENT_HERE;
+	}
+	if (offset >= prefix_bytes && !m->in_memory && offset < message_bytes(m))
+		return read_body(o, d, offset - prefix_bytes, ret_bytes, ret_rc);
+	*ret_rc = message_peek(m, o->server->store, offset, NULL, 0, ret_bytes);
+	return *ret_rc == 0 ? CONTENT_HERE : CONTENT_LOST;
+}
+
 /* Gives content until the output is full or there is no more. */
 static void send_content(struct smtp_out *o)
 {
 	struct handover *d = o->in_flight[0];
-	char *scratch = loop_scratch(o->server->loop);
 
 	assert(d != NULL);
 	if (o->sending != d) {
 		o->sending = d;
 		o->sent_bytes = 0;
 	}
-	uint64_t total_bytes = message_bytes(d->message);
+	uint64_t total_bytes =
+		buf_bytes(&d->converted) > 0 ? buf_bytes(&d->converted) : message_bytes(d->message);
 	for (;;) {
-		struct span bytes;
+		struct span bytes = { NULL, 0 };
+		int rc = 0;
 		if (buf_bytes(&o->out) + conn_output_bytes(o->conn) > OUTPUT_BYTES_MAX) {
 			o->content_blocked = true;
 			return;
 		}
-		int rc = message_peek(d->message, o->server->store, o->sent_bytes, scratch, READ_BYTES,
-				      &bytes);
-		if (rc != 0) {
+		switch (peek_content(o, d, o->sent_bytes, &bytes, &rc)) {
+		case CONTENT_HERE:
+			break;
+		case CONTENT_LATER:
+			o->content_blocked = true;
+			return;
+		case CONTENT_LOST:
 			smtp_client_abort_content(&o->client, span_of(strerror(-rc)));
 			return;
 		}
-		bytes = span_sub(bytes, 0, READ_BYTES);
+		bytes = span_sub(bytes, 0, PIECE_BYTES);
 		o->sent_bytes += bytes.n;
 		if (!smtp_client_content(&o->client, bytes, o->sent_bytes == total_bytes))
 			return;
@@ -285,7 +422,7 @@ static void set_timeout(struct smtp_out *o)
 	const struct config_outbound *c = &o->server->config->outbound;
 	enum smtp_stage stage = smtp_client_stage(&o->client);
 
-	if (stage == SMTP_STAGE_IDLE)
+	if (stage == SMTP_STAGE_IDLE && o->preparing == NULL)
 		conn_set_timeout_ms(o->conn, c->idle_ms > 0 ? c->idle_ms : 1);
 	else
 		conn_set_timeout_ms(o->conn, c->reply_timeout_ms > 0 ? c->reply_timeout_ms
@@ -316,7 +453,7 @@ static void on_ready(struct smtp_out *o)
 		o->ready = true;
 		o->owner.on_ready(o->owner.ctx, o);
 	}
-	if (start_next(o))
+	if (start_next(o) || o->preparing != NULL)
 		return;
 	const struct config_outbound *c = &o->server->config->outbound;
 	if (o->finishing || o->message_count >= c->messages_per_connection_max || c->idle_ms == 0 ||
@@ -346,7 +483,7 @@ static bool pump_once(struct smtp_out *o)
 		return false;
 	case SMTP_CLIENT_READY:
 		on_ready(o);
-		return !o->idle;
+		return !o->idle && o->preparing == NULL;
 	case SMTP_CLIENT_SEND_CONTENT:
 		send_content(o);
 		return !o->content_blocked;
@@ -374,6 +511,51 @@ static void pump(struct smtp_out *o)
 		return;
 	flush(o);
 	set_timeout(o);
+}
+
+/* Why content cannot be made fit for this next hop.  Another may take it as it is, but nobody waits for that. */
+static void refuse_prepared(struct smtp_out *o, const struct content_job *j)
+{
+	static const struct {
+		uint16_t detail;
+		const char *text;
+	} reasons[] = {
+		[CONVERT_HEADER] = { 9, "the header is not ASCII, and the next hop does not offer SMTPUTF8" },
+		[CONVERT_SIGNED] = { 3,
+				     "a signed part has 8-bit bytes, and the next hop does not take them" },
+		[CONVERT_MALFORMED] = { 3, "content has bytes that the next hop does not take, and no MIME "
+					   "structure "
+					   "that they could be encoded in" },
+	};
+	struct handover *d = o->preparing;
+	struct smtp_result r;
+
+	if (j->rc != 0)
+		smtp_result_set(&r, SMTP_CLASS_TEMPORARY, SMTP_STAGE_CONTENT, 0,
+				(struct smtp_status){ 4, 3, 0 }, span_of(strerror(-j->rc)));
+	else
+		smtp_result_set_own(&r, SMTP_CLASS_PERMANENT, SMTP_STAGE_MAIL, 6,
+				    reasons[j->converted].detail, reasons[j->converted].text);
+	o->preparing = NULL;
+	handover_set_all(d, &r);
+	o->owner.on_result(o->owner.ctx, o, d);
+}
+
+static void on_converted(void *ctx, struct content_job *j)
+{
+	struct smtp_out *o = ctx;
+	struct handover *d = o->preparing;
+
+	assert(o->conversion == j && d != NULL);
+	o->conversion = NULL;
+	if (j->rc != 0 || j->converted != CONVERT_OK) {
+		refuse_prepared(o, j);
+	} else {
+		d->converted = j->bytes;
+		j->bytes = (struct buf){ 0 };
+	}
+	content_job_free(j);
+	pump(o);
 }
 
 static void lose(struct smtp_out *o, enum smtp_client_loss loss, struct span text)
@@ -485,5 +667,6 @@ void smtp_out_abort(struct smtp_out *o)
 	assert(!o->pumping);
 	handover_free(o->in_flight[0]);
 	handover_free(o->in_flight[1]);
+	handover_free(o->preparing);
 	destroy(o);
 }
