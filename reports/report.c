@@ -161,8 +161,7 @@ static const struct ledger_words {
 	{ "transformed", "transformed", "one copy, encoded differently, same content", "odd" },
 	{ "bounced", "bounced", "not delivered, and the sender was told", "odd" },
 	{ "rejected", "rejected", "refused at submission: nothing was promised", "odd" },
-	{ "absent", "absent", "no reply to the final dot, and it never arrived: nothing was promised",
-	  "odd" },
+	{ "absent", "absent", "no reply that decides, and it never arrived: nothing was promised", "odd" },
 	{ "still_queued", "still queued", "a queue still holds it", "odd" },
 	{ "indeterminate", "indeterminate", "never sent, or the run was cut short", "odd" },
 	{ "lost", "lost", "accepted, then neither delivered nor told", "bad" },
@@ -332,6 +331,12 @@ static const struct metric_words {
 	{ "send_lag", "send lag", "meant to leave → taken up by a session" },
 };
 
+/* So few values have no such percentile: it would only be their maximum again. */
+static bool has_percentile(json_int_t count, double percentile)
+{
+	return percentile >= 100 || (double)count * (100 - percentile) >= 99.999;
+}
+
 static void add_metric_row(struct buf *html, const json_t *result, const struct metric_words *w)
 {
 	static const double columns[] = { 50, 90, 99, 99.9, 100 };
@@ -345,7 +350,9 @@ static void add_metric_row(struct buf *html, const json_t *result, const struct 
 		 w->title);
 	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
 		buf_add_cstr(html, "<td class=\"n\">");
-		add_percentile(html, percentile_of(result, w->name, columns[i]));
+		add_percentile(html, has_percentile(known + censored, columns[i])
+					     ? percentile_of(result, w->name, columns[i])
+					     : NULL);
 		buf_add_cstr(html, "</td>");
 	}
 	buf_add_cstr(html, "<td class=\"n\">");
@@ -354,6 +361,11 @@ static void add_metric_row(struct buf *html, const json_t *result, const struct 
 		buf_add_cstr(html, " + ");
 		page_count(html, censored);
 		buf_add_cstr(html, " open");
+	}
+	if (get_int(m, "below_zero") > 0) {
+		buf_add_cstr(html, ", ");
+		page_count(html, get_int(m, "below_zero"));
+		buf_add_cstr(html, " below 0");
 	}
 	buf_addf(html, "</td><td class=\"what\" style=\"padding-left:1.2rem;width:auto\">%s</td></tr>\n",
 		 w->what);
@@ -389,6 +401,40 @@ static double inverse_max(const json_t *result)
 	return count < 10 ? 10 : count > 1e6 ? 1e6 : count;
 }
 
+static bool any_below_zero(const json_t *result)
+{
+	for (size_t i = 0; i < sizeof(metric_words) / sizeof(metric_words[0]); i++) {
+		const json_t *m = json_object_get(json_object_get(result, "metrics"), metric_words[i].name);
+		if (get_int(m, "below_zero") > 0)
+			return true;
+	}
+	return false;
+}
+
+/* What the table does not show, in words, where there is any of it. */
+static void add_latency_notes(struct buf *html, const json_t *result)
+{
+	const json_t *ledger = json_object_get(result, "ledger");
+	json_int_t refused = get_int(ledger, "rejected");
+	json_int_t bounced = get_int(ledger, "bounced");
+
+	buf_add_cstr(html, "<p class=\"lead\">A dash: too few messages to have that percentile.");
+	if (refused > 0) {
+		buf_add_cstr(html, " Not in these figures: ");
+		page_count(html, refused);
+		buf_add_cstr(html, " refused at submission.");
+	}
+	if (bounced > 0) {
+		buf_add_cstr(html, " Not in end to end: ");
+		page_count(html, bounced);
+		buf_add_cstr(html, " that were bounced, and so never arrived.");
+	}
+	if (any_below_zero(result))
+		buf_add_cstr(html, " Below 0: the relay had begun the next hop before its 250 was read "
+				   "here; counted as 0.");
+	buf_add_cstr(html, "</p>\n");
+}
+
 static void add_latencies(struct buf *html, const json_t *result, const char *dir)
 {
 	const json_t *retrieval = json_object_get(result, "retrieval");
@@ -411,6 +457,7 @@ static void add_latencies(struct buf *html, const json_t *result, const char *di
 	for (size_t i = 0; i < sizeof(metric_words) / sizeof(metric_words[0]); i++)
 		add_metric_row(html, result, &metric_words[i]);
 	buf_add_cstr(html, "</tbody></table></div>\n");
+	add_latency_notes(html, result);
 	add_figure(html,
 		   &(struct plot){ .script = "plot-percentiles.gnuplot",
 				   .dir = dir,
@@ -429,8 +476,10 @@ static uint32_t gather_spans(const json_t *result, struct plot_span spans[SPANS_
 
 	json_array_foreach(json_object_get(result, "faults"), i, fault)
 	{
-		if (count == SPANS_MAX || json_is_null(json_object_get(fault, "began_s")))
-			continue;
+		const json_t *strikes = json_object_get(fault, "strikes");
+		bool struck = json_is_null(strikes) || json_integer_value(strikes) > 0;
+		if (count == SPANS_MAX || json_is_null(json_object_get(fault, "began_s")) || !struck)
+			continue; /* what disturbed nobody is not shown as a disturbance */
 		spans[count++] = (struct plot_span){
 			.begin_s = get_number(fault, "began_s"),
 			.end_s = json_is_null(json_object_get(fault, "ended_s"))
@@ -493,7 +542,10 @@ static void add_faults(struct buf *html, const json_t *result)
 		add_seconds(html, json_object_get(f, "planned_for_s"));
 		add_seconds(html, json_object_get(f, "ended_s"));
 		buf_add_cstr(html, "<td class=\"n\">");
-		page_count(html, get_int(f, "strikes"));
+		if (json_is_null(json_object_get(f, "strikes")))
+			buf_add_cstr(html, "–");
+		else
+			page_count(html, get_int(f, "strikes"));
 		buf_add_cstr(html, "</td></tr>\n");
 	}
 	buf_add_cstr(html, "</tbody></table></div>\n");

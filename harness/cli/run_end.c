@@ -271,6 +271,7 @@ int run_end_judge(struct run_end *e, const struct run_options *o, struct run_out
 	r->faults = e->faults;
 	r->hosts = e->hosts;
 	r->drain = measure_drain(r);
+	r->queues_asked = e->ledger_end.residue_known;
 	r->own_cpu_ms = own_cpu_ms();
 	verdict_reach(r);
 	int rc = result_write(r, o->dir, reterr);

@@ -351,6 +351,9 @@ static void copy_faults(struct run *r, struct run_end *e)
 			.begin_ns = f->begin_ns != 0 ? f->begin_ns : LEDGER_NEVER,
 			.end_ns = f->end_ns != 0 ? f->end_ns : LEDGER_NEVER,
 			.strike_count = f->strike_count,
+			.strikes_counted = f->flow->kind != FLOW_LINK_REFUSE &&
+					   f->flow->kind != FLOW_LINK_BLACKHOLE &&
+					   f->flow->kind != FLOW_LINK_DELAY,
 		};
 		/* A server is stopped once; links and names count. */
 		if (f->flow->kind <= FLOW_HOST_RESTART)

@@ -120,6 +120,7 @@ static void plan_row(struct ledger *l, uint32_t id, const struct ledger_recipien
 		.outcome = OUTCOME_INDETERMINATE,
 		.attempt_started_ns = LEDGER_NEVER,
 		.attempt_replied_ns = LEDGER_NEVER,
+		.stored_ns = LEDGER_NEVER,
 		.seen_ns = LEDGER_NEVER,
 		.not_before_ns = LEDGER_NEVER,
 		.told_ns = LEDGER_NEVER,
@@ -211,7 +212,9 @@ void ledger_final_reply(struct ledger *l, uint32_t id, int64_t at_ns, uint32_t c
 	m->ended_ns = at_ns;
 	m->reply_code = code;
 	m->reply_text = ledger_intern(l, text);
-	submission_ends(l, id, accepted ? LEDGER_ACCEPTED : LEDGER_REFUSED);
+	/* A success that nothing asked for decides nothing. */
+	enum ledger_submission otherwise = code >= 400 ? LEDGER_REFUSED : LEDGER_UNSENT;
+	submission_ends(l, id, accepted ? LEDGER_ACCEPTED : otherwise);
 }
 
 void ledger_broken(struct ledger *l, uint32_t id, int64_t at_ns, struct span text)
@@ -222,7 +225,7 @@ void ledger_broken(struct ledger *l, uint32_t id, int64_t at_ns, struct span tex
 		return;
 	m->ended_ns = at_ns;
 	m->reply_text = ledger_intern(l, text);
-	submission_ends(l, id, m->final_dot_ns != LEDGER_NEVER ? LEDGER_NO_REPLY : LEDGER_REFUSED);
+	submission_ends(l, id, m->final_dot_ns != LEDGER_NEVER ? LEDGER_NO_REPLY : LEDGER_UNSENT);
 }
 
 /* ---- facts from beyond ---- */
@@ -230,7 +233,11 @@ void ledger_broken(struct ledger *l, uint32_t id, int64_t at_ns, struct span tex
 static void attempt_row(struct ledger_row *r, const struct ledger_attempt *a)
 {
 	r->attempts++;
-	if (a->code < 200 || a->code >= 300 || r->attempt_replied_ns != LEDGER_NEVER)
+	if (a->code < 200 || a->code >= 300)
+		return;
+	if (r->stored_ns < a->replied_ns)
+		r->stored_ns = a->replied_ns;
+	if (r->attempt_replied_ns != LEDGER_NEVER)
 		return;
 	r->attempt_started_ns = a->started_ns;
 	r->attempt_replied_ns = a->replied_ns;

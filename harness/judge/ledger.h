@@ -40,7 +40,7 @@ enum outcome {
 	OUTCOME_UNEXPECTED,    /* a copy or notification that should not exist */
 	OUTCOME_INDETERMINATE, /* no reply to the final dot and not resolved, or the run was cut short */
 	OUTCOME_RECOVERED,     /* no reply to the final dot, but it arrived once, intact */
-	OUTCOME_ABSENT,        /* no reply to the final dot, and it never arrived: nothing was promised */
+	OUTCOME_ABSENT,        /* no reply that decides, and it never arrived: nothing was promised */
 	OUTCOME_COUNT,
 };
 /* "still_queued": the names of result.json and of flow expectations. */
@@ -51,7 +51,8 @@ bool outcome_parse(struct span name, enum outcome *ret_outcome);
 
 enum ledger_submission {
 	LEDGER_PLANNED,  /* nothing is known yet */
-	LEDGER_REFUSED,  /* by a reply, or broken off before the final dot */
+	LEDGER_UNSENT,   /* no connection, or it broke off before the final dot: no reply decided */
+	LEDGER_REFUSED,  /* by a reply */
 	LEDGER_ACCEPTED, /* 2yz to the final dot */
 	LEDGER_NO_REPLY, /* the final dot went out and nothing came back */
 };
@@ -89,8 +90,9 @@ struct ledger_row {
 	enum outcome outcome;       /* after ledger_settle */
 	const char *reason;         /* what was wrong, or NULL */
 	const char *dsn_status;     /* "5.1.1" of the first failed notification, or NULL */
-	int64_t attempt_started_ns; /* of the attempt that succeeded */
+	int64_t attempt_started_ns; /* of the first attempt that succeeded: the hop behind the submission */
 	int64_t attempt_replied_ns;
+	int64_t stored_ns;     /* of the last attempt that succeeded: the hop before the mailbox */
 	int64_t seen_ns;       /* first copy: at the latest visible then */
 	int64_t not_before_ns; /* first copy: not yet visible then; equals seen_ns when known exactly */
 	int64_t told_ns;       /* first failed notification */
@@ -106,7 +108,7 @@ struct ledger_stray {
 /* Counts that are kept up to date with every fact, for progress and for knowing when to stop. */
 struct ledger_progress {
 	uint32_t planned;  /* rows */
-	uint32_t sent;     /* rows whose final dot went out, or that were refused before */
+	uint32_t sent;     /* rows whose final dot went out, that were refused, or that could not be sent */
 	uint32_t accepted; /* rows with a 2yz to RCPT and to the final dot */
 	uint32_t rejected;
 	uint32_t indeterminate; /* rows whose final dot drew no reply and that have not arrived */
@@ -199,7 +201,7 @@ struct ledger_told {
 	uint32_t once;   /* of these: one well-formed notification */
 	uint32_t missing;
 	uint32_t repeated;
-	uint32_t malformed; /* told once, but not well-formed */
+	uint32_t malformed; /* told once, but not well-formed; or told badly of a mere delay */
 };
 struct ledger_told ledger_told(const struct ledger *l);
 

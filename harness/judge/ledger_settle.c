@@ -46,6 +46,7 @@ static struct judgement judge_one_copy(enum ledger_submission s, const struct le
 					   "delivered, and yet its sender was told that it failed" };
 	switch (s) {
 	case LEDGER_PLANNED:
+	case LEDGER_UNSENT:
 		return (struct judgement){ OUTCOME_UNEXPECTED, "delivered, though it was never sent whole" };
 	case LEDGER_REFUSED:
 		return (struct judgement){ OUTCOME_UNEXPECTED,
@@ -62,7 +63,10 @@ static struct judgement judge_one_copy(enum ledger_submission s, const struct le
 /* The sender was told of failure, and no copy arrived. */
 static struct judgement judge_told(enum ledger_submission s, const struct ledger_row *r)
 {
-	if (s == LEDGER_PLANNED || s == LEDGER_REFUSED)
+	if (s == LEDGER_PLANNED || s == LEDGER_UNSENT)
+		return (struct judgement){ OUTCOME_UNEXPECTED,
+					   "never sent whole, and yet a notification came" };
+	if (s == LEDGER_REFUSED)
 		return (struct judgement){ OUTCOME_UNEXPECTED,
 					   "refused at submission, and a notification came as well" };
 	if (r->dsns_failed > 1)
@@ -81,6 +85,9 @@ static struct judgement judge_silence(enum ledger_submission s, const struct led
 	if (!end->complete)
 		return (struct judgement){ OUTCOME_INDETERMINATE,
 					   "the run was cut short before this was settled" };
+	if (s == LEDGER_UNSENT)
+		return (struct judgement){ OUTCOME_ABSENT,
+					   "not sent: there was no connection, or it broke off" };
 	if (*residue > 0) {
 		(*residue)--;
 		return (struct judgement){ OUTCOME_STILL_QUEUED, NULL };
@@ -111,7 +118,9 @@ static struct judgement judge_row(enum ledger_submission s, const struct ledger_
 
 /*
  * Queues tell how many, not which.  What came last has had the least time, so
- * it is given the benefit first; the number of lost rows is right either way.
+ * it is given the benefit first.  The number of lost rows is thus the least
+ * that can be: a queue that holds something else, a notification say, excuses
+ * a row that is lost.  A flow that does not allow `queued` fails either way.
  */
 void ledger_settle(struct ledger *l, const struct ledger_end *end)
 {
@@ -146,8 +155,10 @@ struct ledger_told ledger_told(const struct ledger *l)
 
 	for (uint32_t i = 0; i < l->row_count; i++) {
 		const struct ledger_row *r = &l->rows[i];
-		if (r->outcome != OUTCOME_BOUNCED && r->outcome != OUTCOME_LOST)
+		if (r->outcome != OUTCOME_BOUNCED && r->outcome != OUTCOME_LOST) {
+			t.malformed += r->dsns_failed == 0 && r->dsns_malformed > 0 ? 1 : 0;
 			continue;
+		}
 		t.failed++;
 		if (r->dsns_failed == 0)
 			t.missing++;

@@ -3,22 +3,27 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Two ends of one hop are seen on two sockets in one loop round, in either order. */
 static int64_t between(int64_t from_ns, int64_t to_ns)
 {
 	return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
+static void note(struct metrics *m, enum flow_metric metric, int64_t from_ns, int64_t to_ns)
+{
+	m->below_zero[metric] += to_ns < from_ns ? 1 : 0;
+	hist_record(m->of[metric], between(from_ns, to_ns));
+}
+
 static void measure_message(struct metrics *m, const struct ledger_message *msg, int64_t ended_ns)
 {
 	if (msg->started_ns != LEDGER_NEVER)
-		hist_record(m->of[FLOW_METRIC_SEND_LAG], between(msg->intended_ns, msg->started_ns));
+		note(m, FLOW_METRIC_SEND_LAG, msg->intended_ns, msg->started_ns);
 	else
 		hist_record_censored(m->of[FLOW_METRIC_SEND_LAG], between(msg->intended_ns, ended_ns));
 
 	if (msg->submission == LEDGER_ACCEPTED)
-		hist_record(m->of[FLOW_METRIC_ACCEPT], between(msg->intended_ns, msg->final_reply_ns));
-	else if (msg->submission == LEDGER_NO_REPLY)
+		note(m, FLOW_METRIC_ACCEPT, msg->intended_ns, msg->final_reply_ns);
+	else if (msg->submission == LEDGER_NO_REPLY || msg->submission == LEDGER_UNSENT)
 		hist_record_censored(m->of[FLOW_METRIC_ACCEPT], between(msg->intended_ns, ended_ns));
 }
 
@@ -36,25 +41,24 @@ static void measure_hops(struct metrics *m, const struct ledger_message *msg, co
 	bool hop_done = r->attempt_replied_ns != LEDGER_NEVER;
 
 	if (hop_done && msg->submission == LEDGER_ACCEPTED)
-		hist_record(m->of[FLOW_METRIC_QUEUE], between(msg->final_reply_ns, r->attempt_started_ns));
+		note(m, FLOW_METRIC_QUEUE, msg->final_reply_ns, r->attempt_started_ns);
 	else if (links_seen && is_open(r) && msg->submission == LEDGER_ACCEPTED)
 		hist_record_censored(m->of[FLOW_METRIC_QUEUE], between(msg->final_reply_ns, ended_ns));
 	if (hop_done)
-		hist_record(m->of[FLOW_METRIC_TRANSFER],
-			    between(r->attempt_started_ns, r->attempt_replied_ns));
+		note(m, FLOW_METRIC_TRANSFER, r->attempt_started_ns, r->attempt_replied_ns);
 }
 
 static void measure_arrival(struct metrics *m, const struct ledger_message *msg, const struct ledger_row *r,
 			    int64_t ended_ns)
 {
-	bool hop_done = r->attempt_replied_ns != LEDGER_NEVER;
-	int64_t stored_ns = hop_done ? r->attempt_replied_ns : msg->final_reply_ns;
+	bool hop_done = r->stored_ns != LEDGER_NEVER;
+	int64_t stored_ns = hop_done ? r->stored_ns : msg->final_reply_ns;
 
 	if (r->copies > 0) {
 		if (stored_ns != LEDGER_NEVER)
-			hist_record(m->of[FLOW_METRIC_VISIBILITY], between(stored_ns, r->seen_ns));
-		hist_record(m->of[FLOW_METRIC_END_TO_END], between(msg->intended_ns, r->seen_ns));
-	} else if (is_open(r) && msg->submission != LEDGER_PLANNED) {
+			note(m, FLOW_METRIC_VISIBILITY, stored_ns, r->seen_ns);
+		note(m, FLOW_METRIC_END_TO_END, msg->intended_ns, r->seen_ns);
+	} else if (is_open(r) && msg->submission != LEDGER_PLANNED) { /* what was never sent is not late */
 		if (hop_done)
 			hist_record_censored(m->of[FLOW_METRIC_VISIBILITY], between(stored_ns, ended_ns));
 		hist_record_censored(m->of[FLOW_METRIC_END_TO_END], between(msg->intended_ns, ended_ns));

@@ -28,6 +28,12 @@
 
 struct metrics {
 	struct hist *of[FLOW_METRIC_COUNT];
+	/*
+	 * Times that came out below zero and are recorded as 0: a relay passes a
+	 * message on while its 250 is still on its way to the sender, so the next
+	 * attempt may be seen to begin first.
+	 */
+	uint32_t below_zero[FLOW_METRIC_COUNT];
 	struct hist *own_lag;          /* intended, or a session free if that was later → taken up */
 	int64_t seen_interval_mean_ns; /* how uncertain visibility and end_to_end are; 0 when nothing was seen
 					*/

@@ -16,7 +16,8 @@ struct record_fault {
 	const struct flow_fault *flow;
 	int64_t begin_ns;
 	int64_t end_ns;
-	uint32_t strike_count;
+	uint32_t strike_count; /* connections reset, lookups failed, servers stopped */
+	bool strikes_counted;  /* false: refused, delayed and swallowed connections are not counted */
 };
 
 /* How the backlog went away after the last fault, or, without faults, after the last message was accepted. */
@@ -73,6 +74,7 @@ struct record {
 	const struct record_fault *faults;
 	uint32_t fault_count;
 	struct record_drain drain;
+	bool queues_asked; /* all of them, at the end: what they hold is known */
 	const struct record_host *hosts;
 	uint32_t host_count;
 	int64_t poll_interval_ms; /* longest of the flow's; 0: nothing was retrieved */

@@ -162,8 +162,11 @@ static json_t *metrics_json(const struct metrics *m)
 {
 	json_t *o = json_object();
 
-	for (unsigned i = 0; i < FLOW_METRIC_COUNT; i++)
-		put(o, flow_metric_name((enum flow_metric)i), hist_json(m->of[i]));
+	for (unsigned i = 0; i < FLOW_METRIC_COUNT; i++) {
+		json_t *metric = hist_json(m->of[i]);
+		put(metric, "below_zero", json_integer(m->below_zero[i]));
+		put(o, flow_metric_name((enum flow_metric)i), metric);
+	}
 	return o;
 }
 
@@ -210,7 +213,7 @@ static json_t *faults_json(const struct record *r)
 						    : json_real((double)f->flow->for_ms / 1000));
 		put(o, "began_s", moment_of(r, f->begin_ns));
 		put(o, "ended_s", moment_of(r, f->end_ns));
-		put(o, "strikes", json_integer(f->strike_count));
+		put(o, "strikes", f->strikes_counted ? json_integer(f->strike_count) : json_null());
 		append(list, o);
 		buf_free(&what);
 	}

@@ -188,8 +188,9 @@ static bool ended_as_planned(const struct flow *f, enum flow_outcome want, enum 
 		return want == FLOW_DELIVERED && is_allowed(f, FLOW_LEDGER_TRANSFORMED);
 	case OUTCOME_STILL_QUEUED:
 		return is_allowed(f, FLOW_LEDGER_QUEUED);
-	case OUTCOME_INDETERMINATE: /* never sent, or cut short: the validity checks speak of it */
 	case OUTCOME_ABSENT:
+		return is_allowed(f, FLOW_LEDGER_INDETERMINATE);
+	case OUTCOME_INDETERMINATE: /* never sent, or cut short: the validity checks speak of it */
 	case OUTCOME_LOST:
 	case OUTCOME_DUPLICATED:
 	case OUTCOME_CORRUPTED:
@@ -310,28 +311,36 @@ static void check_lag(struct record *r, const char *what, const struct hist *h, 
 			    what, (double)p99.ns / NS_PER_MS, max_ms);
 }
 
+/* What was not really disturbed proves nothing about disturbances. */
 static void check_faults(struct record *r)
 {
-	for (uint32_t i = 0; i < r->fault_count; i++)
-		if (r->faults[i].begin_ns == LEDGER_NEVER && !r->interrupted)
+	for (uint32_t i = 0; i < r->fault_count && !r->interrupted; i++) {
+		const struct record_fault *f = &r->faults[i];
+		if (f->begin_ns == LEDGER_NEVER)
 			reasons_add(&r->reasons, REASON_INVALID, "the fault \"%s\" never began",
-				    flow_fault_name(r->faults[i].flow->kind));
+				    flow_fault_name(f->flow->kind));
+		else if (f->strikes_counted && f->strike_count == 0)
+			reasons_add(&r->reasons, REASON_INVALID,
+				    "the fault \"%s\" struck nothing: nobody came its way while it lasted",
+				    flow_fault_name(f->flow->kind));
+	}
 }
 
-static uint32_t never_sent_count(const struct ledger *l)
+static uint32_t submission_count(const struct ledger *l, enum ledger_submission s)
 {
 	uint32_t count = 0;
 
 	for (uint32_t id = 0; id < ledger_message_count(l); id++)
-		count += ledger_message(l, id)->submission == LEDGER_PLANNED ? 1 : 0;
+		count += ledger_message(l, id)->submission == s ? 1 : 0;
 	return count;
 }
 
 static void check_validity(struct record *r)
 {
-	uint32_t never_sent = never_sent_count(r->ledger);
+	uint32_t never_sent = submission_count(r->ledger, LEDGER_PLANNED);
+	uint32_t unsent = submission_count(r->ledger, LEDGER_UNSENT);
 
-	if (ledger_progress(r->ledger).sent == 0)
+	if (never_sent + unsent == ledger_message_count(r->ledger))
 		reasons_add(&r->reasons, REASON_INVALID, "nothing was sent, so nothing was judged");
 	else if (never_sent > 0 && !r->interrupted)
 		reasons_add(&r->reasons, REASON_INVALID, "%" PRIu32 " messages were never sent", never_sent);
@@ -345,6 +354,28 @@ static void check_validity(struct record *r)
 	check_faults(r);
 }
 
+/*
+ * What broke a promise for everybody to see, however slow the harness was: a
+ * copy too many, or not what was sent.  That a message is missing is proven
+ * only when everything it could be in was really looked at, which is what the
+ * reasons found before the verdict (`blind`) are about.
+ */
+static bool is_proven(const struct record *r, bool blind)
+{
+	static const enum flow_ledger facts[] = { FLOW_LEDGER_DUPLICATED, FLOW_LEDGER_CORRUPTED,
+						  FLOW_LEDGER_UNEXPECTED, FLOW_LEDGER_LOST };
+
+	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+		const struct flow_count *want = &r->flow->expect.ledger[facts[i]];
+		bool most = want->op == FLOW_COUNT_EQ || want->op == FLOW_COUNT_MAX;
+		if (facts[i] == FLOW_LEDGER_LOST && (blind || !r->queues_asked))
+			continue;
+		if (most && count_of(r->ledger, facts[i]) > want->n)
+			return true;
+	}
+	return false;
+}
+
 static bool has_weight(const struct reasons *r, enum reason_weight w)
 {
 	for (uint32_t i = 0; i < r->count; i++)
@@ -353,8 +384,20 @@ static bool has_weight(const struct reasons *r, enum reason_weight w)
 	return false;
 }
 
+static bool any_decided(const struct ledger *l)
+{
+	for (uint32_t i = 0; i < ledger_row_count(l); i++) {
+		enum outcome o = ledger_row(l, i)->outcome;
+		if (o != OUTCOME_ABSENT && o != OUTCOME_INDETERMINATE)
+			return true;
+	}
+	return false;
+}
+
 void verdict_reach(struct record *r)
 {
+	bool blind = has_weight(&r->reasons, REASON_INVALID);
+
 	check_validity(r);
 	check_counts(r);
 	for (uint32_t g = 0; g < r->flow->traffic_count; g++)
@@ -363,9 +406,12 @@ void verdict_reach(struct record *r)
 	check_latencies(r);
 	check_drain(r);
 	show_example(r);
+	if (!has_weight(&r->reasons, REASON_FAIL) && !any_decided(r->ledger))
+		reasons_add(&r->reasons, REASON_INVALID,
+			    "no message was accepted or refused by a reply, so nothing was judged");
 	if (r->interrupted)
 		r->verdict = VERDICT_INTERRUPTED;
-	else if (has_weight(&r->reasons, REASON_INVALID))
+	else if (has_weight(&r->reasons, REASON_INVALID) && !is_proven(r, blind))
 		r->verdict = VERDICT_INVALID;
 	else if (has_weight(&r->reasons, REASON_FAIL))
 		r->verdict = VERDICT_FAIL;

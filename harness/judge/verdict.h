@@ -4,7 +4,10 @@
  * PASS     everything expected was so, and the harness was able to judge
  * FAIL     an expectation was broken
  * INVALID  the harness was too slow, or something it needs did not work; the
- *          numbers prove nothing, whatever they say
+ *          numbers prove nothing, whatever they say.  But a message that was
+ *          doubled, corrupted or unexpected is there to be seen, and one that
+ *          is lost is lost when queues and mailboxes were all looked into:
+ *          these are FAIL all the same.
  * INTERRUPTED  by a signal
  *
  * What nobody wrote down is expected all the same: every message ends as its

@@ -140,8 +140,8 @@ static const struct row {
 	{ "refused at the final dot", "dr", OUTCOME_REJECTED, 0, DONE },
 	{ "refused for now at the final dot", "dt", OUTCOME_REJECTED, 0, DONE },
 	{ "refused at RCPT", "nr", OUTCOME_REJECTED, 0, DONE },
-	{ "broken off before the final dot", "x", OUTCOME_REJECTED, 0, DONE },
-	{ "250 without final dot is no acceptance", "a", OUTCOME_REJECTED, 0, DONE },
+	{ "broken off before the final dot", "x", OUTCOME_ABSENT, 0, DONE },
+	{ "250 without final dot is no acceptance", "a", OUTCOME_ABSENT, 0, DONE },
 	{ "refused, and yet delivered", "drc", OUTCOME_UNEXPECTED, 0, DONE },
 	{ "recipient refused, and yet delivered", "ndac", OUTCOME_UNEXPECTED, 0, DONE },
 	{ "broken off, and yet delivered", "xc", OUTCOME_UNEXPECTED, 0, DONE },
@@ -358,6 +358,10 @@ static void the_successful_attempt_is_the_one_that_counts(void **state)
 	assert_int_equal(ledger_row(l, 0)->attempts, 4);
 	assert_int_equal(ledger_row(l, 0)->attempt_started_ns, 50);
 	assert_int_equal(ledger_row(l, 0)->attempt_replied_ns, 60);
+	/* The next hop's own hop: what the mailbox waited for. */
+	ledger_attempt(l, id, &(struct ledger_attempt){ .code = 250, .started_ns = 90, .replied_ns = 95 });
+	assert_int_equal(ledger_row(l, 0)->attempt_replied_ns, 60);
+	assert_int_equal(ledger_row(l, 0)->stored_ns, 95);
 	ledger_free(l);
 }
 

@@ -231,6 +231,93 @@ static void spoil_fault_never_began(struct fake_run *f)
 	f->record.fault_count = 1;
 }
 
+static void spoil_fault_struck_nothing(struct fake_run *f)
+{
+	f->faults[0] = (struct record_fault){ .flow = &f->flow_faults[0],
+					      .begin_ns = FAKE_ZERO,
+					      .end_ns = FAKE_ZERO + FAKE_MS,
+					      .strikes_counted = true };
+	f->record.fault_count = 1;
+}
+
+/* A fault that cannot be counted, and one that struck. */
+static void spoil_fault_struck(struct fake_run *f)
+{
+	spoil_fault_struck_nothing(f);
+	f->faults[0].strike_count = 1;
+}
+
+static void spoil_fault_uncounted(struct fake_run *f)
+{
+	spoil_fault_struck_nothing(f);
+	f->faults[0].strikes_counted = false;
+}
+
+/* Sent, as far as it went; then the connection ended. */
+static void break_off(struct fake_run *f, bool after_final_dot)
+{
+	const struct ledger_recipient to = { .address = FAKE_RCPT };
+	uint32_t id = ledger_plan(
+		f->ledger,
+		&(struct ledger_plan){ .sender = FAKE_SENDER, .recipients = &to, .recipient_count = 1 });
+
+	if (after_final_dot)
+		ledger_final_dot(f->ledger, id, FAKE_ZERO);
+	ledger_broken(f->ledger, id, FAKE_ZERO, SPAN_LIT("connection reset"));
+}
+
+static void spoil_absent(struct fake_run *f)
+{
+	break_off(f, true);
+}
+
+static void spoil_absent_allowed(struct fake_run *f)
+{
+	expect(f, FLOW_LEDGER_INDETERMINATE, FLOW_COUNT_MAX, 1);
+	break_off(f, true);
+}
+
+/* Everything allowed, and nothing known. */
+static void spoil_all_absent_allowed(struct fake_run *f)
+{
+	ledger_free(f->ledger);
+	f->ledger = ledger_new();
+	expect(f, FLOW_LEDGER_INDETERMINATE, FLOW_COUNT_ALL, 0);
+	break_off(f, true);
+}
+
+static void spoil_no_connection(struct fake_run *f)
+{
+	break_off(f, false);
+}
+
+/* Refusal is an answer: no connection is none. */
+static void spoil_no_connection_is_no_refusal(struct fake_run *f)
+{
+	f->traffic[0].outcome = FLOW_REJECTED;
+	ledger_free(f->ledger);
+	f->ledger = ledger_new();
+	break_off(f, true);
+}
+
+static void spoil_all_unsent(struct fake_run *f)
+{
+	ledger_free(f->ledger);
+	f->ledger = ledger_new();
+	break_off(f, false);
+}
+
+static void spoil_tell_of_delay_badly(struct fake_run *f)
+{
+	ledger_dsn(f->ledger, 3,
+		   &(struct ledger_dsn){ .mailbox = FAKE_SENDER,
+					 .recipient = SPAN_LIT(FAKE_RCPT),
+					 .action = LEDGER_ACTION_DELAYED,
+					 .status = SPAN_LIT("4.4.1"),
+					 .malformed = SPAN_LIT("RFC 3464 2.3.4: Status is missing"),
+					 .seen_ns = FAKE_ZERO + 1990 * FAKE_MS });
+}
+
 static void spoil_harness_said_so(struct fake_run *f)
 {
 	reasons_add(&f->record.reasons, REASON_INVALID, "the mailbox of %s could not be read", FAKE_RCPT);
@@ -244,8 +331,36 @@ static void spoil_server_died(struct fake_run *f)
 /* Invalid beats fail: the numbers prove nothing, whatever they say. */
 static void spoil_both(struct fake_run *f)
 {
+	spoil_latency(f);
+	spoil_loop_lag(f);
+}
+
+/* But a broken promise stays one, however slow the harness was. */
+static void spoil_lose_slowly(struct fake_run *f)
+{
+	f->record.queues_asked = true;
 	spoil_lose(f);
 	spoil_loop_lag(f);
+}
+
+static void spoil_lose_slowly_unasked(struct fake_run *f)
+{
+	spoil_lose(f);
+	spoil_loop_lag(f);
+}
+
+/* Unless it was not looked for everywhere. */
+static void spoil_lose_blindly(struct fake_run *f)
+{
+	f->record.queues_asked = true;
+	spoil_lose(f);
+	spoil_harness_said_so(f);
+}
+
+static void spoil_double_blindly(struct fake_run *f)
+{
+	spoil_double(f);
+	spoil_harness_said_so(f);
 }
 
 static const struct row {
@@ -289,7 +404,27 @@ static const struct row {
 	{ "a fault that never began", spoil_fault_never_began, VERDICT_INVALID, "host stop\" never began" },
 	{ "the run had a reason of its own", spoil_harness_said_so, VERDICT_INVALID, "could not be read" },
 	{ "a server died", spoil_server_died, VERDICT_FAIL, "host fredsco ended by itself" },
-	{ "invalid and failed", spoil_both, VERDICT_INVALID, "1 lost, expected 0" },
+	{ "invalid and failed", spoil_both, VERDICT_INVALID, "end_to_end p50 is" },
+	{ "lost, and the harness was slow", spoil_lose_slowly, VERDICT_FAIL, "1 lost, expected 0" },
+	{ "lost, slow, and the queues were not asked", spoil_lose_slowly_unasked, VERDICT_INVALID,
+	  "1 lost, expected 0" },
+	{ "lost, and a mailbox was not read", spoil_lose_blindly, VERDICT_INVALID, "1 lost, expected 0" },
+	{ "doubled, and a mailbox was not read", spoil_double_blindly, VERDICT_FAIL,
+	  "1 duplicated, expected 0" },
+	{ "a fault that struck nothing", spoil_fault_struck_nothing, VERDICT_INVALID,
+	  "host stop\" struck nothing" },
+	{ "a fault that struck", spoil_fault_struck, VERDICT_PASS, NULL },
+	{ "a fault whose strikes are not counted", spoil_fault_uncounted, VERDICT_PASS, NULL },
+	{ "no reply to the final dot", spoil_absent, VERDICT_FAIL,
+	  "1 absent that should have been delivered" },
+	{ "no reply to the final dot, allowed", spoil_absent_allowed, VERDICT_PASS, NULL },
+	{ "no reply to any final dot, allowed", spoil_all_absent_allowed, VERDICT_INVALID,
+	  "no message was accepted or refused" },
+	{ "no connection", spoil_no_connection, VERDICT_FAIL, "1 absent that should have been delivered" },
+	{ "no reply is no refusal", spoil_no_connection_is_no_refusal, VERDICT_FAIL,
+	  "1 absent that should have been rejected" },
+	{ "no connection for any", spoil_all_unsent, VERDICT_INVALID, "nothing was judged" },
+	{ "told badly of a delay", spoil_tell_of_delay_badly, VERDICT_FAIL, "malformed notifications: 1" },
 };
 
 static bool has_reason(const struct record *r, const char *part)
