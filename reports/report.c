@@ -105,6 +105,12 @@ static void add_percentile(struct buf *html, const json_t *p)
 	page_duration(html, get_number(p, "ms"));
 }
 
+/* So few values have no such percentile: it would only be their maximum again. */
+static bool has_percentile(json_int_t count, double percentile)
+{
+	return percentile >= 100 || (double)count * (100 - percentile) >= 99.999;
+}
+
 static void add_figure_count(struct buf *html, const char *name, json_int_t n, bool bad, const char *note)
 {
 	buf_addf(html, "<div><dt>%s</dt><dd%s>", name, bad ? " class=\"bad\"" : "");
@@ -130,8 +136,10 @@ static void add_figures(struct buf *html, const json_t *result)
 	if (percentile_of(result, "end_to_end", 50) != NULL) {
 		buf_add_cstr(html, "<div><dt>End to end, half within</dt><dd>");
 		add_percentile(html, percentile_of(result, "end_to_end", 50));
-		buf_add_cstr(html, "<small>99 % within ");
-		add_percentile(html, percentile_of(result, "end_to_end", 99));
+		const json_t *m = json_object_get(json_object_get(result, "metrics"), "end_to_end");
+		bool many = has_percentile(get_int(m, "count") + get_int(m, "censored"), 99);
+		buf_add_cstr(html, many ? "<small>99 % within " : "<small>all within ");
+		add_percentile(html, percentile_of(result, "end_to_end", many ? 99 : 100));
 		buf_add_cstr(html, "</small></dd></div>\n");
 	}
 	if (get_int(drain, "waiting") > 0 && json_array_size(json_object_get(result, "faults")) > 0) {
@@ -330,12 +338,6 @@ static const struct metric_words {
 	{ "visibility", "visibility", "stored → retrievable" },
 	{ "send_lag", "send lag", "meant to leave → taken up by a session" },
 };
-
-/* So few values have no such percentile: it would only be their maximum again. */
-static bool has_percentile(json_int_t count, double percentile)
-{
-	return percentile >= 100 || (double)count * (100 - percentile) >= 99.999;
-}
 
 static void add_metric_row(struct buf *html, const json_t *result, const struct metric_words *w)
 {
