@@ -143,9 +143,10 @@ struct config {
 	} retry;
 
 	struct config_notifications {
-		int64_t delay_ms;        /* a sender is told once that mail waits so long; 0: never */
-		uint64_t full_bytes_max; /* a message up to so long comes back whole, where RET=FULL wishes it */
-		char *postmaster;        /* gets notifications that cannot be delivered; NULL: nobody */
+		int64_t delay_ms; /* a sender is told once that mail waits so long; 0: never */
+		uint64_t
+			full_bytes_max; /* a message up to so long comes back whole, where RET=FULL wishes it */
+		char *postmaster;       /* gets notifications that cannot be delivered; NULL: nobody */
 	} notifications;
 
 	uint64_t store_map_bytes; /* 0: the store's default */

@@ -23,7 +23,8 @@ static void check_leaf(struct span body, const char *type)
 {
 	struct buf in = { 0 }, out = { 0 }, text = { 0 }, decoded = { 0 };
 
-	buf_addf(&in, "MIME-Version: 1.0\r\nContent-Type: %s\r\nContent-Transfer-Encoding: binary\r\n\r\n", type);
+	buf_addf(&in, "MIME-Version: 1.0\r\nContent-Type: %s\r\nContent-Transfer-Encoding: binary\r\n\r\n",
+		 type);
 	buf_add(&in, body);
 	must(convert_to_7bit(&out, buf_span(&in)) == CONVERT_OK);
 	must(convert_is_7bit(buf_span(&out)));

@@ -32,7 +32,8 @@ static void check(struct span out)
 
 	for (size_t i = 0; i < out.n; i++) {
 		unsigned char c = (unsigned char)out.p[i];
-		if (out.n - i >= sizeof(boundary) - 1 && memcmp(out.p + i, boundary, sizeof(boundary) - 1) == 0)
+		if (out.n - i >= sizeof(boundary) - 1 &&
+		    memcmp(out.p + i, boundary, sizeof(boundary) - 1) == 0)
 			parts++;
 		if (c == '\r' && i + 1 < out.n && out.p[i + 1] == '\n') {
 			line_bytes = 0;

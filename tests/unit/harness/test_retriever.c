@@ -270,9 +270,9 @@ static void put_with_uid(struct world *w, const char *stuffed, const char *uid)
 static void equal_messages_with_one_uid_are_all_handed_over(void **state)
 {
 	(void)state;
-	for (int delete = 0; delete < 2; delete++) {
+	for (int deleted = 0; deleted < 2; deleted++) {
 		struct world w;
-		world_open(&w, (struct retriever_options){ .delete_after = delete == 1 });
+		world_open(&w, (struct retriever_options){ .delete_after = deleted == 1 });
 		put_with_uid(&w, "a\r\n", "hash");
 		put_with_uid(&w, "b\r\n", "other");
 		put_with_uid(&w, "a\r\n", "hash");

@@ -308,10 +308,9 @@ static void an_envelope_id_is_decoded(void **state)
 
 static void a_whole_original_comes_back_byte_for_byte(void **state)
 {
-	static const char *const wholes[] = { "A: b\r\n\r\nbody\r\n",
-					      "A: b\r\n\r\nb\xf6"
-					      "dy\r\n",
-					      "no header" };
+	static const char eightbit[] = "A: b\r\n\r\nb\xf6"
+				       "dy\r\n";
+	static const char *const wholes[] = { "A: b\r\n\r\nbody\r\n", eightbit, "no header" };
 	(void)state;
 
 	for (size_t i = 0; i < 3; i++) {
