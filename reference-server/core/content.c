@@ -153,3 +153,48 @@ enum content_result content_next(struct content *c, struct span in, struct span 
 	c->content_bytes += n;
 	return CONTENT_RUN;
 }
+
+static void note_bare_cr(struct content *c)
+{
+	c->facts |= CONTENT_BARE_CR;
+	count_line_bytes(c, 1);
+}
+
+static void take_byte(struct content *c, unsigned char byte)
+{
+	bool after_cr = c->after_cr;
+
+	c->after_cr = byte == '\r';
+	if (after_cr && byte == '\n') {
+		c->line_bytes = 0;
+		return;
+	}
+	if (after_cr)
+		note_bare_cr(c);
+	if (byte == '\r')
+		return;
+	if (byte == '\n')
+		c->facts |= CONTENT_BARE_LF;
+	else if (byte == 0)
+		c->facts |= CONTENT_NUL;
+	else if (byte >= 0x80)
+		c->facts |= CONTENT_8BIT;
+	count_line_bytes(c, 1);
+}
+
+void content_take(struct content *c, struct span run)
+{
+	assert(!c->ended);
+	for (size_t i = 0; i < run.n; i++)
+		take_byte(c, (unsigned char)run.p[i]);
+	c->content_bytes += run.n;
+}
+
+void content_finish(struct content *c)
+{
+	assert(!c->ended);
+	if (c->after_cr)
+		note_bare_cr(c);
+	c->after_cr = false;
+	c->ended = true;
+}

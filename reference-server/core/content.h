@@ -47,6 +47,7 @@ enum content_fact {
 struct content {
 	bool at_line_start;
 	bool ended;
+	bool after_cr;               /* of content_take(): the last byte was a CR whose LF may come */
 	uint32_t facts;              /* enum content_fact bits */
 	uint64_t content_bytes;      /* handed out so far */
 	uint64_t line_bytes;         /* of the line in progress */
@@ -62,5 +63,13 @@ void content_init(struct content *c);
  */
 enum content_result content_next(struct content *c, struct span in, struct span *ret_run,
 				 size_t *ret_used_bytes);
+
+/*
+ * Content that comes in counted chunks (RFC 3030): all of run is content, no dot is special.  Facts and counts
+ * are the same however the chunks were cut.  One kind of content uses content_next(), the other these two.
+ */
+void content_take(struct content *c, struct span run);
+/* After the last chunk: a CR at the very end is a bare one. */
+void content_finish(struct content *c);
 
 #endif

@@ -95,6 +95,80 @@ static bool is_submitter(struct span xtext)
 	return span_eq(mailbox, SPAN_LIT("<>")) || address_parse_mailbox(mailbox, &ignored) == ADDRESS_OK;
 }
 
+/* RFC 3461 4: printable ASCII without "+" and "=", or "+" and two upper case hex digits. */
+static bool is_xtext(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '=')
+			return false;
+		if (s.p[i] != '+')
+			continue;
+		if (s.n - i < 3 || hex_digit(s.p[i + 1]) < 0 || hex_digit(s.p[i + 2]) < 0)
+			return false;
+		i += 2;
+	}
+	return s.n > 0;
+}
+
+static bool parse_ret(struct span value, enum smtp_ret *ret)
+{
+	if (span_eq_nocase(value, SPAN_LIT("FULL")))
+		*ret = SMTP_RET_FULL;
+	else if (span_eq_nocase(value, SPAN_LIT("HDRS")))
+		*ret = SMTP_RET_HDRS;
+	else
+		return false;
+	return true;
+}
+
+static bool parse_envid(struct span value, struct span *ret_envid)
+{
+	*ret_envid = value;
+	return value.n <= SMTP_ENVID_BYTES_MAX && is_xtext(value);
+}
+
+/* RFC 3461 4.1: NEVER alone, or a list of the others. */
+static bool parse_notify(struct span value, unsigned *ret_notify)
+{
+	static const struct {
+		struct span name;
+		unsigned bit;
+	} words[] = {
+		{ { "SUCCESS", 7 }, SMTP_NOTIFY_SUCCESS },
+		{ { "FAILURE", 7 }, SMTP_NOTIFY_FAILURE },
+		{ { "DELAY", 5 }, SMTP_NOTIFY_DELAY },
+	};
+	unsigned notify = 0;
+
+	if (span_eq_nocase(value, SPAN_LIT("NEVER"))) {
+		*ret_notify = SMTP_NOTIFY_NEVER;
+		return true;
+	}
+	for (bool more = true; more;) {
+		size_t n = span_find(value, ',');
+		unsigned bit = 0;
+		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+			if (span_eq_nocase(words[i].name, span_sub(value, 0, n)))
+				bit = words[i].bit;
+		if (bit == 0)
+			return false;
+		notify |= bit;
+		more = n < value.n;
+		value = span_sub(value, n + 1, value.n);
+	}
+	*ret_notify = notify;
+	return true;
+}
+
+static bool parse_orcpt(struct span value, struct span *ret_orcpt)
+{
+	struct span type, rest = value;
+
+	*ret_orcpt = value;
+	return value.n <= SMTP_ORCPT_BYTES_MAX && span_take_until(&rest, ';', &type) && is_keyword(type) &&
+	       is_xtext(rest);
+}
+
 static enum smtp_parameter_result parse_body(struct span value, enum smtp_body *ret_body)
 {
 	if (value.n == 0)
@@ -103,8 +177,10 @@ static enum smtp_parameter_result parse_body(struct span value, enum smtp_body *
 		*ret_body = SMTP_BODY_7BIT;
 	else if (span_eq_nocase(value, SPAN_LIT("8BITMIME")))
 		*ret_body = SMTP_BODY_8BITMIME;
+	else if (span_eq_nocase(value, SPAN_LIT("BINARYMIME")))
+		*ret_body = SMTP_BODY_BINARYMIME;
 	else
-		return SMTP_PARAMETER_UNKNOWN; /* BINARYMIME is not offered */
+		return SMTP_PARAMETER_UNKNOWN;
 	return SMTP_PARAMETER_OK;
 }
 
@@ -121,6 +197,8 @@ enum smtp_parameter_result smtp_parameter_parse_mail(struct span text, bool auth
 	bool size_seen = false;
 	bool body_seen = false;
 	bool auth_seen = false;
+	bool ret_seen = false;
+	bool envid_seen = false;
 
 	while (text.n > 0) {
 		enum smtp_parameter_result result;
@@ -138,6 +216,12 @@ enum smtp_parameter_result smtp_parameter_parse_mail(struct span text, bool auth
 		} else if (span_eq_nocase(p.keyword, SPAN_LIT("AUTH")) && auth_offered) {
 			seen = &auth_seen;
 			result = ok_if(is_submitter(p.value));
+		} else if (span_eq_nocase(p.keyword, SPAN_LIT("RET"))) {
+			seen = &ret_seen;
+			result = ok_if(parse_ret(p.value, &found.ret));
+		} else if (span_eq_nocase(p.keyword, SPAN_LIT("ENVID"))) {
+			seen = &envid_seen;
+			result = ok_if(parse_envid(p.value, &found.envid));
 		} else {
 			return SMTP_PARAMETER_UNKNOWN;
 		}
@@ -151,11 +235,25 @@ enum smtp_parameter_result smtp_parameter_parse_mail(struct span text, bool auth
 	return SMTP_PARAMETER_OK;
 }
 
-enum smtp_parameter_result smtp_parameter_parse_rcpt(struct span text)
+enum smtp_parameter_result smtp_parameter_parse_rcpt(struct span text, struct smtp_rcpt_parameters *ret)
 {
+	assert(ret != NULL);
+	struct smtp_rcpt_parameters found = { .notify = 0 };
 	struct parameter p;
 
-	if (text.n == 0)
-		return SMTP_PARAMETER_OK;
-	return take_parameter(&text, &p) ? SMTP_PARAMETER_UNKNOWN : SMTP_PARAMETER_BAD;
+	while (text.n > 0) {
+		if (!take_parameter(&text, &p))
+			return SMTP_PARAMETER_BAD;
+		if (span_eq_nocase(p.keyword, SPAN_LIT("NOTIFY"))) {
+			if (found.notify != 0 || !parse_notify(p.value, &found.notify))
+				return SMTP_PARAMETER_BAD;
+		} else if (span_eq_nocase(p.keyword, SPAN_LIT("ORCPT"))) {
+			if (found.orcpt.n > 0 || !parse_orcpt(p.value, &found.orcpt))
+				return SMTP_PARAMETER_BAD;
+		} else {
+			return SMTP_PARAMETER_UNKNOWN;
+		}
+	}
+	*ret = found;
+	return SMTP_PARAMETER_OK;
 }

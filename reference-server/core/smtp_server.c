@@ -13,20 +13,21 @@ enum {
 
 #define IN(state) (1u << (state))
 #define IN_TRANSACTION (IN(SMTP_STATE_MAIL) | IN(SMTP_STATE_RCPT))
-#define ANYTIME (IN(SMTP_STATE_GREETED) | IN(SMTP_STATE_READY) | IN_TRANSACTION)
+#define ANYTIME (IN(SMTP_STATE_GREETED) | IN(SMTP_STATE_READY) | IN_TRANSACTION | IN(SMTP_STATE_BDAT))
 
 _Static_assert(SMTP_STATE_COUNT <= 32, "states must fit the IN() bit set");
 
 enum trait {
 	NO_ARGUMENT = 1u << 0,
-	WITHOUT_TLS = 1u << 1, /* allowed even when TLS is required (RFC 3207 4) */
-	NEEDS_AUTH = 1u << 2,  /* on submission (RFC 4954 6, RFC 6409 4.3) */
+	WITHOUT_TLS = 1u << 1,    /* allowed even when TLS is required (RFC 3207 4) */
+	COUNTED_OCTETS = 1u << 3, /* follow the line, whatever the answer is */
+	NEEDS_AUTH = 1u << 2,     /* on submission (RFC 4954 6, RFC 6409 4.3) */
 };
 
 typedef void command_fn(struct smtp_server *s, struct span arg);
 
-static command_fn on_ehlo, on_helo, on_mail, on_rcpt, on_data, on_rset, on_noop, on_quit, on_vrfy, on_help,
-	on_starttls, on_auth, on_unsupported;
+static command_fn on_ehlo, on_helo, on_mail, on_rcpt, on_data, on_bdat, on_rset, on_noop, on_quit, on_vrfy,
+	on_help, on_starttls, on_auth, on_unsupported;
 
 /*
  * The session in one screen: which verb may come in which state, how long its
@@ -43,8 +44,13 @@ static const struct command {
 	{ { "EHLO", 4 }, ANYTIME, WITHOUT_TLS, SMTP_COMMAND_BYTES_MAX, on_ehlo },
 	{ { "HELO", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_helo },
 	{ { "MAIL", 4 }, IN(SMTP_STATE_READY), NEEDS_AUTH, SMTP_MAIL_COMMAND_BYTES_MAX, on_mail },
-	{ { "RCPT", 4 }, IN_TRANSACTION, NEEDS_AUTH, SMTP_COMMAND_BYTES_MAX, on_rcpt },
+	{ { "RCPT", 4 }, IN_TRANSACTION, NEEDS_AUTH, SMTP_RCPT_COMMAND_BYTES_MAX, on_rcpt },
 	{ { "DATA", 4 }, IN_TRANSACTION, NEEDS_AUTH | NO_ARGUMENT, SMTP_COMMAND_BYTES_MAX, on_data },
+	{ { "BDAT", 4 },
+	  IN_TRANSACTION | IN(SMTP_STATE_BDAT),
+	  NEEDS_AUTH | COUNTED_OCTETS,
+	  SMTP_COMMAND_BYTES_MAX,
+	  on_bdat },
 	{ { "RSET", 4 }, ANYTIME, NO_ARGUMENT, SMTP_COMMAND_BYTES_MAX, on_rset },
 	{ { "NOOP", 4 }, ANYTIME, WITHOUT_TLS, SMTP_COMMAND_BYTES_MAX, on_noop },
 	{ { "QUIT", 4 }, ANYTIME, WITHOUT_TLS | NO_ARGUMENT, SMTP_COMMAND_BYTES_MAX, on_quit },
@@ -117,7 +123,7 @@ static void enter(struct smtp_server *s, enum smtp_state next)
 	s->state = next;
 	if (next == SMTP_STATE_MAIL)
 		assert(s->rcpt_count == 0);
-	if (next == SMTP_STATE_RCPT || next == SMTP_STATE_DATA)
+	if (next == SMTP_STATE_RCPT || next == SMTP_STATE_DATA || next == SMTP_STATE_BDAT)
 		assert(s->rcpt_count > 0);
 	if (next == SMTP_STATE_TLS)
 		assert(!s->tls);
@@ -125,7 +131,7 @@ static void enter(struct smtp_server *s, enum smtp_state next)
 
 static bool in_transaction(const struct smtp_server *s)
 {
-	return (IN(s->state) & IN_TRANSACTION) != 0;
+	return (IN(s->state) & (IN_TRANSACTION | IN(SMTP_STATE_BDAT))) != 0;
 }
 
 static bool is_unanswered(enum smtp_wish wish)
@@ -212,6 +218,9 @@ static void on_ehlo(struct smtp_server *s, struct span arg)
 	text_add(&size, SPAN_LIT("\r\n"));
 	reply(s, (struct span){ size.p, size.n });
 	reply(s, SPAN_LIT("250-8BITMIME\r\n"));
+	reply(s, SPAN_LIT("250-CHUNKING\r\n"));
+	reply(s, SPAN_LIT("250-BINARYMIME\r\n"));
+	reply(s, SPAN_LIT("250-DSN\r\n"));
 	reply(s, SPAN_LIT("250-ENHANCEDSTATUSCODES\r\n"));
 	if (s->config->offer_starttls && !s->tls)
 		reply(s, SPAN_LIT("250-STARTTLS\r\n"));
@@ -273,8 +282,17 @@ static void begin_transaction(struct smtp_server *s)
 	s->reverse_path = (struct span){ s->reverse_text, 0 };
 	s->size_declared_bytes = 0;
 	s->body = SMTP_BODY_UNDECLARED;
+	s->ret = SMTP_RET_UNSAID;
+	s->envid = (struct span){ s->envid_text, 0 };
 	s->rcpt_count = 0;
 	s->mail_refused = true; /* until it is accepted */
+}
+
+static struct span copy_text(char *to, struct span text)
+{
+	if (text.n > 0)
+		memcpy(to, text.p, text.n);
+	return (struct span){ to, text.n };
 }
 
 static void on_mail(struct smtp_server *s, struct span arg)
@@ -296,6 +314,8 @@ static void on_mail(struct smtp_server *s, struct span arg)
 		return;
 	s->size_declared_bytes = parameters.size_bytes;
 	s->body = parameters.body;
+	s->ret = parameters.ret;
+	s->envid = copy_text(s->envid_text, parameters.envid);
 	if (s->config->size_bytes_max > 0 && s->size_declared_bytes > s->config->size_bytes_max) {
 		reply(s, smtp_answer_line(SMTP_ANSWER_TOO_BIG));
 		return;
@@ -320,6 +340,7 @@ void smtp_server_answer_mail(struct smtp_server *s, enum smtp_answer answer)
 
 static void on_rcpt(struct smtp_server *s, struct span arg)
 {
+	struct smtp_rcpt_parameters parameters;
 	struct address path;
 
 	if (!span_take_prefix_nocase(&arg, SPAN_LIT("TO:"))) {
@@ -331,12 +352,14 @@ static void on_rcpt(struct smtp_server *s, struct span arg)
 		path_error(s, result, false);
 		return;
 	}
-	if (!accept_parameters(s, smtp_parameter_parse_rcpt(arg)))
+	if (!accept_parameters(s, smtp_parameter_parse_rcpt(arg, &parameters)))
 		return;
 	if (s->rcpt_count >= s->config->rcpt_count_max) {
 		reply(s, smtp_answer_line(SMTP_ANSWER_TOO_MANY_RCPT));
 		return;
 	}
+	s->notify = parameters.notify;
+	s->orcpt = copy_text(s->orcpt_text, parameters.orcpt);
 	s->forward_path = address_text(path, s->forward_text);
 	s->wish = SMTP_WISH_RCPT;
 }
@@ -355,24 +378,33 @@ void smtp_server_answer_rcpt(struct smtp_server *s, enum smtp_answer answer)
 	reply(s, SPAN_LIT("250 2.1.5 recipient ok\r\n"));
 }
 
+static void begin_content(struct smtp_server *s)
+{
+	content_init(&s->content);
+	header_scan_init(&s->header);
+	s->refusal = SMTP_ANSWER_ACCEPT;
+}
+
 static void on_data(struct smtp_server *s, struct span arg)
 {
 	(void)arg;
+	if (s->body == SMTP_BODY_BINARYMIME) {
+		error(s, SPAN_LIT("503 5.5.1 BINARYMIME goes with BDAT only\r\n"));
+		return;
+	}
 	if (s->rcpt_count == 0) {
 		/* Every RCPT refused, or none given (RFC 5321 3.3, RFC 2920 3.1). */
 		reply(s, SPAN_LIT("554 5.5.1 no valid recipients\r\n"));
 		return;
 	}
-	content_init(&s->content);
-	header_scan_init(&s->header);
-	s->refusal = SMTP_ANSWER_ACCEPT;
+	begin_content(s);
 	enter(s, SMTP_STATE_DATA);
 	reply(s, SPAN_LIT("354 send the message, end with a line of one dot\r\n"));
 }
 
 void smtp_server_refuse_content(struct smtp_server *s, enum smtp_answer answer)
 {
-	assert(s->state == SMTP_STATE_DATA);
+	assert(s->state == SMTP_STATE_DATA || s->state == SMTP_STATE_CHUNK);
 	assert(answer != SMTP_ANSWER_ACCEPT && answer < SMTP_ANSWER_COUNT);
 	if (s->refusal == SMTP_ANSWER_ACCEPT)
 		s->refusal = answer;
@@ -392,7 +424,8 @@ static struct span judge_content(const struct smtp_server *s)
 		return smtp_answer_line(s->refusal);
 	if (is_too_big(s))
 		return smtp_answer_line(SMTP_ANSWER_TOO_BIG);
-	if (!config->accept_bare_eol && (s->content.facts & (CONTENT_BARE_CR | CONTENT_BARE_LF)) != 0)
+	if (!config->accept_bare_eol && s->body != SMTP_BODY_BINARYMIME &&
+	    (s->content.facts & (CONTENT_BARE_CR | CONTENT_BARE_LF)) != 0)
 		return SPAN_LIT("550 5.5.2 bare CR or LF in the message, lines end with CRLF\r\n");
 	if (config->header_bytes_max > 0 && s->header.header_bytes > config->header_bytes_max)
 		return SPAN_LIT("552 5.3.4 header section is too big\r\n");
@@ -450,6 +483,101 @@ static bool step_content(struct smtp_server *s, struct span in, size_t *ret_used
 	return false;
 }
 
+/* ---- BDAT (RFC 3030) ------------------------------------------------------- */
+
+/* "size" or "size LAST". */
+static bool parse_chunk(struct span arg, uint64_t *ret_bytes, bool *ret_last)
+{
+	size_t n = span_find(arg, ' ');
+	struct span size = span_sub(arg, 0, n);
+
+	for (size_t i = 0; i < size.n; i++)
+		if (size.p[i] < '0' || size.p[i] > '9')
+			return false;
+	*ret_last = n < arg.n;
+	return span_to_u64(size, ret_bytes) &&
+	       (!*ret_last || span_eq_nocase(span_sub(arg, n + 1, arg.n), SPAN_LIT("LAST")));
+}
+
+/* Begins a chunk.  With a refusal its octets are discarded before that is said. */
+static void take_chunk(struct smtp_server *s, struct span arg, struct span refusal, bool counts)
+{
+	if (!parse_chunk(arg, &s->chunk_bytes_left, &s->chunk_last)) {
+		/* Nobody knows how many octets follow, and none may run as a command. */
+		reply(s, SPAN_LIT("501 5.5.4 BDAT size [LAST]\r\n"));
+		reply(s, SPAN_LIT("421 4.7.0 cannot tell content from commands, closing\r\n"));
+		enter(s, SMTP_STATE_CLOSED);
+		return;
+	}
+	s->chunk_refusal = refusal;
+	s->chunk_refusal_counts = counts;
+	s->chunk_came_from = s->state;
+	enter(s, SMTP_STATE_CHUNK);
+}
+
+static void on_bdat(struct smtp_server *s, struct span arg)
+{
+	if (s->rcpt_count == 0) {
+		take_chunk(s, arg, SPAN_LIT("554 5.5.1 no valid recipients\r\n"), false);
+		return;
+	}
+	if (s->state != SMTP_STATE_BDAT)
+		begin_content(s);
+	take_chunk(s, arg, (struct span){ NULL, 0 }, false);
+}
+
+static void end_refused_chunk(struct smtp_server *s)
+{
+	enter(s, s->chunk_came_from);
+	if (s->chunk_refusal_counts)
+		error(s, s->chunk_refusal);
+	else
+		reply(s, s->chunk_refusal);
+}
+
+static void end_chunk(struct smtp_server *s)
+{
+	if (s->chunk_refusal.n > 0) {
+		end_refused_chunk(s);
+		return;
+	}
+	if (s->chunk_last) {
+		content_finish(&s->content);
+		finish_content(s);
+		return;
+	}
+	struct span refusal = judge_content(s);
+	if (refusal.n > 0) {
+		/* Chunks that are on their way already are discarded, and are no mistake. */
+		enter(s, SMTP_STATE_READY);
+		s->mail_refused = true;
+		s->wish = SMTP_WISH_MESSAGE_REFUSED;
+		reply(s, refusal);
+		return;
+	}
+	enter(s, SMTP_STATE_BDAT);
+	reply(s, SPAN_LIT("250 2.0.0 chunk received\r\n"));
+}
+
+static bool step_chunk(struct smtp_server *s, struct span in, size_t *ret_used_bytes)
+{
+	size_t n = in.n < s->chunk_bytes_left ? in.n : (size_t)s->chunk_bytes_left;
+
+	*ret_used_bytes = n;
+	if (s->chunk_bytes_left == 0) {
+		end_chunk(s);
+		return true;
+	}
+	if (n == 0)
+		return false;
+	s->chunk_bytes_left -= n;
+	if (s->chunk_refusal.n == 0) {
+		content_take(&s->content, span_sub(in, 0, n));
+		take_run(s, span_sub(in, 0, n));
+	}
+	return true;
+}
+
 /* ---- small commands -------------------------------------------------------- */
 
 static void on_rset(struct smtp_server *s, struct span arg)
@@ -488,7 +616,7 @@ static void on_vrfy(struct smtp_server *s, struct span arg)
 static void on_help(struct smtp_server *s, struct span arg)
 {
 	(void)arg;
-	reply(s, SPAN_LIT("214-2.0.0 commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\r\n"));
+	reply(s, SPAN_LIT("214-2.0.0 commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\r\n"));
 	reply(s, SPAN_LIT("214 2.0.0 and, when EHLO lists them: STARTTLS AUTH\r\n"));
 }
 
@@ -679,8 +807,25 @@ static bool lacks_auth(const struct smtp_server *s, const struct command *comman
 	       (s->state != SMTP_STATE_GREETED || (command->allowed_in & IN(s->state)) != 0);
 }
 
+/* run_command() for BDAT: what follows the line is discarded before anything is said about it. */
+static void run_counted(struct smtp_server *s, const struct command *command, struct span arg)
+{
+	if (s->config->require_tls && !s->tls)
+		take_chunk(s, arg, SPAN_LIT("530 5.7.0 STARTTLS comes first\r\n"), true);
+	else if (lacks_auth(s, command))
+		take_chunk(s, arg, SPAN_LIT("530 5.7.0 authentication required\r\n"), true);
+	else if ((command->allowed_in & IN(s->state)) == 0)
+		take_chunk(s, arg, SPAN_LIT("503 5.5.1 not at this point\r\n"), !s->mail_refused);
+	else
+		command->run(s, arg);
+}
+
 static void run_command(struct smtp_server *s, const struct command *command, struct span arg)
 {
+	if ((command->traits & COUNTED_OCTETS) != 0) {
+		run_counted(s, command, arg);
+		return;
+	}
 	if (s->config->require_tls && !s->tls && (command->traits & WITHOUT_TLS) == 0)
 		error(s, SPAN_LIT("530 5.7.0 STARTTLS comes first\r\n"));
 	else if (lacks_auth(s, command))
@@ -802,6 +947,8 @@ enum smtp_wish smtp_server_feed(struct smtp_server *s, struct span in, size_t *r
 
 		if (s->state == SMTP_STATE_DATA)
 			more = step_content(s, rest, &step_bytes);
+		else if (s->state == SMTP_STATE_CHUNK)
+			more = step_chunk(s, rest, &step_bytes);
 		else if (s->swallowing)
 			more = step_swallow(s, rest, &step_bytes);
 		else
@@ -849,9 +996,10 @@ struct span smtp_server_protocol(const struct smtp_server *s)
 const char *smtp_state_name(enum smtp_state state)
 {
 	static const char *const names[SMTP_STATE_COUNT] = {
-		[SMTP_STATE_GREETED] = "greeted", [SMTP_STATE_READY] = "ready",   [SMTP_STATE_AUTH] = "auth",
-		[SMTP_STATE_MAIL] = "mail",       [SMTP_STATE_RCPT] = "rcpt",     [SMTP_STATE_DATA] = "data",
-		[SMTP_STATE_TLS] = "tls",         [SMTP_STATE_CLOSED] = "closed",
+		[SMTP_STATE_GREETED] = "greeted", [SMTP_STATE_READY] = "ready", [SMTP_STATE_AUTH] = "auth",
+		[SMTP_STATE_MAIL] = "mail",       [SMTP_STATE_RCPT] = "rcpt",   [SMTP_STATE_DATA] = "data",
+		[SMTP_STATE_CHUNK] = "chunk",     [SMTP_STATE_BDAT] = "bdat",   [SMTP_STATE_TLS] = "tls",
+		[SMTP_STATE_CLOSED] = "closed",
 	};
 	assert(state < SMTP_STATE_COUNT);
 	assert(names[state] != NULL);

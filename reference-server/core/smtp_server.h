@@ -1,7 +1,8 @@
 /*
  * smtp_server: the receiving side of one SMTP session, without the wire
  * (RFC 5321; submission RFC 6409; SIZE 1870, PIPELINING 2920, 8BITMIME 6152,
- * ENHANCEDSTATUSCODES 2034 with 3463 and 5248, STARTTLS 3207, AUTH 4954).
+ * CHUNKING and BINARYMIME 3030, DSN 3461, ENHANCEDSTATUSCODES 2034 with 3463
+ * and 5248, STARTTLS 3207, AUTH 4954).
  *
  * Bytes go in through smtp_server_feed(); finished reply lines come out
  * through emit.  What needs the outside world comes back as a wish.  There is
@@ -51,8 +52,11 @@
 enum {
 	/* RFC 5321 4.5.3.1.4 and the extensions that lengthen it; all with CRLF. */
 	SMTP_COMMAND_BYTES_MAX = 512,
-	SMTP_MAIL_COMMAND_BYTES_MAX = 512 + 26 + 17 + 500, /* SIZE, BODY, AUTH */
-	SMTP_AUTH_LINE_BYTES_MAX = 12288,                  /* RFC 4954 4; AUTH and its responses */
+	SMTP_MAIL_COMMAND_BYTES_MAX =
+		512 + 26 + 17 + 16 + 500 + 9 + 107,   /* SIZE, BODY, BINARYMIME, AUTH, RET,
+								   ENVID */
+	SMTP_RCPT_COMMAND_BYTES_MAX = 512 + 36 + 507, /* NOTIFY, ORCPT (RFC 3461 5.1) */
+	SMTP_AUTH_LINE_BYTES_MAX = 12288,             /* RFC 4954 4; AUTH and its responses */
 	/* A feed that answers INPUT leaves fewer bytes than this unused. */
 	SMTP_INPUT_BYTES_MAX = SMTP_AUTH_LINE_BYTES_MAX + 1,
 	SMTP_IDENTITY_BYTES_MAX = 255,
@@ -89,6 +93,8 @@ enum smtp_state {
 	SMTP_STATE_MAIL,    /* reverse-path accepted */
 	SMTP_STATE_RCPT,    /* at least one recipient accepted */
 	SMTP_STATE_DATA,    /* after 354, before the final dot */
+	SMTP_STATE_CHUNK,   /* inside the octets of a BDAT, those to be discarded included */
+	SMTP_STATE_BDAT,    /* after a BDAT that was not the last */
 	SMTP_STATE_TLS,     /* 220 to STARTTLS emitted, handshake to come */
 	SMTP_STATE_CLOSED,
 	SMTP_STATE_COUNT,
@@ -190,6 +196,10 @@ struct smtp_server {
 	uint64_t size_declared_bytes; /* 0 when not declared */
 	enum smtp_body body;
 	uint32_t rcpt_count; /* accepted */
+	enum smtp_ret ret;
+	struct span envid; /* xtext; empty when not given */
+	unsigned notify;   /* enum smtp_notify bits; as is orcpt, during SMTP_WISH_RCPT */
+	struct span orcpt; /* addr-type ";" xtext; empty when not given */
 
 	/* The content, complete at SMTP_WISH_MESSAGE. */
 	struct span run; /* during SMTP_WISH_CONTENT; borrows from the input */
@@ -205,8 +215,15 @@ struct smtp_server {
 	bool mail_refused;        /* so that pipelined RCPT and DATA are no errors of the client */
 	enum smtp_wish wish;      /* the last one returned, INPUT once it is answered */
 	enum smtp_answer refusal; /* of this content by the driver, or ACCEPT */
-	bool swallowing;          /* up to the next CRLF */
+	uint64_t chunk_bytes_left;
+	bool chunk_last;
+	struct span chunk_refusal; /* said after the octets, which are discarded; empty: they are content */
+	bool chunk_refusal_counts; /* as an error of the client */
+	enum smtp_state chunk_came_from; /* where a refused chunk goes back to */
+	bool swallowing;                 /* up to the next CRLF */
 	bool swallowed_replied;
+	char envid_text[SMTP_ENVID_BYTES_MAX];
+	char orcpt_text[SMTP_ORCPT_BYTES_MAX];
 	char helo_text[ADDRESS_DOMAIN_BYTES_MAX];
 	char identity_text[SMTP_IDENTITY_BYTES_MAX];
 	char reverse_text[ADDRESS_TEXT_BYTES_MAX];
@@ -239,7 +256,7 @@ void smtp_server_auth_succeed(struct smtp_server *s, struct span identity);
 void smtp_server_auth_fail(struct smtp_server *s, enum smtp_auth_failure why);
 
 /*
- * In state DATA, between feeds or at SMTP_WISH_CONTENT: swallow the rest of
+ * In state DATA or CHUNK, between feeds or at SMTP_WISH_CONTENT: swallow the rest of
  * this message and give this answer (not ACCEPT) after its final dot.  The
  * first refusal counts, and before what the session itself finds wrong.  There are no more CONTENT wishes for it.
  */

@@ -405,6 +405,11 @@ static void on_mail(struct session *s)
 	envelope_set_reverse_path(e, s->core.reverse_path);
 	if (s->core.body == SMTP_BODY_8BITMIME)
 		e->flags |= ENVELOPE_8BITMIME;
+	if (s->core.body == SMTP_BODY_BINARYMIME)
+		e->flags |= ENVELOPE_BINARYMIME;
+	if (s->core.ret != SMTP_RET_UNSAID)
+		e->flags |= s->core.ret == SMTP_RET_FULL ? ENVELOPE_RET_FULL : ENVELOPE_RET_HDRS;
+	envelope_set_envid(e, s->core.envid);
 	if (s->profile->core.role == SMTP_ROLE_SUBMISSION)
 		e->flags |= ENVELOPE_SUBMITTED;
 	smtp_server_answer_mail(&s->core, SMTP_ANSWER_ACCEPT);
@@ -413,6 +418,8 @@ static void on_mail(struct session *s)
 struct adding {
 	struct envelope *envelope;
 	struct span original;
+	struct span orcpt;
+	uint8_t notify;
 	bool full;
 };
 
@@ -424,8 +431,19 @@ static void add_recipient(void *ctx, struct span address)
 		if (span_eq(address, span_of(a->envelope->recipients[i].address)))
 			return; /* one copy each, however often and through however many aliases it was named
 				 */
-	if (envelope_add_recipient(a->envelope, address, a->original) == NULL)
+	struct recipient *r = envelope_add_recipient(a->envelope, address, a->original);
+	if (r == NULL)
 		a->full = true;
+	else
+		recipient_set_dsn(r, a->notify, a->orcpt);
+}
+
+static uint8_t notify_bits(unsigned said)
+{
+	return (uint8_t)(((said & SMTP_NOTIFY_NEVER) != 0 ? NOTIFY_NEVER : 0) |
+			 ((said & SMTP_NOTIFY_SUCCESS) != 0 ? NOTIFY_SUCCESS : 0) |
+			 ((said & SMTP_NOTIFY_FAILURE) != 0 ? NOTIFY_FAILURE : 0) |
+			 ((said & SMTP_NOTIFY_DELAY) != 0 ? NOTIFY_DELAY : 0));
 }
 
 static enum smtp_answer answer_for_decision(enum accept_decision d)
@@ -470,7 +488,10 @@ static void on_rcpt(struct session *s)
 	});
 	enum smtp_answer answer = answer_for_decision(decision);
 	if (answer == SMTP_ANSWER_ACCEPT) {
-		struct adding adding = { .envelope = s->message->envelope, .original = s->core.forward_path };
+		struct adding adding = { .envelope = s->message->envelope,
+					 .original = s->core.forward_path,
+					 .orcpt = s->core.orcpt,
+					 .notify = notify_bits(s->core.notify) };
 		if (known)
 			(void)directory_expand(d, a, add_recipient, &adding);
 		else
@@ -585,7 +606,8 @@ static bool must_wait(struct session *s)
 
 static bool between_commands(const struct session *s)
 {
-	return s->core.state != SMTP_STATE_DATA && s->core.state != SMTP_STATE_AUTH;
+	return s->core.state != SMTP_STATE_DATA && s->core.state != SMTP_STATE_CHUNK &&
+	       s->core.state != SMTP_STATE_AUTH;
 }
 
 /* One feed.  False when the pump must stop. */
@@ -638,6 +660,11 @@ static bool pump_once(struct session *s)
 	return true;
 }
 
+static bool in_content(enum smtp_state state)
+{
+	return state == SMTP_STATE_DATA || state == SMTP_STATE_CHUNK;
+}
+
 static void pump(struct session *s)
 {
 	if (s->pumping || s->dead || s->closing || s->core.state == SMTP_STATE_TLS || s->conn == NULL)
@@ -665,7 +692,7 @@ static void pump(struct session *s)
 		session_free(s);
 		return;
 	}
-	bool was_data = before == SMTP_STATE_DATA, is_data = s->core.state == SMTP_STATE_DATA;
+	bool was_data = in_content(before), is_data = in_content(s->core.state);
 	if (was_data != is_data && s->conn != NULL && !s->closing) {
 		const struct config_timeouts *t = &s->server->config->timeouts;
 		conn_set_timeout_ms(s->conn, is_data ? t->data_ms : t->command_ms);

@@ -121,7 +121,7 @@ static void answer_auth(struct conversation *c)
 
 static void serve_mail(struct conversation *c)
 {
-	static const char *const bodies[] = { "", " 7bit", " 8bit" };
+	static const char *const bodies[] = { "", " 7bit", " 8bit", " binary" };
 	struct smtp_server *s = &c->s;
 	struct span from = s->reverse_path;
 
@@ -479,7 +479,7 @@ static void parameters_are_taken_or_refused(void **state)
 		  SMTP_STATE_READY },
 		{ "BODY", &relay, S(HELLO "MAIL FROM:<a@b> BODY=8bitMIME SIZE=3\r\n"), NONE,
 		  "250 MAIL(a@b 3 8bit) 250/2.1.0", SMTP_STATE_MAIL },
-		{ "BODY not offered", &relay, S(HELLO "MAIL FROM:<a@b> BODY=BINARYMIME\r\n"), NONE,
+		{ "BODY not offered", &relay, S(HELLO "MAIL FROM:<a@b> BODY=16BIT\r\n"), NONE,
 		  "250 555/5.5.4", SMTP_STATE_READY },
 		{ "BODY without value", &relay, S(HELLO "MAIL FROM:<a@b> BODY\r\n"), NONE, "250 501/5.5.4",
 		  SMTP_STATE_READY },
@@ -490,8 +490,8 @@ static void parameters_are_taken_or_refused(void **state)
 		  S(HELLO "MAIL FROM:<a@b> =1\r\nMAIL FROM:<a@b> -A=1\r\n"
 			  "MAIL FROM:<a@b> SIZE=1=1\r\n"),
 		  NONE, "250 501/5.5.4 501/5.5.4 501/5.5.4", SMTP_STATE_READY },
-		{ "RCPT knows none", &relay,
-		  S(HELLO MAIL "RCPT TO:<x@y> NOTIFY=NEVER\r\nRCPT TO:<x@y> =\r\n"), NONE,
+		{ "RCPT knows no other", &relay,
+		  S(HELLO MAIL "RCPT TO:<x@y> FOO=NEVER\r\nRCPT TO:<x@y> =\r\n"), NONE,
 		  "250 MAIL(a@b 0) 250/2.1.0 555/5.5.4 501/5.5.4", SMTP_STATE_MAIL },
 		{ "AUTH= where AUTH is not offered", &relay, S(HELLO "MAIL FROM:<a@b> AUTH=<>\r\n"), NONE,
 		  "250 555/5.5.4", SMTP_STATE_READY },
@@ -848,22 +848,74 @@ static void ehlo_lists_what_is_offered_now(void **state)
 	(void)state;
 	check_full(&relay, false, HELLO,
 		   "220 mx.example ESMTP postriderd\n250-mx.example\n250-PIPELINING\n250-SIZE "
-		   "1000\n250-8BITMIME\n"
+		   "1000\n250-8BITMIME\n250-CHUNKING\n250-BINARYMIME\n250-DSN\n"
 		   "250-ENHANCEDSTATUSCODES\n250-STARTTLS\n250 HELP");
 	check_full(&relay, true, HELLO,
 		   "220 mx.example ESMTP postriderd\n250-mx.example\n250-PIPELINING\n250-SIZE "
-		   "1000\n250-8BITMIME\n"
+		   "1000\n250-8BITMIME\n250-CHUNKING\n250-BINARYMIME\n250-DSN\n"
 		   "250-ENHANCEDSTATUSCODES\n250 HELP");
-	check_full(
-		&submission, false, HELLO,
-		"220 mx.example ESMTP postriderd\n250-mx.example\n250-PIPELINING\n250-SIZE 0\n250-8BITMIME\n"
-		"250-ENHANCEDSTATUSCODES\n250-STARTTLS\n250-AUTH SCRAM-SHA-256\n250 HELP");
-	check_full(
-		&submission, true, HELLO,
-		"220 mx.example ESMTP postriderd\n250-mx.example\n250-PIPELINING\n250-SIZE 0\n250-8BITMIME\n"
-		"250-ENHANCEDSTATUSCODES\n250-AUTH SCRAM-SHA-256 PLAIN LOGIN\n250 HELP");
+	check_full(&submission, false, HELLO,
+		   "220 mx.example ESMTP postriderd\n250-mx.example\n250-PIPELINING\n250-SIZE "
+		   "0\n250-8BITMIME\n250-CHUNKING\n250-BINARYMIME\n250-DSN\n"
+		   "250-ENHANCEDSTATUSCODES\n250-STARTTLS\n250-AUTH SCRAM-SHA-256\n250 HELP");
+	check_full(&submission, true, HELLO,
+		   "220 mx.example ESMTP postriderd\n250-mx.example\n250-PIPELINING\n250-SIZE "
+		   "0\n250-8BITMIME\n250-CHUNKING\n250-BINARYMIME\n250-DSN\n"
+		   "250-ENHANCEDSTATUSCODES\n250-AUTH SCRAM-SHA-256 PLAIN LOGIN\n250 HELP");
 	check_full(&relay, false, "HELO a\r\nQUIT\r\n",
 		   "220 mx.example ESMTP postriderd\n250 mx.example\n221 2.0.0 mx.example closing\nCLOSE");
+}
+
+#define AT_RCPT "250 MAIL(a@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5"
+#define TO_RCPT HELLO MAIL RCPT
+
+static void chunks_are_content_or_discarded(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+		{ "two chunks, dots untouched", &relay,
+		  S(TO_RCPT "BDAT 6\r\n..a\r\n.BDAT 2 LAST\r\n\r\nQUIT\r\n"), NONE,
+		  AT_RCPT " 250/2.0.0 MESSAGE(a@b to 1: ..a\r\n.\r\n) 221/2.0.0 CLOSE", SMTP_STATE_CLOSED },
+		{ "BDAT 0 LAST, CRLF cut in two", &relay,
+		  S(TO_RCPT "BDAT 2\r\na\rBDAT 1\r\n\nBDAT 0 LAST\r\n"), NONE,
+		  AT_RCPT " 250/2.0.0 250/2.0.0 MESSAGE(a@b to 1: a\r\n)", SMTP_STATE_READY },
+		{ "DATA, MAIL and RCPT behind BDAT", &relay, S(TO_RCPT "BDAT 0\r\nDATA\r\n" MAIL RCPT), NONE,
+		  AT_RCPT " 250/2.0.0 503/5.5.1 503/5.5.1 503/5.5.1", SMTP_STATE_BDAT },
+		{ "RSET between chunks", &relay, S(TO_RCPT "BDAT 1\r\naRSET\r\n"), NONE,
+		  AT_RCPT " 250/2.0.0 250/2.0.0 RESET", SMTP_STATE_READY },
+		{ "without RCPT the octets are discarded", &relay,
+		  S(HELLO MAIL "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"), NONE,
+		  "250 MAIL(a@b 0) 250/2.1.0 554/5.5.1 250/2.0.0", SMTP_STATE_MAIL },
+		{ "before MAIL", &relay, S(HELLO "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"), NONE,
+		  "250 503/5.5.1 250/2.0.0", SMTP_STATE_READY },
+		{ "without AUTH", &submission, S(HELLO "BDAT 6\r\nQUIT\r\nNOOP\r\n"), NONE,
+		  "250 530/5.7.0 250/2.0.0", SMTP_STATE_READY },
+		{ "bare LF", &relay, S(TO_RCPT "BDAT 2\r\na\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"), NONE,
+		  AT_RCPT " 550/5.5.2 REFUSED(a\n) 503/5.5.1 250/2.0.0", SMTP_STATE_READY },
+		{ "CR at the end", &relay, S(TO_RCPT "BDAT 2 LAST\r\na\r"), NONE,
+		  AT_RCPT " 550/5.5.2 REFUSED(a\r)", SMTP_STATE_READY },
+		{ "BINARYMIME may hold bare LF, and not go with DATA", &relay,
+		  S(HELLO "MAIL FROM:<a@b> BODY=BINARYMIME\r\n" RCPT "DATA\r\nBDAT 3 LAST\r\na\nb"), NONE,
+		  "250 MAIL(a@b 0 binary) 250/2.1.0 RCPT(x@y) 250/2.1.5 503/5.5.1 MESSAGE(a@b to 1: a\nb)",
+		  SMTP_STATE_READY },
+		{ "a size nobody can count ends the session", &relay, S(TO_RCPT "BDAT x LAST\r\nNOOP\r\n"),
+		  NONE, AT_RCPT " 501/5.5.4 421/4.7.0 CLOSE", SMTP_STATE_CLOSED },
+		{ "DSN parameters", &relay,
+		  S(HELLO "MAIL FROM:<a@b> RET=hdrs ENVID=a+2B\r\n"
+			  "RCPT TO:<x@y> NOTIFY=SUCCESS,delay ORCPT=rfc822;x+2By@z\r\n"),
+		  NONE, AT_RCPT, SMTP_STATE_RCPT },
+		{ "bad DSN parameters of RCPT", &relay,
+		  S(HELLO MAIL "RCPT TO:<x@y> NOTIFY=NEVER,DELAY\r\nRCPT TO:<x@y> NOTIFY=DELAY,\r\n"
+			       "RCPT TO:<x@y> ORCPT=rfc822;a+2b\r\nRCPT TO:<x@y> ORCPT=a@b\r\n"
+			       "RCPT TO:<x@y> NOTIFY=DELAY NOTIFY=DELAY\r\n"),
+		  NONE, "250 MAIL(a@b 0) 250/2.1.0 501/5.5.4 501/5.5.4 501/5.5.4 501/5.5.4 501/5.5.4",
+		  SMTP_STATE_MAIL },
+		{ "bad DSN parameters of MAIL", &relay,
+		  S(HELLO "MAIL FROM:<a@b> RET=ALL\r\nMAIL FROM:<a@b> ENVID=a+\r\nMAIL FROM:<a@b> RET=FULL "
+			  "RET=FULL\r\n"),
+		  NONE, "250 501/5.5.4 501/5.5.4 501/5.5.4", SMTP_STATE_READY },
+	};
+	CHECK_ROWS(rows);
 }
 
 static void the_protocol_name_follows_rfc_3848(void **state)
@@ -1012,6 +1064,7 @@ int main(void)
 		cmocka_unit_test(content_of_the_maximum_passes_and_one_more_does_not),
 		cmocka_unit_test(paths_over_their_limits_are_refused),
 		cmocka_unit_test(ehlo_lists_what_is_offered_now),
+		cmocka_unit_test(chunks_are_content_or_discarded),
 		cmocka_unit_test(the_protocol_name_follows_rfc_3848),
 		cmocka_unit_test(session_facts_are_there_at_message),
 		cmocka_unit_test(the_server_can_end_a_session_at_any_time),
