@@ -415,7 +415,7 @@ static bool refuse_message(const struct smtp_client *c, const struct smtp_client
 		detail = 30;
 		text = "the message requires TLS all the way, and the next hop does not offer REQUIRETLS";
 	} else if (m->has_by && m->by_return &&
-		   ((c->extensions & SMTP_EXT_DELIVERBY) == 0 ||
+		   (m->by_s <= 0 || (c->extensions & SMTP_EXT_DELIVERBY) == 0 ||
 		    (c->by_s_min > 0 && m->by_s < (int64_t)c->by_s_min))) {
 		subject = 4;
 		detail = 7;

@@ -19,8 +19,8 @@ bool bounce_is_wanted(const struct recipient *r, enum dsn_action action)
 	case DSN_DELAYED:
 		return r->notify == 0 || (r->notify & NOTIFY_DELAY) != 0;
 	case DSN_DELIVERED:
-	case DSN_RELAYED:
 		return (r->notify & NOTIFY_SUCCESS) != 0;
+	case DSN_RELAYED:
 	case DSN_EXPANDED:
 		return true;
 	case DSN_NONE:
@@ -125,7 +125,7 @@ static bool returns_whole(const struct server *server, const struct message *m, 
 	const struct envelope *e = m->envelope;
 
 	if (message_bytes(m) > server->config->notifications.full_bytes_max ||
-	    (e->flags & ENVELOPE_BINARYMIME) != 0)
+	    (e->flags & (ENVELOPE_BINARYMIME | ENVELOPE_REQUIRETLS)) != 0) /* RFC 8689 5 */
 		return false;
 	for (uint32_t i = 0; i < count; i++)
 		if (rcpts[i].action == DSN_FAILED)
@@ -217,7 +217,7 @@ static struct envelope *new_envelope(struct server *server, struct span to, bool
 
 	e->id = store_new_id(server->store);
 	e->arrival_wall_ms = e->due_wall_ms = clock_wall_ms();
-	e->flags = ENVELOPE_NOTIFICATION;
+	e->flags = ENVELOPE_NOTIFICATION | (flags_of_original & ENVELOPE_REQUIRETLS);
 	if (!is_ascii(buf_span(content)))
 		e->flags |= ENVELOPE_CONTENT_8BIT | ENVELOPE_8BITMIME;
 	if (!is_ascii(to))

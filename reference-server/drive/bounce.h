@@ -19,7 +19,7 @@
 #define REPORT(action) ((uint8_t)(1u << (action)))
 enum { REPORT_EXPIRED = 1 << 7 }; /* beside REPORT(DSN_FAILED): because time ran out */
 
-/* Whether the sender asked for it, or did not forbid it.  EXPANDED: whoever reports that has asked already. */
+/* Whether the sender asked for it, or did not forbid it.  RELAYED, EXPANDED: whoever reports that has asked already. */
 bool bounce_is_wanted(const struct recipient *r, enum dsn_action action);
 
 /*

@@ -12,7 +12,9 @@
 #include <string.h>
 
 enum {
-	LINE_MAX = 1000,             /* deliveries in memory for one destination */
+	LINE_MAX = 1000,  /* deliveries in memory for one destination */
+	LINE_SURE = 10,   /* so many always have a place */
+	LINES_MAX = 3500, /* for all: the relay has places for more, and so for mail that goes elsewhere */
 	TARGETS_FRESH_MS = 1000,     /* the resolver's cache knows the real lifetimes */
 	SWEEP_MS = 60000,            /* idle destinations are forgotten */
 	WANTED_PATIENCE_MS = 100,    /* the relay knows, and takes when it has room */
@@ -63,6 +65,7 @@ struct destinations {
 	struct destination *by_name;
 	struct timer *sweep;
 	uint32_t out_count;
+	uint32_t line_count;
 	TAILQ_HEAD(, destination) starving; /* have deliveries, and all connections are others' */
 	struct task *feed;
 	bool stopping;
@@ -111,6 +114,7 @@ static struct handover *pop_line(struct destination *d)
 		return NULL;
 	TAILQ_REMOVE(&d->line, first, next);
 	d->line_count--;
+	d->all->line_count--;
 	return first;
 }
 
@@ -170,6 +174,20 @@ static void want(struct destination *d)
 	d->all->owner.on_wanted(d->all->owner.ctx, d);
 }
 
+/*
+ * Half of what is free: one busy destination gets much, many get less each, and however many are
+ * slow there is a place for those that are not.
+ */
+static uint32_t line_max(const struct destination *d)
+{
+	uint32_t free_count = d->all->line_count < LINES_MAX ? LINES_MAX - d->all->line_count : 0;
+	uint32_t share = (free_count + d->line_count) / 2;
+
+	if (share < LINE_SURE)
+		return LINE_SURE;
+	return share < LINE_MAX ? share : LINE_MAX;
+}
+
 /* Whether destination_take_waiting would give something. */
 static bool may_take(const struct destination *d)
 {
@@ -179,7 +197,7 @@ static bool may_take(const struct destination *d)
 		return true;
 	switch (d->state) {
 	case STATE_UP:
-		return d->line_count < LINE_MAX / 2;
+		return d->line_count < line_max(d) / 2;
 	case STATE_PROBING:
 		return d->line_count == 0 && d->out_count == 0 && d->routing == NULL;
 	case STATE_DOWN:
@@ -392,7 +410,7 @@ static void on_feed(void *ctx)
 void destination_submit(struct destination *d, struct handover *delivery)
 {
 	bool taken = d->state == STATE_UP
-			     ? d->line_count < LINE_MAX
+			     ? d->line_count < line_max(d)
 			     : d->state == STATE_PROBING && d->line_count == 0 && d->out_count == 0;
 	if (!taken) {
 		d->all->owner.on_ended(d->all->owner.ctx, delivery, true);
@@ -400,6 +418,7 @@ void destination_submit(struct destination *d, struct handover *delivery)
 	}
 	TAILQ_INSERT_TAIL(&d->line, delivery, next);
 	d->line_count++;
+	d->all->line_count++;
 	run(d);
 }
 

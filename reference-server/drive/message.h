@@ -44,6 +44,7 @@ struct handover {
 	struct buf aliased;                       /* their ORCPT, where an alias was in between */
 	struct smtp_result *results;              /* filled when it has been sent or given up */
 	char remote_mta[ENVELOPE_TEXT_BYTES_MAX]; /* who answered, or "" */
+	bool peer_keeps_time;                     /* it takes DELIVERBY along (RFC 2852) */
 	bool peer_notifies;                       /* it takes the wishes for DSNs along (RFC 3461) */
 	TAILQ_ENTRY(handover) next;
 };

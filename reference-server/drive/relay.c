@@ -274,15 +274,30 @@ static void record(struct message *m, struct recipient *rcpt, const struct smtp_
 	m->attempted = true;
 }
 
+/*
+ * RFC 3461 5.2.2 (b): asked for, and there is nobody further on who would tell.  RFC 2852 4.1.4: asked to be
+ * told of each relaying, or the time does not travel on.
+ */
+static bool is_relaying_reported(const struct envelope *e, const struct recipient *rcpt,
+				 const struct handover *d)
+{
+	if ((rcpt->notify & NOTIFY_NEVER) != 0)
+		return false;
+	if (e->deliver_by_wall_ms != 0 && ((e->flags & ENVELOPE_BY_TRACE) != 0 ||
+					   (!d->peer_keeps_time && clock_wall_ms() < e->deliver_by_wall_ms)))
+		return true;
+	return !d->peer_notifies && (rcpt->notify & NOTIFY_SUCCESS) != 0;
+}
+
 /* One recipient.  True when it has to go into another transaction. */
 static bool take_result(struct counters *count, struct message *m, struct recipient *rcpt,
-			const struct smtp_result *result, const char *where, bool peer_notifies)
+			const struct smtp_result *result, const char *where, const struct handover *d)
 {
 	switch (result->class_) {
 	case SMTP_CLASS_OK:
 		count->delivered++;
 		log_result(m, rcpt, "delivered", result, where);
-		if (!peer_notifies && bounce_is_wanted(rcpt, DSN_RELAYED)) /* RFC 3461 5.2.2 (b) */
+		if (is_relaying_reported(m->envelope, rcpt, d))
 			report(m, rcpt, REPORT(DSN_RELAYED));
 		record(m, rcpt, result, RECIPIENT_DELIVERED, where);
 		return false;
@@ -321,8 +336,7 @@ static void on_ended(void *ctx, struct handover *d, bool held)
 			progressed |= d->results[i].class_ == SMTP_CLASS_OK;
 			const char *where =
 				d->remote_mta[0] != '\0' ? d->remote_mta : destination_name(d->destination);
-			if (!take_result(&r->server->counters, m, rcpt, &d->results[i], where,
-					 d->peer_notifies) ||
+			if (!take_result(&r->server->counters, m, rcpt, &d->results[i], where, d) ||
 			    m->again_count >= TRY_AGAIN_MAX)
 				continue;
 			if (again == NULL)
@@ -388,6 +402,17 @@ static void log_local(const struct storing *s)
 			  LOG_C("via", "mailbox"));
 }
 
+/* From arrival on: as set, or to the time that the sender wants it back at (RFC 2852 4.1.2). */
+static int64_t time_to_live_ms(const struct relay *r, const struct envelope *e)
+{
+	int64_t expire_ms = r->server->config->retry.expire_ms;
+	int64_t by_ms = e->deliver_by_wall_ms - e->arrival_wall_ms;
+
+	if ((e->flags & ENVELOPE_BY_RETURN) == 0 || e->deliver_by_wall_ms == 0 || by_ms > expire_ms)
+		return expire_ms;
+	return by_ms > 0 ? by_ms : 1;
+}
+
 /* When a sender hears that mail is late (RFC 3461 5.2.5); 0: never, or it has happened. */
 static int64_t warning_wall_ms(const struct relay *r, const struct envelope *e)
 {
@@ -414,7 +439,7 @@ static bool waits_for_one(struct relay *r, const struct message *m)
 /* When a message that waits for its destination has something to say to its sender whatever happens. */
 static int64_t wake_wall_ms(const struct relay *r, const struct envelope *e)
 {
-	int64_t expires_wall_ms = e->arrival_wall_ms + r->server->config->retry.expire_ms;
+	int64_t expires_wall_ms = e->arrival_wall_ms + time_to_live_ms(r, e);
 	int64_t warns_wall_ms = warning_wall_ms(r, e);
 
 	return warns_wall_ms > 0 && warns_wall_ms < expires_wall_ms ? warns_wall_ms : expires_wall_ms;
@@ -556,6 +581,8 @@ static void decide_retry(struct relay *r, struct message *m)
 {
 	struct retry_settings settings = config_retry_settings(r->server->config);
 	struct envelope *e = m->envelope;
+
+	settings.expiry_ms = time_to_live_ms(r, e);
 
 	if (m->attempted)
 		e->attempt_count++;

@@ -231,21 +231,28 @@ static void start(struct smtp_out *o, struct handover *d)
 	o->message_count++;
 	o->idle = false;
 	handover_wish(d);
-	smtp_client_start(&o->client, &(struct smtp_client_message){
-					      .tag = d,
-					      .reverse_path = span_of(e->reverse_path),
-					      .rcpts = d->rcpts,
-					      .results = d->results,
-					      .rcpt_count = d->rcpt_count,
-					      .content_bytes = converted ? buf_bytes(&d->converted)
-									 : message_bytes(d->message),
-					      .content_8bit = (flags & ENVELOPE_CONTENT_8BIT) != 0,
-					      .content_binary = (flags & ENVELOPE_BINARYMIME) != 0,
-					      .utf8 = utf8,
-					      .envid = span_of(e->envid),
-					      .ret = wanted_return(e),
-					      .wishes = d->wishes,
-				      });
+	smtp_client_start(
+		&o->client,
+		&(struct smtp_client_message){
+			.tag = d,
+			.reverse_path = span_of(e->reverse_path),
+			.rcpts = d->rcpts,
+			.results = d->results,
+			.rcpt_count = d->rcpt_count,
+			.content_bytes = converted ? buf_bytes(&d->converted) : message_bytes(d->message),
+			.content_8bit = (flags & ENVELOPE_CONTENT_8BIT) != 0,
+			.content_binary = (flags & ENVELOPE_BINARYMIME) != 0,
+			.utf8 = utf8,
+			.envid = span_of(e->envid),
+			.ret = wanted_return(e),
+			.wishes = d->wishes,
+			/* A notification is rather sent in clear text than lost (RFC 8689 5). */
+			.require_tls = (e->flags & ENVELOPE_REQUIRETLS) != 0 && e->reverse_path[0] != '\0',
+			.has_by = e->deliver_by_wall_ms != 0,
+			.by_return = (e->flags & ENVELOPE_BY_RETURN) != 0,
+			.by_trace = (e->flags & ENVELOPE_BY_TRACE) != 0,
+			.by_s = (e->deliver_by_wall_ms - clock_wall_ms()) / 1000,
+		});
 }
 
 /* Its content does not pass as it is (RFC 6152 3, RFC 3030 3, RFC 6531 3.6). */
@@ -306,6 +313,7 @@ static void on_done(struct smtp_out *o)
 	char at[56];
 	(void)snprintf(d->remote_mta, sizeof(d->remote_mta), "%s [%s]", target(o)->host,
 		       addr_format_ip(&target(o)->at, at));
+	d->peer_keeps_time = (smtp_client_extensions(&o->client) & SMTP_EXT_DELIVERBY) != 0;
 	d->peer_notifies = (smtp_client_extensions(&o->client) & SMTP_EXT_DSN) != 0;
 	o->owner.on_result(o->owner.ctx, o, d);
 }

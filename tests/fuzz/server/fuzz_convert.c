@@ -31,12 +31,13 @@ static void check_leaf(struct span body, const char *type)
 	const char *end = memmem(buf_span(&out).p, buf_bytes(&out), "\r\n\r\n", 4);
 	must(end != NULL);
 	struct span coded = { end + 4, (size_t)(buf_span(&out).p + buf_bytes(&out) - end) - 4 };
-	if (strstr(buf_cstr(&out), "Encoding: base64") != NULL) {
+	size_t header_bytes = (size_t)(end - buf_span(&out).p);
+	if (memmem(buf_span(&out).p, header_bytes, "Encoding: base64", 16) != NULL) {
 		for (size_t i = 0; i < coded.n; i++)
 			if (coded.p[i] != '\r' && coded.p[i] != '\n')
 				buf_add(&text, span_sub(coded, i, 1));
 		must(base64_decode(&decoded, buf_span(&text)));
-	} else if (strstr(buf_cstr(&out), "Encoding: quoted") != NULL) {
+	} else if (memmem(buf_span(&out).p, header_bytes, "Encoding: quoted", 16) != NULL) {
 		must(quoted_printable_decode(&decoded, coded));
 	} else {
 		buf_add(&decoded, coded);

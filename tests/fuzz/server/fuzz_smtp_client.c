@@ -36,7 +36,7 @@ static void start(struct play *p)
 		.rcpts = rcpts,
 		.results = results,
 		.rcpt_count = 1 + p->started % RCPTS,
-		.content_bytes = 100,
+		.content_bytes = 13, /* of what send_content gives */
 		.content_8bit = p->started == 2,
 	};
 	memset(results, NO_VERDICT, sizeof(p->results[0]));
@@ -59,7 +59,8 @@ static void check_result(struct play *p, const struct smtp_result *r)
 			abort();
 	if (r->class_ == SMTP_CLASS_OK && (r->stage != SMTP_STAGE_FINAL_DOT || r->code / 100 != 2))
 		abort();
-	if (r->class_ == SMTP_CLASS_OK && memmem(p->out.p, p->out.end, "\r\nBody\r\n.\r\n", 11) == NULL)
+	if (r->class_ == SMTP_CLASS_OK && memmem(p->out.p, p->out.end, "\r\nBody\r\n.\r\n", 11) == NULL &&
+	    memmem(p->out.p, p->out.end, "BDAT 13 LAST\r\n.A: b\r\n\r\nBody", 27) == NULL)
 		abort();
 	if (r->in_doubt && r->class_ != SMTP_CLASS_TEMPORARY)
 		abort();
@@ -150,6 +151,7 @@ static struct play *play(struct span in, uint8_t choice, size_t step_bytes)
 	smtp_client_init(&p->c, &(struct smtp_client_options){
 					.out = &p->out,
 					.local_name = SPAN_LIT("me"),
+					.lmtp = (choice & 128) != 0,
 					.tls = (enum smtp_client_tls)(choice % 4 % 3),
 					.auth_user = (choice & 32) != 0 ? SPAN_LIT("u") : SPAN_LIT(""),
 					.auth_password = SPAN_LIT("p"),
