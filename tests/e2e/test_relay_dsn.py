@@ -77,3 +77,28 @@ def test_a_refused_connection_is_no_verdict_on_the_mail():
     wait_until(server.queue_is_empty, "an empty queue")
     submit(server, BARNEY)  # so that the mailbox holds one, and the control shows that it is looked at
     check_equal(len(server.wait_for_mail("barney")), 1, "messages for the sender")
+
+
+@turns_red("mail-is-lost", "next-hop-is-deaf")
+def test_wishes_go_along_or_are_acted_on():
+    takes, old = NextHop(extensions=("PIPELINING", "DSN")), NextHop(extensions=("PIPELINING",))
+    server, dns = sender()
+    dns.add_host("dsn.example", takes.address)
+    dns.add_host("old.example", old.address)
+    _, content = make_message(sender=BARNEY)
+    session = server.submit_session("barney")
+    session.command(f"MAIL FROM:<{BARNEY}> RET=HDRS ENVID=E+2B1", 250)
+    for address in ("fred@dsn.example", "fred@old.example"):
+        session.command(f"RCPT TO:<{address}> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;{address}", 250)
+    session.command("DATA", 354)
+    session.send(content + b".\r\n")
+    check_equal(session.reply().code, 250, "reply to the final dot")
+    takes.wait_for(1)
+    old.wait_for(1)
+    arguments = [argument for verb, argument in takes.dialogue if verb in ("MAIL", "RCPT")]
+    check(" RET=HDRS ENVID=E+2B1" in arguments[0], f"MAIL {arguments[0]}")
+    check(" NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;fred@dsn.example" in arguments[1], f"RCPT {arguments[1]}")
+    check(not any("NOTIFY" in argument or "ENVID" in argument for verb, argument in old.dialogue if verb != "MESSAGE"), "nothing of it to the other")
+    _, groups = status_groups(server.wait_for_mail("barney")[0])
+    check_equal(groups[0]["Original-Envelope-Id"], "E+1", "Original-Envelope-Id")
+    check_equal([(g["Action"], g["Original-Recipient"]) for g in groups[1:]], [("relayed", "rfc822;fred@old.example")], "what is reported")

@@ -688,6 +688,187 @@ static void dots_are_stuffed_at_any_cut(void **state)
 		}
 }
 
+/* ---- extensions: one dialogue each, replies given whole ---- */
+
+struct dialogue {
+	const char *name;
+	bool lmtp;
+	const char *extensions; /* lines of the answer to EHLO, each beginning with "250-" */
+	struct smtp_client_message message;
+	const char *replies; /* behind EHLO's */
+	const char *sent;    /* behind EHLO */
+	const char *results;
+};
+
+static const struct smtp_client_dsn wishes[2] = {
+	{ .notify = SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_DELAY, .orcpt = { "utf-8;\xc3\xb6@y", 10 } },
+	{ .notify = SMTP_NOTIFY_NEVER, .orcpt = { "rfc822;b\r\n@y", 12 } },
+};
+#define DSN_WISHES .envid = { "E+2B1", 5 }, .ret = SMTP_RET_FULL, .wishes = wishes
+#define RA_RB "RCPT TO:<a@y>\r\nRCPT TO:<b@y>\r\n"
+
+static const struct dialogue dialogues[] = {
+	{ "DSN wishes go where they are taken",
+	  false,
+	  "250-DSN\r\n250-PIPELINING\r\n",
+	  { DSN_WISHES },
+	  "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n" GOOD BYE,
+	  "MAIL FROM:<s@x> RET=FULL ENVID=E+2B1\r\nRCPT TO:<a@y> NOTIFY=SUCCESS,DELAY "
+	  "ORCPT=utf-8;\\x{F6}@y\r\n"
+	  "RCPT TO:<b@y> NOTIFY=NEVER\r\nDATA\r\n" BODY QUIT,
+	  "ok/final-dot 250 2.0.0;ok/final-dot 250 2.0.0;" },
+	{ "and nowhere else",
+	  false,
+	  "250-PIPELINING\r\n",
+	  { DSN_WISHES },
+	  "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n" GOOD BYE,
+	  MAIL RA_RB "DATA\r\n" BODY QUIT,
+	  "ok/final-dot 250 2.0.0;ok/final-dot 250 2.0.0;" },
+	{ "a chunk",
+	  false,
+	  "250-CHUNKING\r\n250-PIPELINING\r\n",
+	  { 0 },
+	  "250 ok\r\n250 ok\r\n550 5.1.1 no\r\n" GOOD BYE,
+	  MAIL RA_RB "BDAT 12 LAST\r\nA: b\r\n\r\n.c\r\n" QUIT,
+	  "ok/final-dot 250 2.0.0;permanent/rcpt 550 5.1.1;" },
+	{ "a chunk, one by one",
+	  false,
+	  "250-CHUNKING\r\n",
+	  { 0 },
+	  "250 ok\r\n250 ok\r\n250 ok\r\n" GOOD BYE,
+	  MAIL RA_RB "BDAT 12 LAST\r\nA: b\r\n\r\n.c\r\n" QUIT,
+	  "ok/final-dot 250 2.0.0;ok/final-dot 250 2.0.0;" },
+	{ "a chunk that fails is followed by RSET",
+	  false,
+	  "250-CHUNKING\r\n250-PIPELINING\r\n",
+	  { 0 },
+	  "250 ok\r\n250 ok\r\n250 ok\r\n452 4.3.1 full\r\n250 ok\r\n" BYE,
+	  MAIL RA_RB "BDAT 12 LAST\r\nA: b\r\n\r\n.c\r\nRSET\r\n" QUIT,
+	  "temporary/final-dot 452 4.3.1;temporary/final-dot 452 4.3.1;" },
+	{ "nobody accepted: no chunk",
+	  false,
+	  "250-CHUNKING\r\n250-PIPELINING\r\n",
+	  { 0 },
+	  "250 ok\r\n550 no\r\n550 no\r\n250 ok\r\n" BYE,
+	  MAIL RA_RB "RSET\r\n" QUIT,
+	  "permanent/rcpt 550 5.0.0;permanent/rcpt 550 5.0.0;" },
+	{ "binary needs both",
+	  false,
+	  "250-CHUNKING\r\n",
+	  { .content_binary = true },
+	  BYE,
+	  QUIT,
+	  "permanent/mail 0 5.6.3;permanent/mail 0 5.6.3;" },
+	{ "UTF-8 needs SMTPUTF8",
+	  false,
+	  "",
+	  { .utf8 = true },
+	  BYE,
+	  QUIT,
+	  "permanent/mail 0 5.6.9;permanent/mail 0 5.6.9;" },
+	{ "REQUIRETLS without TLS",
+	  false,
+	  "250-REQUIRETLS\r\n",
+	  { .require_tls = true },
+	  BYE,
+	  QUIT,
+	  "temporary/mail 0 4.7.10;temporary/mail 0 4.7.10;" },
+	{ "BY goes along",
+	  false,
+	  "250-DELIVERBY 60\r\n250-PIPELINING\r\n",
+	  { .has_by = true, .by_return = true, .by_trace = true, .by_s = 60 },
+	  "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n" GOOD BYE,
+	  "MAIL FROM:<s@x> BY=60;RT\r\n" RA_RB "DATA\r\n" BODY QUIT,
+	  "ok/final-dot 250 2.0.0;ok/final-dot 250 2.0.0;" },
+	{ "BY with less than the host's minimum",
+	  false,
+	  "250-DELIVERBY 60\r\n",
+	  { .has_by = true, .by_return = true, .by_s = 59 },
+	  BYE,
+	  QUIT,
+	  "permanent/mail 0 5.4.7;permanent/mail 0 5.4.7;" },
+	{ "RCPTMAX",
+	  false,
+	  "250-LIMITS MAILMAX=0 RCPTMAX=1\r\n250-PIPELINING\r\n",
+	  { 0 },
+	  "250 ok\r\n250 ok\r\n354 go\r\n" GOOD BYE,
+	  MAIL "RCPT TO:<a@y>\r\nDATA\r\n" BODY QUIT,
+	  "ok/final-dot 250 2.0.0;too-many/rcpt 0 4.5.3;" },
+	{ "LMTP has a reply for each",
+	  true,
+	  "250-PIPELINING\r\n",
+	  { 0 },
+	  "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n452 4.2.2 full\r\n" GOOD BYE,
+	  MAIL RA_RB "DATA\r\n" BODY QUIT,
+	  "temporary/final-dot 452 4.2.2;ok/final-dot 250 2.0.0;" },
+	{ "LMTP lost between the two",
+	  true,
+	  "250-PIPELINING\r\n",
+	  { 0 },
+	  "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n" GOOD,
+	  MAIL RA_RB "DATA\r\n" BODY,
+	  "ok/final-dot 250 2.0.0;temporary/final-dot 0 4.4.2?;" },
+};
+
+static void hold_dialogue(const struct dialogue *d)
+{
+	struct smtp_client c;
+	struct buf out = { 0 }, in = { 0 }, want = { 0 }, got = { 0 };
+	struct smtp_result results[2];
+	bool started = false, closed = false, lost = false;
+
+	buf_addf(&in, "220 hi\r\n250-hi\r\n%s250 HELP\r\n%s", d->extensions, d->replies);
+	buf_addf(&want, "%s me.example\r\n%s", d->lmtp ? "LHLO" : "EHLO", d->sent);
+	smtp_client_init(&c, &(struct smtp_client_options){
+				     .out = &out, .local_name = SPAN_LIT("me.example"), .lmtp = d->lmtp });
+	while (!closed) {
+		size_t used;
+		enum smtp_client_wish wish = smtp_client_feed(&c, buf_span(&in), &used);
+		buf_consume(&in, used);
+		if (wish == SMTP_CLIENT_READY && !started) {
+			struct smtp_client_message m = d->message;
+			m.reverse_path = SPAN_LIT("s@x");
+			m.rcpts = rcpts;
+			m.rcpt_count = 2;
+			m.results = results;
+			m.content_bytes = 12;
+			smtp_client_start(&c, &m);
+			started = true;
+		} else if (wish == SMTP_CLIENT_READY) {
+			smtp_client_quit(&c);
+		} else if (wish == SMTP_CLIENT_SEND_CONTENT) {
+			(void)smtp_client_content(&c, SPAN_LIT("A: b\r\n\r\n.c\r\n"), true);
+		} else if (wish == SMTP_CLIENT_DONE) {
+			(void)smtp_client_take_done(&c);
+			for (int i = 0; i < 2; i++) {
+				add_result(&got, &results[i]);
+				buf_add_cstr(&got, ";");
+			}
+		} else if (wish == SMTP_CLIENT_WANT_INPUT) {
+			if (lost)
+				fail_msg("%s: waits for ever", d->name);
+			lost = true;
+			smtp_client_lost(&c, SMTP_CLIENT_LOST_EOF, (struct span){ NULL, 0 });
+		}
+		closed = wish == SMTP_CLIENT_CLOSED;
+	}
+	if (strcmp(buf_cstr(&out), buf_cstr(&want)) != 0)
+		fail_msg("%s: sent\n%s\nwanted\n%s", d->name, buf_cstr(&out), buf_cstr(&want));
+	if (strcmp(buf_cstr(&got), d->results) != 0)
+		fail_msg("%s: got\n%s\nwanted\n%s", d->name, buf_cstr(&got), d->results);
+	buf_free(&out);
+	buf_free(&in);
+	buf_free(&want);
+	buf_free(&got);
+}
+
+static void each_extension_is_used_as_its_rfc_has_it(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(dialogues) / sizeof(dialogues[0]); i++)
+		hold_dialogue(&dialogues[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -702,6 +883,7 @@ int main(void)
 		cmocka_unit_test(timeouts_are_those_of_the_rfc),
 		cmocka_unit_test(stage_names_what_is_waited_for),
 		cmocka_unit_test(dots_are_stuffed_at_any_cut),
+		cmocka_unit_test(each_extension_is_used_as_its_rfc_has_it),
 	};
 	return cmocka_run_group_tests_name("smtp_client", tests, NULL, NULL);
 }
