@@ -25,6 +25,7 @@ enum {
 	COUNT_MAX = 10000000,
 	ID_DIGITS = 9,
 	ID_MAX = 1000000000,
+	AHEAD = 256, /* messages that are submitted before there is room for them */
 };
 
 struct settings {
@@ -36,6 +37,9 @@ struct settings {
 	bool poisson;
 	uint64_t bytes;
 	uint32_t sessions;
+	uint32_t in_flight;
+	bool chunking;
+	bool lmtp;
 	uint32_t tls; /* enum access_tls */
 	const char *ca;
 	const char *server_name;
@@ -63,7 +67,12 @@ struct work {
 	size_t content_id;  /* where the digits of their Message-ID are in it */
 	uint64_t content_bytes;
 	int64_t date_wall_ms;
+	struct schedule schedule;
+	uint32_t submitted_count;
+	int64_t start_ns;
+	struct span *recipients;
 	struct hist *accept;
+	struct hist *ack; /* from the end of the content to its reply */
 	struct hist *send_lag;
 	uint32_t outcomes[SENDER_INDETERMINATE + 1];
 	uint32_t recipients_refused;
@@ -97,18 +106,22 @@ static void show_problem(struct work *w, const struct sender_report *r)
 		(void)fprintf(stderr, "(further ones are counted only)\n");
 }
 
+static void submit_some(struct work *w);
+
 static void on_report(void *ctx, const struct sender_report *r)
 {
 	struct work *w = ctx;
 	w->outcomes[r->outcome]++;
 	if (r->started_ns > 0)
 		hist_record(w->send_lag, r->started_ns - r->intended_ns);
+	submit_some(w);
 	if (r->outcome != SENDER_ACCEPTED) {
 		show_problem(w, r);
 		return;
 	}
 	w->content_bytes += r->content_bytes;
 	hist_record(w->accept, r->final_reply_ns - r->intended_ns);
+	hist_record(w->ack, r->final_reply_ns - r->final_dot_ns);
 	for (uint32_t i = 0; i < r->recipient_count; i++)
 		w->recipients_refused += r->recipients[i].code / 100 != 2 ? 1 : 0;
 }
@@ -127,6 +140,7 @@ static void on_interrupt(void *ctx, int signo)
 		loop_stop(w->loop); /* asked twice: what is under way is abandoned */
 	w->interrupted = true;
 	sender_stop(w->sender);
+	submit_some(w); /* to be reported as not sent */
 }
 
 /*
@@ -205,7 +219,12 @@ static void print_json(const struct work *w, int64_t elapsed_ns)
 	(void)json_object_set_new(root, "seconds", json_real(seconds));
 	(void)json_object_set_new(root, "accepted_per_s",
 				  json_real(seconds > 0 ? w->outcomes[SENDER_ACCEPTED] / seconds : 0));
+	(void)json_object_set_new(root, "p99_ms",
+				  hist_count(w->accept) > 0
+					  ? json_real((double)hist_percentile(w->accept, 99).ns / 1e6)
+					  : json_null());
 	(void)json_object_set_new(root, "accept_ms", metric_json(w->accept));
+	(void)json_object_set_new(root, "ack_ms", metric_json(w->ack));
 	(void)json_object_set_new(root, "send_lag_ms", metric_json(w->send_lag));
 	(void)json_dumpf(root, stdout, JSON_COMPACT);
 	(void)printf("\n");
@@ -241,6 +260,7 @@ static void print_summary(const struct work *w, int64_t elapsed_ns)
 	if (w->s->quiet)
 		return;
 	print_metric("accept", w->accept);
+	print_metric("ack", w->ack);
 	print_metric("send_lag", w->send_lag);
 }
 
@@ -259,36 +279,43 @@ static int write_hlog(const struct work *w, int64_t elapsed_ns, struct err *rete
 }
 
 /* ---- sending ---- */
-static int submit_all(struct work *w, struct err *reterr)
+static int plan(struct work *w, struct err *reterr)
 {
 	const struct settings *s = w->s;
-	struct schedule schedule = { 0 };
 	int rc = schedule_make(&(struct schedule_options){ .kind = s->rate_per_s == 0 ? SCHEDULE_AT_ONCE
 								   : s->poisson       ? SCHEDULE_POISSON
 										      : SCHEDULE_CONSTANT,
 							   .rate_per_s = s->rate_per_s,
 							   .count = s->count,
 							   .seed = s->seed },
-			       &schedule, reterr);
+			       &w->schedule, reterr);
 	if (rc < 0)
 		return rc;
-	struct span *recipients = calloc(s->to.count, sizeof(recipients[0]));
-	if (recipients == NULL)
+	w->recipients = calloc(s->to.count, sizeof(w->recipients[0]));
+	if (w->recipients == NULL)
 		abort();
 	for (uint32_t i = 0; i < s->to.count; i++)
-		recipients[i] = span_of(s->to.items[i]);
-	int64_t start_ns = clock_mono_ns();
-	for (uint32_t i = 0; i < schedule.count; i++)
-		sender_submit(w->sender, &(struct outgoing){ .id = i,
-							     .intended_ns = start_ns + schedule.at_ns[i],
-							     .reverse_path = span_of(s->from),
-							     .recipients = recipients,
-							     .recipient_count = s->to.count,
-							     .make_content = make_content,
-							     .make_content_ctx = w });
-	free(recipients);
-	schedule_free(&schedule);
+		w->recipients[i] = span_of(s->to.items[i]);
+	w->start_ns = clock_mono_ns();
 	return 0;
+}
+
+/* Not all at once: a million messages that wait would only cost memory. */
+static void submit_some(struct work *w)
+{
+	uint32_t room = w->s->sessions * w->s->in_flight + AHEAD;
+	while (w->submitted_count < w->schedule.count &&
+	       (sender_pending_count(w->sender) < room || w->interrupted)) {
+		uint32_t i = w->submitted_count++;
+		sender_submit(w->sender,
+			      &(struct outgoing){ .id = i,
+						  .intended_ns = w->start_ns + w->schedule.at_ns[i],
+						  .reverse_path = span_of(w->s->from),
+						  .recipients = w->recipients,
+						  .recipient_count = w->s->to.count,
+						  .make_content = make_content,
+						  .make_content_ctx = w });
+	}
 }
 
 static int run(struct work *w, const struct access *access, struct err *reterr)
@@ -299,6 +326,9 @@ static int run(struct work *w, const struct access *access, struct err *reterr)
 	w->sender = sender_new(&(struct sender_options){ .loop = w->loop,
 							 .access = *access,
 							 .connections_max = s->sessions,
+							 .in_flight_max = s->in_flight,
+							 .chunking = s->chunking,
+							 .lmtp = s->lmtp,
 							 .no_pipelining = s->no_pipelining,
 							 .connection_per_message = s->new_connections,
 							 .reply_timeout_ms = s->timeout_ms,
@@ -307,13 +337,13 @@ static int run(struct work *w, const struct access *access, struct err *reterr)
 							 .on_idle = on_idle,
 							 .ctx = w },
 			       reterr);
-	if (w->sender == NULL || submit_all(w, reterr) < 0)
+	if (w->sender == NULL || plan(w, reterr) < 0)
 		return EXIT_USAGE;
+	submit_some(w);
 	struct signal_watch *interrupt = signal_watch_new(w->loop, SIGINT, on_interrupt, w);
 	struct signal_watch *terminate = signal_watch_new(w->loop, SIGTERM, on_interrupt, w);
-	int64_t start_ns = clock_mono_ns();
 	loop_run(w->loop);
-	int64_t elapsed_ns = clock_mono_ns() - start_ns;
+	int64_t elapsed_ns = clock_mono_ns() - w->start_ns;
 	signal_watch_free(interrupt);
 	signal_watch_free(terminate);
 	if (s->json)
@@ -379,15 +409,19 @@ static int send_with(const struct settings *s)
 	if (make_access(s, &access, &password, &err) == 0) {
 		w.loop = loop_new();
 		w.accept = hist_new();
+		w.ack = hist_new();
 		w.send_lag = hist_new();
 		for (uint32_t i = 0; i < s->to.count; i++)
 			buf_addf(&w.to_field, "%s%s", i > 0 ? ", " : "", s->to.items[i]);
 		rc = run(&w, &access, &err);
 		sender_free(w.sender);
 		hist_free(w.accept);
+		hist_free(w.ack);
 		hist_free(w.send_lag);
 		buf_free(&w.to_field);
 		buf_free(&w.content);
+		schedule_free(&w.schedule);
+		free(w.recipients);
 		loop_free(w.loop);
 	}
 	if (rc == EXIT_USAGE)
@@ -402,7 +436,9 @@ static int send_with(const struct settings *s)
 
 int cli_send(int argc, char **argv)
 {
-	struct settings s = { .count = 1, .bytes = 1024, .sessions = 1, .seed = 1, .timeout_ms = 60000 };
+	struct settings s = {
+		.count = 1, .bytes = 1024, .sessions = 1, .in_flight = 1, .seed = 1, .timeout_ms = 60000
+	};
 	const struct opt options[] = {
 		{ "server", OPT_STR, &s.server, .value = "ADDRESS:PORT", .help = "where to send; needed" },
 		{ "from", OPT_STR, &s.from, .value = "ADDRESS",
@@ -420,6 +456,14 @@ int cli_send(int argc, char **argv)
 		{ "sessions", OPT_U32, &s.sessions, .value = "N",
 		  .help = "connections at the same time, default 1", .min = 1,
 		  .max = SENDER_CONNECTIONS_MAX },
+		{ "in-flight", OPT_U32, &s.in_flight, .value = "N",
+		  .help = "messages of one connection under way before their replies came, where the server "
+			  "offers PIPELINING; default 1",
+		  .min = 1, .max = SENDER_IN_FLIGHT_MAX },
+		{ "chunking", OPT_FLAG, &s.chunking,
+		  .help = "BDAT instead of DATA where the server offers it" },
+		{ "lmtp", OPT_FLAG, &s.lmtp,
+		  .help = "speak LMTP: each recipient has a final reply of its own" },
 		{ "new-connections", OPT_FLAG, &s.new_connections, .help = "one connection per message" },
 		{ "no-pipelining", OPT_FLAG, &s.no_pipelining,
 		  .help = "one command at a time, even where not needed" },
@@ -452,7 +496,8 @@ int cli_send(int argc, char **argv)
 	int rc = opt_parse(
 		&(struct opt_command){
 			.name = "postrider send",
-			.purpose = "Sends generated messages to an SMTP server and says how many it accepted "
+			.purpose = "Sends generated messages to an SMTP or LMTP server and says how many it "
+				   "accepted "
 				   "and how "
 				   "long each took from its intended time to the final reply. Only servers "
 				   "on this "

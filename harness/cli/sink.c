@@ -187,6 +187,8 @@ int cli_sink(int argc, char **argv)
 		  .help = "certificate chain (PEM): offers STARTTLS" },
 		{ "key", OPT_STR, &key, .value = "FILE", .help = "its private key" },
 		{ "implicit-tls", OPT_FLAG, &o.implicit_tls, .help = "TLS from the first byte" },
+		{ "lmtp", OPT_FLAG, &o.lmtp,
+		  .help = "speak LMTP: each recipient has a final reply of its own" },
 		{ "no-pipelining", OPT_FLAG, &o.no_pipelining, .help = "do not offer PIPELINING" },
 		{ "no-chunking", OPT_FLAG, &o.no_chunking, .help = "do not offer CHUNKING" },
 		{ 0 },
@@ -194,7 +196,7 @@ int cli_sink(int argc, char **argv)
 	int rc = opt_parse(
 		&(struct opt_command){
 			.name = "postrider sink",
-			.purpose = "Receives messages by SMTP and throws them away: a next hop for "
+			.purpose = "Receives messages by SMTP or LMTP and throws them away: a next hop for "
 				   "tests by hand, and a measure of how fast a sender can be.",
 			.options = options,
 			.example = "postrider sink --listen 127.0.0.1:2525 --show\n"

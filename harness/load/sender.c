@@ -30,11 +30,17 @@ struct message {
 };
 TAILQ_HEAD(message_list, message);
 
-/* A connection and the message it carries, or for which it was opened. */
+/* A connection and the messages it carries, or the one for which it was opened. */
 struct slot {
 	TAILQ_ENTRY(slot) link;
+	struct sender *sender;
 	struct smtp_session *session;
-	struct message *message;
+	struct message_list messages; /* in the order in which they end */
+	bool begun;                   /* the messages are with the session */
+	TAILQ_ENTRY(slot) changed_link;
+	bool changed;
+	TAILQ_ENTRY(slot) free_link; /* among the idle or the roomy */
+	struct slot_list *free_list;
 };
 TAILQ_HEAD(slot_list, slot);
 
@@ -48,8 +54,12 @@ struct sender {
 	struct task *pump;
 	struct timer *due;
 	struct message_list waiting; /* in order of intended time */
+	struct message_list stale;   /* due again at once, in their order */
 	struct message_list again;   /* in order of due_ns, for all wait equally long */
 	struct slot_list slots;
+	struct slot_list changed;     /* to be looked at */
+	struct slot_list idle;        /* carry nothing */
+	struct slot_list roomy;       /* carry some and may carry more */
 	struct message_list finished; /* to be reported */
 	uint32_t pending_count;
 	uint32_t active_count;
@@ -175,17 +185,40 @@ static void tell_finished(struct sender *s)
 }
 
 /* ---- slots ---- */
-static void session_changed(void *ctx, struct smtp_session *session)
+static void slot_changed(void *ctx)
 {
-	struct sender *s = ctx;
-	(void)session;
-	task_schedule(s->pump);
+	struct slot *slot = ctx;
+	if (!slot->changed)
+		TAILQ_INSERT_TAIL(&slot->sender->changed, slot, changed_link);
+	slot->changed = true;
+	task_schedule(slot->sender->pump);
+}
+
+/* Whoever became free first is used first. */
+static void file_slot(struct slot *slot)
+{
+	struct slot_list *list = NULL;
+	if (session_state(slot->session) == SESSION_READY && TAILQ_EMPTY(&slot->messages))
+		list = &slot->sender->idle;
+	else if (slot->begun && session_room(slot->session) > 0)
+		list = &slot->sender->roomy;
+	if (list == slot->free_list)
+		return;
+	if (slot->free_list != NULL)
+		TAILQ_REMOVE(slot->free_list, slot, free_link);
+	if (list != NULL)
+		TAILQ_INSERT_TAIL(list, slot, free_link);
+	slot->free_list = list;
 }
 
 static void slot_free(struct sender *s, struct slot *slot)
 {
-	assert(slot->message == NULL);
+	assert(TAILQ_EMPTY(&slot->messages));
 	TAILQ_REMOVE(&s->slots, slot, link);
+	if (slot->changed)
+		TAILQ_REMOVE(&s->changed, slot, changed_link);
+	if (slot->free_list != NULL)
+		TAILQ_REMOVE(slot->free_list, slot, free_link);
 	s->slot_count--;
 	session_free(slot->session);
 	free(slot);
@@ -194,46 +227,48 @@ static void slot_free(struct sender *s, struct slot *slot)
 static struct slot *slot_open(struct sender *s)
 {
 	struct slot *slot = must(calloc(1, sizeof(*slot)));
-	slot->session = session_open(&s->session);
+	TAILQ_INIT(&slot->messages);
+	slot->sender = s;
+	slot->session = session_open(&s->session, slot);
 	TAILQ_INSERT_TAIL(&s->slots, slot, link);
 	s->slot_count++;
 	return slot;
 }
 
-static struct slot *idle_slot(struct sender *s)
+/* NULL when all are busy and no more may be opened. */
+static struct slot *pick_slot(struct sender *s)
 {
-	struct slot *slot;
-	TAILQ_FOREACH (slot, &s->slots, link)
-		if (slot->message == NULL && session_state(slot->session) == SESSION_READY)
-			return slot;
-	return NULL;
+	bool may_open = s->slot_count < s->o.connections_max;
+	if (!s->o.connection_per_message && !TAILQ_EMPTY(&s->idle))
+		return TAILQ_FIRST(&s->idle);
+	if (may_open)
+		return slot_open(s);
+	return s->o.connection_per_message ? NULL : TAILQ_FIRST(&s->roomy);
 }
 
-static void begin_message(struct slot *slot)
+static void begin_message(struct slot *slot, struct message *m)
 {
-	struct message *m = slot->message;
 	transaction_restart(&m->transaction);
 	m->report.connected_ns = session_ready_ns(slot->session);
+	slot->begun = true;
 	session_begin(slot->session, &m->transaction);
 }
 
 /* The attempt is over.  A kept connection that had died unnoticed is no attempt. */
-static void attempt_ended(struct sender *s, struct slot *slot)
+static void attempt_ended(struct sender *s, struct slot *slot, struct message *m)
 {
-	struct message *m = slot->message;
 	struct transaction *t = &m->transaction;
 	int64_t now = clock_mono_ns();
-	bool stale = session_transaction_count(slot->session) > 1 && !t->answered &&
-		     (t->outcome == SENDER_NOT_SENT || t->reply.code == 421);
+	bool stale = t->p.nth > 1 && !t->answered && (t->outcome == SENDER_NOT_SENT || t->reply.code == 421);
 	bool may_retry = !s->stopped && (t->outcome == SENDER_NOT_SENT || t->outcome == SENDER_DEFERRED) &&
 			 now < m->give_up_ns;
-	slot->message = NULL;
+	TAILQ_REMOVE(&slot->messages, m, link);
 	t->done = false;
 	s->active_count--;
 	if (stale && !s->stopped) {
 		m->due_ns = now;
 		m->report.attempts--;
-		TAILQ_INSERT_HEAD(&s->again, m, link);
+		TAILQ_INSERT_TAIL(&s->stale, m, link);
 	} else if (may_retry) {
 		m->due_ns = now + s->o.retry_interval_ms * 1000000;
 		TAILQ_INSERT_TAIL(&s->again, m, link);
@@ -247,30 +282,32 @@ static void attempt_ended(struct sender *s, struct slot *slot)
 /* Takes in what happened on one connection. */
 static void look_at(struct sender *s, struct slot *slot)
 {
-	struct message *m = slot->message;
 	enum session_state state = session_state(slot->session);
-	if (m != NULL && state == SESSION_CLOSED && !m->transaction.done) {
+	bool any_ended = false;
+	struct message *m = TAILQ_FIRST(&slot->messages);
+	if (m != NULL && state == SESSION_CLOSED && !slot->begun) {
 		transaction_restart(&m->transaction);
 		session_explain(slot->session, &m->transaction);
+	} else if (m != NULL && state == SESSION_READY && !slot->begun) {
+		begin_message(slot, m);
 	}
-	if (m != NULL && m->transaction.done) {
-		attempt_ended(s, slot);
-		if (s->o.connection_per_message || state == SESSION_CLOSED)
-			slot_free(s, slot);
-	} else if (m != NULL && state == SESSION_READY) {
-		begin_message(slot);
-	} else if (m == NULL && state == SESSION_CLOSED) {
+	while ((m = TAILQ_FIRST(&slot->messages)) != NULL && m->transaction.done) {
+		attempt_ended(s, slot, m);
+		any_ended = true;
+	}
+	if (state == SESSION_CLOSED || (any_ended && s->o.connection_per_message))
 		slot_free(s, slot);
-	}
+	else
+		file_slot(slot);
 }
 
-static void look_at_all(struct sender *s)
+static void look_at_changed(struct sender *s)
 {
-	struct slot *slot = TAILQ_FIRST(&s->slots);
-	while (slot != NULL) {
-		struct slot *next = TAILQ_NEXT(slot, link);
+	struct slot *slot;
+	while ((slot = TAILQ_FIRST(&s->changed)) != NULL) {
+		TAILQ_REMOVE(&s->changed, slot, changed_link);
+		slot->changed = false;
 		look_at(s, slot);
-		slot = next;
 	}
 }
 
@@ -278,6 +315,8 @@ static void look_at_all(struct sender *s)
 static struct message_list *next_list(struct sender *s)
 {
 	struct message *w = TAILQ_FIRST(&s->waiting), *a = TAILQ_FIRST(&s->again);
+	if (!TAILQ_EMPTY(&s->stale))
+		return &s->stale;
 	if (w == NULL && a == NULL)
 		return NULL;
 	if (w == NULL || (a != NULL && a->due_ns <= w->due_ns))
@@ -294,10 +333,11 @@ static void start_message(struct sender *s, struct message *m, struct slot *slot
 	m->report.attempts++;
 	m->transaction.done = false;
 	s->active_count++;
-	slot->message = m;
+	TAILQ_INSERT_TAIL(&slot->messages, m, link);
 	make_content(m);
-	if (session_state(slot->session) == SESSION_READY)
-		begin_message(slot);
+	if (session_room(slot->session) > 0)
+		begin_message(slot, m);
+	file_slot(slot);
 }
 
 /* Starts what is due as far as connections go, and sets the timer for what is not. */
@@ -311,11 +351,9 @@ static void start_due(struct sender *s)
 			timer_set_ns(s->due, m->due_ns - now);
 			return;
 		}
-		struct slot *slot = s->o.connection_per_message ? NULL : idle_slot(s);
-		if (slot == NULL && s->slot_count >= s->o.connections_max)
-			return;
+		struct slot *slot = pick_slot(s);
 		if (slot == NULL)
-			slot = slot_open(s);
+			return;
 		TAILQ_REMOVE(list, m, link);
 		start_message(s, m, slot, now);
 	}
@@ -325,7 +363,7 @@ static void start_due(struct sender *s)
 static void pump(void *ctx)
 {
 	struct sender *s = ctx;
-	look_at_all(s);
+	look_at_changed(s);
 	start_due(s);
 	tell_finished(s);
 	if (s->pending_count > 0 || s->told_idle)
@@ -347,6 +385,9 @@ static int check_options(const struct sender_options *o, struct err *reterr)
 	assert(o->loop != NULL && o->on_report != NULL);
 	if (o->connections_max > SENDER_CONNECTIONS_MAX)
 		return err_set(reterr, -EINVAL, "sender: more than %d connections", SENDER_CONNECTIONS_MAX);
+	if (o->in_flight_max > SENDER_IN_FLIGHT_MAX)
+		return err_set(reterr, -EINVAL, "sender: more than %d messages in flight",
+			       SENDER_IN_FLIGHT_MAX);
 	if (a->tls != ACCESS_PLAIN && a->tls_ctx == NULL)
 		return err_set(reterr, -EINVAL, "sender: TLS without certificates to trust");
 	if (a->user != NULL && a->password == NULL)
@@ -374,16 +415,22 @@ struct sender *sender_new(const struct sender_options *o, struct err *reterr)
 		.ehlo_name = o->ehlo_name != NULL ? o->ehlo_name : "[127.0.0.1]",
 		.no_pipelining = o->no_pipelining,
 		.reply_timeout_ms = s->o.reply_timeout_ms,
-		.on_change = session_changed,
-		.ctx = s,
+		.chunking = o->chunking,
+		.lmtp = o->lmtp,
+		.in_flight_max = o->connection_per_message || o->in_flight_max == 0 ? 1 : o->in_flight_max,
+		.on_change = slot_changed,
 	};
 	s->pump = task_new(o->loop, pump, s);
 	s->due = timer_new(o->loop, on_due, s);
 	s->last_intended_ns = INT64_MIN;
 	s->told_idle = true;
 	TAILQ_INIT(&s->waiting);
+	TAILQ_INIT(&s->stale);
 	TAILQ_INIT(&s->again);
 	TAILQ_INIT(&s->slots);
+	TAILQ_INIT(&s->changed);
+	TAILQ_INIT(&s->idle);
+	TAILQ_INIT(&s->roomy);
 	TAILQ_INIT(&s->finished);
 	return s;
 }
@@ -439,6 +486,7 @@ void sender_stop(struct sender *s)
 {
 	s->stopped = true;
 	finish_all(s, &s->waiting);
+	finish_all(s, &s->stale);
 	finish_all(s, &s->again);
 	tell_finished(s);
 	task_schedule(s->pump); /* for on_idle */
@@ -459,13 +507,13 @@ void sender_free(struct sender *s)
 		return;
 	struct slot *slot;
 	while ((slot = TAILQ_FIRST(&s->slots)) != NULL) {
-		struct message *m = slot->message;
-		slot->message = NULL;
+		struct message_list abandoned = TAILQ_HEAD_INITIALIZER(abandoned);
+		TAILQ_CONCAT(&abandoned, &slot->messages, link);
 		slot_free(s, slot);
-		if (m != NULL)
-			message_free(m);
+		free_all(&abandoned);
 	}
 	free_all(&s->waiting);
+	free_all(&s->stale);
 	free_all(&s->again);
 	free_all(&s->finished);
 	task_free(s->pump);

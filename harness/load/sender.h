@@ -1,5 +1,5 @@
 /*
- * sender: sends messages to one SMTP server at intended times, over a pool of
+ * sender: sends messages to one SMTP or LMTP server at intended times, over a pool of
  * connections, and reports for each what became of it.
  *
  * Messages are submitted ahead, in order of intended time; each is started when
@@ -7,6 +7,11 @@
  * started.  When all connections are busy messages wait; the schedule is never
  * moved, so started_ns - intended_ns is the send lag.  Content is made only when
  * a transaction starts.
+ *
+ * A connection carries one message after the other; with in_flight_max it takes
+ * up the next ones before the replies to the first came, as far as the server
+ * offers PIPELINING (smtp_session.h says how).  An idle connection comes first,
+ * then a new one, then one that has room.
  *
  * Every message gets exactly one report, from the loop, never inside a call of
  * these functions except sender_stop.  All times are CLOCK_MONOTONIC.
@@ -23,10 +28,11 @@
 enum {
 	SENDER_CONNECTIONS_MAX = 4096,
 	SENDER_RECIPIENTS_MAX = 1000,
+	SENDER_IN_FLIGHT_MAX = 1000,
 };
 
 enum sender_outcome {
-	SENDER_ACCEPTED, /* 2xx to the content.  Refused recipients, if any, have their own codes */
+	SENDER_ACCEPTED, /* 2xx to the content; by LMTP, for one recipient at least.  Refused recipients, if any, have their own codes */
 	SENDER_REFUSED,  /* 5xx: by the greeting, to MAIL, every RCPT, DATA or the content */
 	SENDER_DEFERRED, /* 4xx at one of these; not tried again unless retry_for_ms */
 	SENDER_NOT_SENT, /* the final dot was never sent: no connection, a broken one, no TLS, no login */
@@ -98,7 +104,10 @@ struct sender_options {
 	const char *ehlo_name;    /* NULL: "[127.0.0.1]" */
 	uint32_t connections_max; /* 0: 1 */
 	bool no_pipelining;       /* even where it is offered */
+	bool chunking;            /* BDAT instead of DATA where it is offered (RFC 3030) */
+	bool lmtp;                /* RFC 2033: LHLO, and a reply to the content for each recipient */
 	bool connection_per_message;
+	uint32_t in_flight_max;   /* messages of one connection under way; 0: 1 */
 	int64_t reply_timeout_ms; /* silence while something is awaited; 0: 300000 */
 	int64_t retry_for_ms; /* not sent or 4xx: try again until that long after the first start; 0: never */
 	int64_t retry_interval_ms; /* 0: 100 */

@@ -37,6 +37,7 @@ void transaction_restart(struct transaction *t)
 	t->final_dot_ns = 0;
 	t->final_reply_ns = 0;
 	t->problem[0] = '\0';
+	t->p = (struct progress){ 0 };
 	kept_reply_reset(&t->reply);
 	for (uint32_t i = 0; i < t->recipient_count; i++)
 		kept_reply_reset(&t->recipient_replies[i]);
@@ -52,7 +53,13 @@ enum sender_outcome session_outcome_of(unsigned reply_digit)
 
 void session_changed_state(struct smtp_session *s)
 {
-	s->o->on_change(s->o->ctx, s);
+	s->o->on_change(s->ctx);
+}
+
+void session_write(struct smtp_session *s, struct span bytes)
+{
+	s->written_bytes += bytes.n;
+	conn_write(s->conn, bytes);
 }
 
 void session_close(struct smtp_session *s, bool politely)
@@ -72,10 +79,27 @@ void session_close(struct smtp_session *s, bool politely)
 
 void session_end_transaction(struct smtp_session *s)
 {
-	struct transaction *t = s->t;
-	s->t = NULL;
-	t->stage = s->stage;
+	struct transaction *t = TAILQ_FIRST(&s->in_flight);
+	TAILQ_REMOVE(&s->in_flight, t, link);
+	s->in_flight_count--;
+	if (s->writing == t)
+		s->writing = TAILQ_FIRST(&s->in_flight);
 	t->done = true;
+}
+
+/* The connection is gone, with so many bytes written in all. */
+static void end_unfinished(struct smtp_session *s, uint64_t written_bytes)
+{
+	struct transaction *t;
+	while ((t = TAILQ_FIRST(&s->in_flight)) != NULL) {
+		bool left = t->p.final_sent && (t->p.drained || t->p.end_at_bytes <= written_bytes);
+		if (!t->p.decided) {
+			t->outcome = left ? SENDER_INDETERMINATE : SENDER_NOT_SENT;
+			t->stage = left ? SENDER_AT_CONTENT : t->stage;
+		}
+		memcpy(t->problem, s->problem, sizeof(t->problem));
+		session_end_transaction(s);
+	}
 }
 
 void session_fail(struct smtp_session *s, bool politely, const char *fmt, ...)
@@ -84,14 +108,9 @@ void session_fail(struct smtp_session *s, bool politely, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(s->problem, sizeof(s->problem), fmt, ap);
 	va_end(ap);
+	uint64_t written_bytes = s->conn != NULL ? conn_written_bytes(s->conn) : 0;
 	session_close(s, politely);
-	if (s->t != NULL) {
-		struct transaction *t = s->t;
-		if (!s->decided)
-			t->outcome = s->final_sent && s->drained ? SENDER_INDETERMINATE : SENDER_NOT_SENT;
-		memcpy(t->problem, s->problem, sizeof(t->problem));
-		session_end_transaction(s);
-	}
+	end_unfinished(s, written_bytes);
 	session_changed_state(s);
 }
 
@@ -122,12 +141,19 @@ static void refuse(struct smtp_session *s, const char *what)
 }
 
 /* ---- until it is ready ---- */
+static const char *hello_verb(const struct smtp_session *s)
+{
+	if (s->o->lmtp)
+		return "LHLO";
+	return s->helo_tried ? "HELO" : "EHLO";
+}
+
 static void say_hello(struct smtp_session *s)
 {
 	struct buf line = { 0 };
-	buf_addf(&line, "%s %s\r\n", s->helo_tried ? "HELO" : "EHLO", s->o->ehlo_name);
+	buf_addf(&line, "%s %s\r\n", hello_verb(s), s->o->ehlo_name);
 	s->stage = SENDER_AT_HELLO;
-	conn_write(s->conn, buf_span(&line));
+	session_write(s, buf_span(&line));
 	buf_free(&line);
 }
 
@@ -141,7 +167,7 @@ static void ready(struct smtp_session *s)
 static void write_secret(struct smtp_session *s, struct buf *line)
 {
 	buf_add_cstr(line, "\r\n");
-	conn_write(s->conn, buf_span(line));
+	session_write(s, buf_span(line));
 	explicit_bzero(line->p, line->room);
 	buf_free(line);
 }
@@ -216,6 +242,7 @@ static void read_offers(struct smtp_session *s)
 	struct span mechanisms = { 0 };
 	s->esmtp = !s->helo_tried;
 	s->pipelining = s->esmtp && !s->o->no_pipelining && reply_offers(r, SPAN_LIT("PIPELINING"), NULL);
+	s->chunking = s->esmtp && s->o->chunking && reply_offers(r, SPAN_LIT("CHUNKING"), NULL);
 	s->eight_bit = s->esmtp && reply_offers(r, SPAN_LIT("8BITMIME"), NULL);
 	s->starttls = s->esmtp && reply_offers(r, SPAN_LIT("STARTTLS"), NULL);
 	buf_reset(&s->mechanisms);
@@ -227,20 +254,20 @@ static void hello_reply(struct smtp_session *s)
 {
 	const struct access *a = &s->o->access;
 	unsigned digit = reply_class(&s->replies.reply);
-	if (digit == 5 && !s->helo_tried && a->tls != ACCESS_STARTTLS && a->user == NULL) {
+	if (digit == 5 && !s->helo_tried && !s->o->lmtp && a->tls != ACCESS_STARTTLS && a->user == NULL) {
 		s->helo_tried = true;
 		say_hello(s);
 		return;
 	}
 	if (digit != 2) {
-		refuse(s, "EHLO refused");
+		refuse(s, s->o->lmtp ? "LHLO refused" : "EHLO refused");
 		return;
 	}
 	read_offers(s);
 	if (a->tls == ACCESS_STARTTLS && !conn_is_tls(s->conn)) {
 		s->stage = SENDER_AT_STARTTLS;
 		if (s->starttls)
-			conn_write(s->conn, SPAN_LIT("STARTTLS\r\n"));
+			session_write(s, SPAN_LIT("STARTTLS\r\n"));
 		else
 			session_fail(s, true, "STARTTLS is not offered");
 	} else if (a->user != NULL && !s->logged_in) {
@@ -269,6 +296,19 @@ static void greeting_reply(struct smtp_session *s)
 }
 
 /* ---- events ---- */
+static void drained(struct smtp_session *s)
+{
+	struct transaction *t;
+	TAILQ_FOREACH (t, &s->in_flight, link) {
+		if (!t->p.content_sent)
+			return;
+		if (!t->p.final_sent || t->p.drained)
+			continue;
+		t->p.drained = true;
+		t->final_dot_ns = clock_mono_ns();
+	}
+}
+
 static void one_reply(struct smtp_session *s)
 {
 	switch (s->state) {
@@ -334,11 +374,7 @@ static void on_event(void *ctx, enum conn_event event)
 		read_replies(s);
 		break;
 	case CONN_DRAINED:
-		if (s->final_sent && !s->drained) {
-			s->drained = true;
-			if (s->t != NULL)
-				s->t->final_dot_ns = clock_mono_ns();
-		}
+		drained(s);
 		break;
 	case CONN_EOF:
 		session_fail(s, false, "the server closed the connection");
@@ -353,12 +389,14 @@ static void on_event(void *ctx, enum conn_event event)
 	}
 }
 
-struct smtp_session *session_open(const struct session_options *o)
+struct smtp_session *session_open(const struct session_options *o, void *ctx)
 {
 	struct smtp_session *s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		abort();
 	s->o = o;
+	s->ctx = ctx;
+	TAILQ_INIT(&s->in_flight);
 	s->stage = SENDER_AT_CONNECT;
 	s->conn = conn_connect(&(struct conn_options){ .loop = o->loop, .on_event = on_event, .ctx = s },
 			       &o->access.server, o->access.bind_to);
@@ -378,9 +416,12 @@ int64_t session_ready_ns(const struct smtp_session *s)
 	return s->ready_ns;
 }
 
-uint32_t session_transaction_count(const struct smtp_session *s)
+uint32_t session_room(const struct smtp_session *s)
 {
-	return s->transaction_count;
+	if ((s->state != SESSION_READY && s->state != SESSION_BUSY) || s->closing)
+		return 0;
+	uint32_t max = s->pipelining ? s->o->in_flight_max : 1;
+	return s->in_flight_count < max ? max - s->in_flight_count : 0;
 }
 
 void session_free(struct smtp_session *s)
@@ -389,6 +430,7 @@ void session_free(struct smtp_session *s)
 		return;
 	session_close(s, s->state == SESSION_READY);
 	reply_reader_free(&s->replies);
+	buf_free(&s->out);
 	buf_free(&s->mechanisms);
 	buf_free(&s->reply.text);
 	sasl_free(s->sasl);

@@ -15,9 +15,10 @@ struct smtp_session {
 	struct conn *conn;
 	struct reply_reader replies;
 	enum session_state state;
-	enum sender_stage stage;
+	enum sender_stage stage; /* until it is ready */
 	int64_t ready_ns;
 	uint32_t transaction_count;
+	void *ctx;
 	/* what the server offered at the last EHLO */
 	bool esmtp;
 	bool helo_tried;
@@ -27,16 +28,14 @@ struct smtp_session {
 	struct buf mechanisms;
 	struct sasl *sasl;
 	bool logged_in;
-	/* the transaction: commands are numbered, RSET first where one is needed */
-	struct transaction *t;
-	bool needs_reset;
-	uint32_t sent;     /* commands */
-	uint32_t answered; /* of these */
-	bool mail_ok;
-	uint32_t rcpt_ok_count;
-	bool decided;    /* t->reply and t->outcome hold */
-	bool final_sent; /* the final dot was handed to the connection ... */
-	bool drained;    /* ... and by it to the kernel */
+	bool chunking;
+	bool closing; /* the server said 421: nothing more is begun */
+	struct transaction_list in_flight;
+	uint32_t in_flight_count;
+	struct transaction *writing; /* the first in flight that was not written in full */
+	struct buf out;              /* gathers one group */
+	uint64_t written_bytes;
+	bool needs_reset; /* the next transaction does */
 	/* why it closed before it was ready */
 	struct kept_reply reply;
 	char problem[PROBLEM_CHARS_MAX];
@@ -46,13 +45,14 @@ struct smtp_session {
 enum sender_outcome session_outcome_of(unsigned reply_digit);
 
 void session_changed_state(struct smtp_session *s);
+void session_write(struct smtp_session *s, struct span bytes);
 void session_close(struct smtp_session *s, bool politely);
 
-/* Closes; a transaction under way ends as not sent, indeterminate, or as decided. */
+/* Closes; each transaction under way ends as not sent, indeterminate, or as decided. */
 __attribute__((format(printf, 3, 4))) void session_fail(struct smtp_session *s, bool politely,
 							const char *fmt, ...);
 
-/* The transaction's results are in; it is the caller's again. */
+/* The first in flight has its results; it is the caller's again. */
 void session_end_transaction(struct smtp_session *s);
 
 /* One reply while BUSY. */

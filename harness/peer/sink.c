@@ -25,7 +25,7 @@ enum mode { MODE_COMMAND, MODE_CONTENT, MODE_CHUNK };
 struct deed {
 	enum sink_stage stage;
 	const struct sink_rule *rule; /* NULL: the usual reply */
-	char usual[400];
+	const char *usual;            /* a constant, or the client's text */
 };
 
 struct client {
@@ -37,6 +37,7 @@ struct client {
 	bool held; /* nothing is read until the deed is done */
 	struct timer *delay;
 	struct deed deed;
+	char text[400];
 	/* the transaction */
 	bool has_mail;
 	struct buf path; /* of the command that is being answered */
@@ -47,6 +48,11 @@ struct client {
 	struct buf content;
 	uint64_t content_bytes;
 	int64_t final_dot_ns;
+	bool ending;           /* LMTP: the recipients are being answered one by one ... */
+	uint32_t final_count;  /* ... so many were */
+	struct buf unanswered; /* those who were not, each with a LF behind it */
+	struct buf taken;      /* those for whom the reply was good */
+	uint32_t taken_count;
 	uint64_t chunk_bytes_left;
 	bool chunk_last;
 	bool chunk_refused;
@@ -62,6 +68,7 @@ struct sink {
 	uint64_t clients_total;
 	uint32_t message_count;
 	uint64_t content_bytes;
+	struct buf line; /* the command that is being read */
 };
 
 static void *must(void *p)
@@ -84,6 +91,8 @@ static void client_end(struct client *c, void (*how)(struct conn *))
 	buf_free(&c->reverse_path);
 	buf_free(&c->recipients);
 	buf_free(&c->content);
+	buf_free(&c->unanswered);
+	buf_free(&c->taken);
 	free(c);
 	how(conn);
 	if (s->client_count == 0 && s->o.on_quiet != NULL)
@@ -94,10 +103,13 @@ static void end_transaction(struct client *c)
 {
 	c->has_mail = false;
 	c->recipient_count = 0;
+	c->ending = false;
+	c->taken_count = 0;
 	c->content_bytes = 0;
 	c->dots = (struct dots_reader){ 0 };
 	buf_reset(&c->reverse_path);
 	buf_reset(&c->recipients);
+	buf_reset(&c->taken);
 	buf_free(&c->content);
 }
 
@@ -155,7 +167,13 @@ static void accepted(struct client *c, enum sink_stage stage)
 		c->mode = MODE_CONTENT;
 		break;
 	case SINK_FINAL:
-		hand_over(c);
+		if (c->ending) {
+			buf_add(&c->taken, buf_span(&c->path));
+			buf_add(&c->taken, SPAN_LIT("\n"));
+			c->taken_count++;
+		} else {
+			hand_over(c);
+		}
 		break;
 	case SINK_GREETING:
 	case SINK_QUIT:
@@ -196,7 +214,7 @@ static bool act(struct client *c)
 	reply(c, text);
 	if (text[0] == wanted)
 		accepted(c, d->stage);
-	if (d->stage == SINK_FINAL)
+	if (d->stage == SINK_FINAL && !c->ending)
 		end_transaction(c);
 	if (d->stage == SINK_QUIT) {
 		client_end(c, conn_finish);
@@ -210,7 +228,7 @@ static bool fits(const struct sink_rule *r, enum sink_stage stage, struct span p
 {
 	if (r->stage != stage)
 		return false;
-	if (r->path == NULL || (stage != SINK_MAIL && stage != SINK_RCPT))
+	if (r->path == NULL || (stage != SINK_MAIL && stage != SINK_RCPT && stage != SINK_FINAL))
 		return true;
 	return memmem(path.p, path.n, r->path, strlen(r->path)) != NULL;
 }
@@ -237,7 +255,7 @@ static bool answer(struct client *c, enum sink_stage stage, const char *usual)
 {
 	c->deed.stage = stage;
 	c->deed.rule = find_rule(c->sink, stage, buf_span(&c->path));
-	(void)snprintf(c->deed.usual, sizeof(c->deed.usual), "%s", usual);
+	c->deed.usual = usual;
 	if (c->deed.rule == NULL || c->deed.rule->delay_ms <= 0)
 		return act(c);
 	c->held = true;
@@ -249,17 +267,16 @@ static bool answer(struct client *c, enum sink_stage stage, const char *usual)
 static bool hello(struct client *c, bool extended)
 {
 	const struct sink_options *o = &c->sink->o;
-	char text[400];
 	bool starttls = o->tls_ctx != NULL && !o->no_starttls && !conn_is_tls(c->conn);
 	if (!extended)
 		return answer(c, SINK_HELLO, "250 sink");
 	if (o->no_ehlo)
 		return answer(c, SINK_HELLO, "500 5.5.1 not known");
-	(void)snprintf(text, sizeof(text), "250-%s%s%s%s%s\r\n250-SIZE %llu\r\n250 ENHANCEDSTATUSCODES",
+	(void)snprintf(c->text, sizeof(c->text), "250-%s%s%s%s%s\r\n250-SIZE %llu\r\n250 ENHANCEDSTATUSCODES",
 		       o->name, o->no_pipelining ? "" : "\r\n250-PIPELINING",
 		       o->no_8bitmime ? "" : "\r\n250-8BITMIME", o->no_chunking ? "" : "\r\n250-CHUNKING",
 		       starttls ? "\r\n250-STARTTLS" : "", (unsigned long long)o->content_bytes_max);
-	return answer(c, SINK_HELLO, text);
+	return answer(c, SINK_HELLO, c->text);
 }
 
 static bool chunk(struct client *c, struct span args)
@@ -302,18 +319,27 @@ static bool verb_is(struct span verb, const char *name)
 	return span_eq_nocase(verb, span_of(name));
 }
 
+/* RFC 2033 section 4.1: LHLO and no other, and nowhere else. */
+static bool hello_verb(const struct client *c, struct span verb, bool *ret_extended)
+{
+	*ret_extended = !verb_is(verb, "HELO");
+	if (c->sink->o.lmtp)
+		return verb_is(verb, "LHLO");
+	return verb_is(verb, "EHLO") || verb_is(verb, "HELO");
+}
+
 static bool command(struct client *c, struct span line)
 {
 	struct span args = line;
 	struct span verb = command_word(&args);
-	bool auth = verb_is(verb, "AUTH");
+	bool auth = verb_is(verb, "AUTH"), extended;
 	if (c->sink->o.on_command != NULL)
 		c->sink->o.on_command(c->sink->o.ctx, c->number, auth ? verb : line);
 	buf_reset(&c->path);
 	if (verb_is(verb, "MAIL") || verb_is(verb, "RCPT"))
 		buf_add(&c->path, command_path(&args));
-	if (verb_is(verb, "EHLO") || verb_is(verb, "HELO"))
-		return hello(c, verb_is(verb, "EHLO"));
+	if (hello_verb(c, verb, &extended))
+		return hello(c, extended);
 	if (verb_is(verb, "MAIL"))
 		return answer(c, SINK_MAIL, c->has_mail ? "503 5.5.1 once only" : "250 2.1.0 ok");
 	if (verb_is(verb, "RCPT"))
@@ -340,16 +366,46 @@ static void keep(struct client *c, struct span bytes)
 		buf_add(&c->content, bytes);
 }
 
+/* LMTP: answers one recipient after the other (RFC 2033 section 4.2).  False when the client is gone. */
+static bool answer_recipients(struct client *c)
+{
+	bool big = c->content_bytes > c->sink->o.content_bytes_max;
+	struct span rest = buf_span(&c->unanswered), path;
+	while (span_take_until(&rest, '\n', &path)) {
+		buf_reset(&c->path);
+		buf_add(&c->path, path);
+		buf_consume(&c->unanswered, path.n + 1);
+		if (!answer(c, SINK_FINAL, big ? "552 5.3.4 too big" : "250 2.0.0 ok"))
+			return false;
+		if (c->held)
+			return true;
+		rest = buf_span(&c->unanswered);
+	}
+	struct buf all = c->recipients;
+	c->recipients = c->taken;
+	c->recipient_count = c->taken_count;
+	c->taken = all;
+	if (c->recipient_count > 0)
+		hand_over(c);
+	end_transaction(c);
+	return true;
+}
+
 static bool content_ended(struct client *c)
 {
-	char text[100];
 	c->mode = MODE_COMMAND;
 	c->final_dot_ns = clock_mono_ns();
+	if (c->sink->o.lmtp) {
+		c->ending = true;
+		buf_reset(&c->unanswered);
+		buf_add(&c->unanswered, buf_span(&c->recipients));
+		return answer_recipients(c);
+	}
 	if (c->content_bytes > c->sink->o.content_bytes_max)
 		return answer(c, SINK_FINAL, "552 5.3.4 too big");
-	(void)snprintf(text, sizeof(text), "250 2.0.0 ok, taken as %llu-%u", (unsigned long long)c->number,
-		       c->sink->message_count + 1);
-	return answer(c, SINK_FINAL, text);
+	(void)snprintf(c->text, sizeof(c->text), "250 2.0.0 ok, taken as %llu-%u",
+		       (unsigned long long)c->number, c->sink->message_count + 1);
+	return answer(c, SINK_FINAL, c->text);
 }
 
 static bool chunk_ended(struct client *c)
@@ -377,12 +433,11 @@ static bool read_command(struct client *c, struct span in)
 		return false;
 	}
 	/* Copied, for the answer may start TLS, which drops the input. */
-	struct buf line = { 0 };
-	buf_add(&line, (struct span){ in.p, n > 0 && in.p[n - 1] == '\r' ? n - 1 : n });
+	struct buf *line = &c->sink->line;
+	buf_reset(line);
+	buf_add(line, (struct span){ in.p, n > 0 && in.p[n - 1] == '\r' ? n - 1 : n });
 	conn_consume(c->conn, n + 1);
-	bool alive = command(c, buf_span(&line));
-	buf_free(&line);
-	return alive;
+	return command(c, buf_span(line));
 }
 
 static bool read_content(struct client *c, struct span in)
@@ -422,16 +477,19 @@ static void read_all(struct client *c)
 static void on_delay(void *ctx)
 {
 	struct client *c = ctx;
-	if (act(c) && !c->held)
-		read_all(c);
+	if (!act(c) || c->held)
+		return;
+	if (c->ending && (!answer_recipients(c) || c->held))
+		return;
+	read_all(c);
 }
 
 static void greet(struct client *c)
 {
-	char text[200];
-	(void)snprintf(text, sizeof(text), "220 %s ESMTP", c->sink->o.name);
+	(void)snprintf(c->text, sizeof(c->text), "220 %s %s", c->sink->o.name,
+		       c->sink->o.lmtp ? "LMTP" : "ESMTP");
 	buf_reset(&c->path);
-	(void)answer(c, SINK_GREETING, text);
+	(void)answer(c, SINK_GREETING, c->text);
 }
 
 static void on_event(void *ctx, enum conn_event event)
@@ -537,5 +595,6 @@ void sink_free(struct sink *s)
 	while ((c = LIST_FIRST(&s->clients)) != NULL)
 		client_end(c, conn_free);
 	free(s->rule_hits);
+	buf_free(&s->line);
 	free(s);
 }

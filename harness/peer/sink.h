@@ -1,5 +1,5 @@
 /*
- * sink: an SMTP server that takes everything and keeps nothing, unless its
+ * sink: an SMTP or LMTP server that takes everything and keeps nothing, unless its
  * rules say otherwise.  A next hop for tests, a null sink for calibration.
  *
  * Offers PIPELINING, 8BITMIME, SIZE, ENHANCEDSTATUSCODES, CHUNKING and, with a
@@ -38,7 +38,7 @@ enum sink_action {
 /* Strings are borrowed and outlive the sink. */
 struct sink_rule {
 	enum sink_stage stage;
-	const char *path;  /* MAIL, RCPT: only when the path contains this; NULL: any */
+	const char *path;  /* MAIL, RCPT, and with LMTP FINAL: only when the path contains this; NULL: any */
 	uint32_t from_nth; /* applies from the nth time the stage and path fit, from 1; 0: from the first */
 	uint32_t count;    /* that many times; 0: for ever */
 	enum sink_action action;
@@ -78,6 +78,7 @@ struct sink_options {
 	bool no_8bitmime;
 	bool no_chunking;
 	bool no_starttls;
+	bool lmtp;    /* RFC 2033: LHLO, and a final reply for each recipient */
 	bool no_ehlo; /* EHLO draws 500 */
 	bool keep_content;
 	uint64_t content_bytes_max; /* 0: 256 MiB; larger is answered 552 */

@@ -595,6 +595,33 @@ def test_send_and_sink_count_for_machines_and_equal_content_has_its_own_message_
     check_equal(len(ids), 5, "different Message-IDs")
 
 
+@turns_red("output-is-silent", "mail-is-lost")
+def test_messages_in_flight_by_data_and_bdat_all_arrive_once():
+    for options in (["--in-flight", "3"], ["--in-flight", "8", "--chunking"], ["--chunking", "--no-pipelining"]):
+        server = Server().start()
+        host, port = server.services["smtp"]
+        status, out, err = send(host, port, "--to", "sales@fredsco.example", "--count", "40", "--sessions", "2", "--size", "9KiB", "--json", *options)
+        check_equal((status, err), (0, ""), f"exit status of send {options}")
+        check(out, "send prints its summary")
+        sent = json.loads(out)
+        check(sent["outcomes"]["accepted"] == 40 and sent["p99_ms"] > 0 and sent["ack_ms"]["p99"] > 0, f"what send counts: {sent}")
+        messages = server.wait_for_mail(count=40)
+        check_equal(len({re.search(rb"\r\nMessage-ID: <[^>]+>", m).group(0) for m in messages}), 40, f"different messages with {options}")
+        server.stop()
+
+
+@turns_red("output-is-silent")
+def test_lmtp_has_a_final_reply_for_each_recipient():
+    process, host, port = start_service("sink", "--listen", f"{new_address()}:2525", "--lmtp", "--show")
+    status, out, _ = send(host, port, "--to", "sales@fredsco.example", "--to", "x@fredsco.example", "--count", "9", "--in-flight", "2", "--lmtp")
+    check_equal(status, 0, "exit status of send")
+    check("9 accepted" in out, f"send counts: {out!r}")
+    status, _, err = send(host, port, "--to", "sales@fredsco.example")
+    check(status == 1 and "refused at hello" in err, f"SMTP is not LMTP: {status} {err!r}")
+    out = end_service(process)
+    check(out.count("<barney@isp2.example> to <sales@fredsco.example> <x@fredsco.example>") == 9, f"sink shows each: {out!r}")
+
+
 @turns_red("output-is-silent")
 def test_send_says_that_a_sink_refused():
     process, host, port = start_service("sink", "--listen", f"{new_address()}:2525", "--reply", "final=554 5.6.0 not this one")

@@ -404,6 +404,209 @@ static void a_refused_message_does_not_spoil_the_next(void **state)
 	}
 }
 
+/* ---- several in flight, BDAT, LMTP ---- */
+struct flight_row {
+	const char *name;
+	struct sender_options sender;
+	struct sink_options sink;
+	struct sink_rule rules[2];
+	const char *log;      /* of messages 1 to 4 */
+	const char *received; /* on which connections; NULL: all on the first */
+};
+
+static const struct flight_row flights[] = {
+	{ "DATA",
+	  { .in_flight_max = 4 },
+	  { 0 },
+	  { { 0 } },
+	  "1 accepted at final-reply 250 250 250\n2 accepted at final-reply 250 250 250\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  NULL },
+	{ "BDAT",
+	  { .in_flight_max = 4, .chunking = true },
+	  { 0 },
+	  { { 0 } },
+	  "1 accepted at final-reply 250 250 250\n2 accepted at final-reply 250 250 250\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  NULL },
+	{ "BDAT, one by one",
+	  { .chunking = true, .no_pipelining = true },
+	  { 0 },
+	  { { 0 } },
+	  "1 accepted at final-reply 250 250 250\n2 accepted at final-reply 250 250 250\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  NULL },
+	{ "neither is offered",
+	  { .in_flight_max = 4, .chunking = true },
+	  { .no_pipelining = true, .no_chunking = true },
+	  { { 0 } },
+	  "1 accepted at final-reply 250 250 250\n2 accepted at final-reply 250 250 250\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  NULL },
+	{ "DATA, the second's recipients are refused",
+	  { .in_flight_max = 4 },
+	  { 0 },
+	  { { SINK_RCPT, .from_nth = 3, .count = 2, .reply = "550 who" } },
+	  "1 accepted at final-reply 250 250 250\n2 refused at rcpt 550 550 550\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  NULL },
+	{ "BDAT, the second's recipients are refused",
+	  { .in_flight_max = 4, .chunking = true },
+	  { 0 },
+	  { { SINK_RCPT, .from_nth = 3, .count = 2, .reply = "450 who" } },
+	  "1 accepted at final-reply 250 250 250\n2 deferred at rcpt 450 450 450\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  NULL },
+	{ "BDAT, the second is refused",
+	  { .in_flight_max = 4, .chunking = true },
+	  { 0 },
+	  { { SINK_FINAL, .from_nth = 2, .count = 1, .reply = "452 full" } },
+	  "1 accepted at final-reply 250 250 250\n2 deferred at final-reply 452 250 250\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  NULL },
+	{ "DATA, closed instead of the second's final reply: the third had not left",
+	  { .in_flight_max = 4 },
+	  { 0 },
+	  { { SINK_FINAL, .from_nth = 2, .count = 1, .action = SINK_CLOSE } },
+	  "1 accepted at final-reply 250 250 250\n2 indeterminate at content 0 250 250 problem\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  "c1\nc2\nc2\n" },
+	{ "BDAT, closed instead of the second's final reply: all had left",
+	  { .in_flight_max = 4, .chunking = true },
+	  { 0 },
+	  { { SINK_FINAL, .from_nth = 2, .count = 1, .action = SINK_CLOSE } },
+	  "1 accepted at final-reply 250 250 250\n2 indeterminate at content 0 250 250 problem\n"
+	  "3 indeterminate at content 0 0 0 problem\n4 indeterminate at content 0 0 0 problem\n",
+	  "c1\n" },
+	{ "DATA, 421 for the first's final reply: the others go over another connection",
+	  { .in_flight_max = 4 },
+	  { 0 },
+	  { { SINK_FINAL, .count = 1, .action = SINK_CLOSE, .reply = "421 bye" } },
+	  "1 deferred at final-reply 421 250 250\n2 accepted at final-reply 250 250 250\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  "c2\nc2\nc2\n" },
+	{ "LMTP",
+	  { .lmtp = true, .in_flight_max = 3 },
+	  { .lmtp = true },
+	  { { 0 } },
+	  "1 accepted at final-reply 250 250 250\n2 accepted at final-reply 250 250 250\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  NULL },
+	{ "LMTP, BDAT, the first recipient's final reply is another",
+	  { .lmtp = true, .chunking = true, .in_flight_max = 4 },
+	  { .lmtp = true },
+	  { { SINK_FINAL, .path = "one", .reply = "452 full" } },
+	  "1 accepted at final-reply 250 452 250\n2 accepted at final-reply 250 452 250\n"
+	  "3 accepted at final-reply 250 452 250\n4 accepted at final-reply 250 452 250\n",
+	  NULL },
+	{ "LMTP, the first recipient is refused, the second later",
+	  { .lmtp = true },
+	  { .lmtp = true },
+	  { { SINK_RCPT, .path = "one", .count = 1, .reply = "550 who" },
+	    { SINK_FINAL, .path = "two", .count = 1, .reply = "552 full" } },
+	  "1 refused at final-reply 550 550 552\n2 accepted at final-reply 250 250 250\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  NULL },
+	{ "LMTP, silent after the first recipient's final reply",
+	  { .lmtp = true, .reply_timeout_ms = 200 },
+	  { .lmtp = true },
+	  { { SINK_FINAL, .path = "two", .count = 1, .action = SINK_SILENT } },
+	  "1 indeterminate at content 0 250 250 problem\n2 accepted at final-reply 250 250 250\n"
+	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
+	  "c2\nc2\nc2\n" },
+	{ "LMTP spoken to an SMTP server",
+	  { .lmtp = true },
+	  { 0 },
+	  { { 0 } },
+	  "1 refused at hello 502 0 0 problem\n2 refused at hello 502 0 0 problem\n"
+	  "3 refused at hello 502 0 0 problem\n4 refused at hello 502 0 0 problem\n",
+	  "" },
+};
+
+static void what_is_in_flight_ends_as_it_must(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(flights) / sizeof(flights[0]); i++) {
+		const struct flight_row *row = &flights[i];
+		struct world w;
+		struct sink_options sink = row->sink;
+		sink.rules = row->rules;
+		for (unsigned k = 0; k < 2; k++)
+			if (row->rules[k].reply != NULL || row->rules[k].action != SINK_REPLY)
+				sink.rule_count++;
+		world_open(&w, sink);
+		world_send(&w, row->sender);
+		for (uint64_t id = 1; id <= 4; id++)
+			submit(&w, id, 1, ".\r\nx\r\n");
+		loop_run(w.loop);
+		if (strcmp(buf_cstr(&w.log), row->log) != 0)
+			fail_msg("%s: %s", row->name, buf_cstr(&w.log));
+		struct span rest = buf_span(&w.received), line,
+			    want = span_of(row->received != NULL ? row->received : ""), mark;
+		while (span_take_until(&rest, '\n', &line)) {
+			bool more = row->received == NULL || span_take_until(&want, '\n', &mark);
+			size_t at = span_find(line, 'c');
+			if (!more || !span_eq(span_sub(line, at, line.n),
+					      row->received == NULL ? SPAN_LIT("c1") : mark))
+				fail_msg("%s: received %s", row->name, buf_cstr(&w.received));
+		}
+		if (buf_bytes(&w.content) > 0)
+			assert_span_text(buf_span(&w.content), ".\r\nx\r\n");
+		world_close(&w);
+	}
+}
+
+/* Answers the content only once it has seen the commands of the next message. */
+static enum peer_act answer_late(void *ctx, uint32_t *state, struct span line, struct buf *ret_answer)
+{
+	uint32_t *contents = ctx;
+	bool in_content = *state % 2 == 1;
+	if (line.p == NULL) {
+		buf_add_cstr(ret_answer, "220 x\r\n");
+	} else if (in_content && span_eq(line, SPAN_LIT("."))) {
+		(*state)++;
+		(*contents)++;
+		if (*contents == 3)
+			buf_add_cstr(ret_answer, "250 final\r\n");
+	} else if (in_content) {
+		return PEER_GO;
+	} else if (span_starts_nocase(line, SPAN_LIT("EHLO"))) {
+		buf_add_cstr(ret_answer, "250-x\r\n250 PIPELINING\r\n");
+	} else if (span_starts_nocase(line, SPAN_LIT("DATA"))) {
+		buf_addf(ret_answer, "%s250 a\r\n250 b\r\n250 c\r\n354 go\r\n",
+			 *contents > 0 ? "250 final\r\n" : "");
+		(*state)++;
+	}
+	return PEER_GO;
+}
+
+static void the_next_commands_go_with_the_content(void **state)
+{
+	(void)state;
+	for (uint32_t in_flight = 1; in_flight <= 3; in_flight++) {
+		struct world w;
+		uint32_t contents = 0;
+		world_open(&w, (struct sink_options){ 0 });
+		struct line_peer peer = { .loop = w.loop, .fn = answer_late, .ctx = &contents };
+		peer_open(&peer);
+		world_send(&w, (struct sender_options){ .access = { .server = *listener_addr(peer.listener) },
+							.in_flight_max = in_flight,
+							.reply_timeout_ms = 300 });
+		for (uint64_t id = 1; id <= 3; id++)
+			submit(&w, id, 1, "x\r\n");
+		loop_run(w.loop);
+		/* Control: one at a time, the peer waits for the commands and the sender for the reply. */
+		if (in_flight == 1)
+			assert_non_null(strstr(buf_cstr(&w.log), "1 indeterminate at content"));
+		else
+			assert_span_text(buf_span(&w.log), "1 accepted at final-reply 250 250 250\n"
+							   "2 accepted at final-reply 250 250 250\n"
+							   "3 accepted at final-reply 250 250 250\n");
+		peer_close(&peer);
+		world_close(&w);
+	}
+}
+
 /* ---- time ---- */
 static void messages_leave_at_their_time_and_a_slow_server_moves_nothing(void **state)
 {
@@ -708,6 +911,7 @@ static void odd_options_are_refused(void **state)
 		{ .access = { .server = here, .user = "me" } },
 		{ .access = { .server = here, .mechanism = ACCESS_USER_PASS } },
 		{ .access = { .server = here }, .connections_max = SENDER_CONNECTIONS_MAX + 1 },
+		{ .access = { .server = here }, .in_flight_max = SENDER_IN_FLIGHT_MAX + 1 },
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct err err = { 0 };
@@ -733,6 +937,8 @@ int main(void)
 		cmocka_unit_test(every_answer_has_its_outcome),
 		cmocka_unit_test(a_354_for_nobody_gets_an_empty_content),
 		cmocka_unit_test(a_refused_message_does_not_spoil_the_next),
+		cmocka_unit_test(what_is_in_flight_ends_as_it_must),
+		cmocka_unit_test(the_next_commands_go_with_the_content),
 		cmocka_unit_test(messages_leave_at_their_time_and_a_slow_server_moves_nothing),
 		cmocka_unit_test(a_server_that_comes_up_late_is_tried_again),
 		cmocka_unit_test(retries_end),
