@@ -160,34 +160,46 @@ static void note_bare_cr(struct content *c)
 	count_line_bytes(c, 1);
 }
 
-static void take_byte(struct content *c, unsigned char byte)
+/* Measures the lines of `run`, which neither begins with the LF of a CR before it nor ends in a CR.  Returns how
+ * many CRLFs it holds. */
+static size_t measure_lines(struct content *c, struct span run)
 {
-	bool after_cr = c->after_cr;
+	size_t crlf_count = 0;
+	size_t line_start = 0;
+	const char *hit;
 
-	c->after_cr = byte == '\r';
-	if (after_cr && byte == '\n') {
+	for (size_t from = 0; (hit = memchr(run.p + from, '\n', run.n - from)) != NULL;) {
+		size_t lf = (size_t)(hit - run.p);
+		from = lf + 1;
+		if (lf == 0 || run.p[lf - 1] != '\r') {
+			c->facts |= CONTENT_BARE_LF;
+			continue;
+		}
+		crlf_count++;
+		count_line_bytes(c, lf - 1 - line_start);
 		c->line_bytes = 0;
-		return;
+		line_start = from;
 	}
-	if (after_cr)
-		note_bare_cr(c);
-	if (byte == '\r')
-		return;
-	if (byte == '\n')
-		c->facts |= CONTENT_BARE_LF;
-	else if (byte == 0)
-		c->facts |= CONTENT_NUL;
-	else if (byte >= 0x80)
-		c->facts |= CONTENT_8BIT;
-	count_line_bytes(c, 1);
+	count_line_bytes(c, run.n - line_start);
+	return crlf_count;
 }
 
 void content_take(struct content *c, struct span run)
 {
 	assert(!c->ended);
-	for (size_t i = 0; i < run.n; i++)
-		take_byte(c, (unsigned char)run.p[i]);
 	c->content_bytes += run.n;
+	if (run.n == 0)
+		return;
+	if (c->after_cr && run.p[0] == '\n') {
+		c->line_bytes = 0;
+		run = span_sub(run, 1, run.n);
+	} else if (c->after_cr) {
+		note_bare_cr(c);
+	}
+	c->after_cr = run.n > 0 && run.p[run.n - 1] == '\r';
+	run.n -= c->after_cr;
+	if (run.n > 0)
+		note_facts(c, run, measure_lines(c, run));
 }
 
 void content_finish(struct content *c)

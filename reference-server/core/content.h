@@ -21,7 +21,7 @@
  * end of the input may stay unused (".", ".\r", "\r"): the caller keeps them
  * and puts the next bytes behind them.
  *
- * Speed: one memchr() for each line and one pass that compilers turn into vector
+ * Speed, of content_next() and content_take(): one memchr() for each line and one pass that compilers turn into vector
  * code.  Measured on a message of 4 KiB in lines of 78 bytes, on a shared core:
  * 8 GB/s built with gcc 12, 4.7 GB/s with clang 14 (0.5 and 0.9 us a message).
  */

@@ -102,6 +102,32 @@ static void run_machine(struct machine *m, struct span in, size_t step)
 	}
 }
 
+/* The same bytes as chunks of BDAT, where no dot is special; the model decides each by its neighbours. */
+static void check_chunks(struct span in, size_t step)
+{
+	struct content c;
+	uint32_t facts = 0;
+	uint64_t line_bytes = 0, longest = 0;
+
+	content_init(&c);
+	for (size_t at = 0; at < in.n; at += step < in.n - at ? step : in.n - at)
+		content_take(&c, span_sub(in, at, step));
+	content_finish(&c);
+	for (size_t i = 0; i < in.n; i++) {
+		char byte = in.p[i];
+		if (byte == '\r' && i + 1 < in.n && in.p[i + 1] == '\n') {
+			line_bytes = 0;
+			i++;
+			continue;
+		}
+		facts |= byte == '\r' ? CONTENT_BARE_CR : byte == '\n' ? CONTENT_BARE_LF : 0;
+		facts |= byte == '\0' ? CONTENT_NUL : 0;
+		facts |= (unsigned char)byte >= 0x80 ? CONTENT_8BIT : 0;
+		longest = ++line_bytes > longest ? line_bytes : longest;
+	}
+	must(c.facts == facts && c.line_bytes_longest == longest && c.content_bytes == in.n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 1)
@@ -112,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct machine machine = { .used_bytes = 0 };
 	struct header_scan whole;
 
+	check_chunks(in, step);
 	run_model(&model, in);
 	run_machine(&machine, in, step);
 	must(machine.c.ended == model.ended);

@@ -2,7 +2,9 @@
  * Any bytes as a whole session.  The first byte picks the configuration, the
  * second the step.  Checked: the split changes neither replies nor wishes nor
  * content; replies are well formed and there is one for each wish that ends
- * in one; content that is taken has no bare CR or LF and is within its limit;
+ * in one; content that is taken is within its limit, and has bare CR or LF
+ * only when BODY=BINARYMIME declared it, which goes with BDAT; what DATA
+ * brought ends with CRLF; ENVID and ORCPT hold nothing but xtext;
  * submission takes no mail without AUTH; nothing more than the promised
  * number of bytes ever waits.
  */
@@ -25,6 +27,7 @@ struct session {
 	struct smtp_server_config config;
 	struct buf log; /* replies and wishes in their order */
 	struct buf content;
+	bool chunked; /* it came by BDAT */
 };
 
 static void log_emit(void *ctx, struct span line)
@@ -53,13 +56,45 @@ static void check_message(struct session *x)
 	must(x->s.rcpt_count > 0 && x->s.rcpt_count <= x->config.rcpt_count_max);
 	must(content.n == x->s.content.content_bytes);
 	must(max_bytes == 0 || content.n <= max_bytes);
-	must(content.n == 0 || x->config.accept_bare_eol || span_ends_nocase(content, SPAN_LIT("\r\n")));
-	for (size_t i = 0; i < content.n && !x->config.accept_bare_eol; i++) {
+	if (content.n == 0)
+		return;
+	must(x->chunked || x->s.body != SMTP_BODY_BINARYMIME);
+	must(x->chunked || x->config.accept_bare_eol || span_ends_nocase(content, SPAN_LIT("\r\n")));
+	bool bare_eol_allowed = x->config.accept_bare_eol || x->s.body == SMTP_BODY_BINARYMIME;
+	for (size_t i = 0; i < content.n && !bare_eol_allowed; i++) {
 		if (content.p[i] == '\n')
 			must(i > 0 && content.p[i - 1] == '\r');
 		if (content.p[i] == '\r')
 			must(i + 1 < content.n && content.p[i + 1] == '\n');
 	}
+}
+
+static void check_xtext(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		must(text.p[i] > ' ' && text.p[i] < 127 && text.p[i] != '=');
+}
+
+static void log_mail(struct session *x)
+{
+	const struct smtp_server *s = &x->s;
+
+	must(s->envid.n <= SMTP_ENVID_BYTES_MAX);
+	check_xtext(s->envid);
+	log_wish(x, SMTP_WISH_MAIL, s->reverse_path);
+	buf_addf(&x->log, "size %llu body %d ret %d envid %.*s\n", (unsigned long long)s->size_declared_bytes,
+		 (int)s->body, (int)s->ret, SPAN_FMT(s->envid));
+}
+
+static void log_rcpt(struct session *x)
+{
+	const struct smtp_server *s = &x->s;
+
+	must(s->orcpt.n <= SMTP_ORCPT_BYTES_MAX);
+	must((s->notify & SMTP_NOTIFY_NEVER) == 0 || s->notify == SMTP_NOTIFY_NEVER);
+	check_xtext(s->orcpt);
+	log_wish(x, SMTP_WISH_RCPT, s->forward_path);
+	buf_addf(&x->log, "notify %u orcpt %.*s\n", s->notify, SPAN_FMT(s->orcpt));
 }
 
 static void answer_auth(struct session *x)
@@ -91,17 +126,18 @@ static bool serve(struct session *x, enum smtp_wish wish)
 	case SMTP_WISH_MAIL:
 		must(s->config->role != SMTP_ROLE_SUBMISSION || s->authenticated);
 		must(s->helo.n > 0);
-		log_wish(x, wish, s->reverse_path);
+		log_mail(x);
 		smtp_server_answer_mail(s, s->reverse_path.n % 5 == 4 ? SMTP_ANSWER_TRY_LATER
 								      : SMTP_ANSWER_ACCEPT);
 		return true;
 	case SMTP_WISH_RCPT:
 		must(s->forward_path.n > 0);
-		log_wish(x, wish, s->forward_path);
+		log_rcpt(x);
 		smtp_server_answer_rcpt(s, s->forward_path.n % 5 == 4 ? SMTP_ANSWER_NO_SUCH_MAILBOX
 								      : SMTP_ANSWER_ACCEPT);
 		return true;
 	case SMTP_WISH_CONTENT:
+		x->chunked = s->state == SMTP_STATE_CHUNK;
 		if (s->rcpt_count == 2)
 			smtp_server_refuse_content(s, SMTP_ANSWER_STORAGE_FULL);
 		else
@@ -126,6 +162,9 @@ static bool serve(struct session *x, enum smtp_wish wish)
 		smtp_server_tls_started(s);
 		return true;
 	case SMTP_WISH_RESET:
+		log_wish(x, wish, buf_span(&x->content));
+		buf_reset(&x->content);
+		return true;
 	case SMTP_WISH_AUTH_CANCELLED:
 		log_wish(x, wish, s->helo);
 		return true;

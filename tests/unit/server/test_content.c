@@ -149,6 +149,53 @@ static void content_is_the_same_byte_by_byte(void **state)
 	}
 }
 
+static void take_copy(struct content *c, struct span run)
+{
+	char *copy = malloc(run.n + (run.n == 0));
+
+	assert_non_null(copy);
+	memcpy(copy, run.p, run.n);
+	content_take(c, (struct span){ copy, run.n });
+	free(copy);
+}
+
+/* The content of every row above, with its dots as they are, and some that only chunks can carry. */
+static void chunks_give_the_same_facts_however_they_are_cut(void **state)
+{
+	(void)state;
+	static const struct row more[] = {
+		{ .content = S("a"), .longest = 1 },
+		{ .content = S("a\r"), .facts = CONTENT_BARE_CR, .longest = 2 },
+		{ .content = S("\n"), .facts = CONTENT_BARE_LF, .longest = 1 },
+		{ .content = S("\r\r\n\n\r"), .facts = CONTENT_BARE_CR | CONTENT_BARE_LF, .longest = 2 },
+		{ .content = S(".\r\n\0\xff\n\r\n"),
+		  .facts = CONTENT_BARE_LF | CONTENT_NUL | CONTENT_8BIT,
+		  .longest = 3 },
+	};
+	const size_t count = sizeof(rows) / sizeof(rows[0]);
+	const size_t more_count = sizeof(more) / sizeof(more[0]);
+
+	for (size_t i = 0; i < count + more_count; i++) {
+		const struct row *row = i < count ? &rows[i] : &more[i - count];
+		if (i < count && !row->ended)
+			continue;
+		for (size_t a = 0; a <= row->content.n; a++) {
+			for (size_t b = a; b <= row->content.n; b++) {
+				struct content c;
+				content_init(&c);
+				take_copy(&c, span_sub(row->content, 0, a));
+				take_copy(&c, span_sub(row->content, a, b - a));
+				take_copy(&c, span_sub(row->content, b, row->content.n));
+				content_finish(&c);
+				if (c.facts != row->facts || c.line_bytes_longest != row->longest ||
+				    c.content_bytes != row->content.n)
+					fail_msg("row %zu cut at %zu and %zu: facts %x, longest %d", i, a, b,
+						 c.facts, (int)c.line_bytes_longest);
+			}
+		}
+	}
+}
+
 static void at_most_two_bytes_wait(void **state)
 {
 	(void)state;
@@ -205,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(content_ends_and_is_unstuffed_at_every_split),
 		cmocka_unit_test(content_is_the_same_byte_by_byte),
+		cmocka_unit_test(chunks_give_the_same_facts_however_they_are_cut),
 		cmocka_unit_test(at_most_two_bytes_wait),
 		cmocka_unit_test(a_message_without_dots_is_one_run),
 		cmocka_unit_test(a_long_line_passes_and_is_measured),

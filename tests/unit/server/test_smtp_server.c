@@ -303,6 +303,9 @@ static void check_rows(const struct row *rows, size_t count)
 /* What TO_DATA gives. */
 #define AT_DATA "250 MAIL(a@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5 354"
 
+#define AT_RCPT "250 MAIL(a@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5"
+#define TO_RCPT HELLO MAIL RCPT
+
 static void transactions_give_their_replies_and_wishes(void **state)
 {
 	(void)state;
@@ -804,6 +807,64 @@ static void content_of_the_maximum_passes_and_one_more_does_not(void **state)
 	buf_free(&want);
 }
 
+static void chunks_of_the_maximum_pass_and_one_more_does_not(void **state)
+{
+	(void)state;
+	struct buf client = { 0 };
+	struct buf want = { 0 };
+
+	for (size_t over = 0; over <= 1; over++) {
+		buf_add_cstr(&client, TO_RCPT "BDAT 600\r\n");
+		add_fill(&client, '.', 600);
+		buf_addf(&client, "BDAT %zu LAST\r\n", 400 + over);
+		add_fill(&client, '.', 400 + over);
+		buf_add_cstr(&client, "NOOP\r\n");
+		buf_reset(&want);
+		buf_add_cstr(&want, over == 0 ? AT_RCPT " 250/2.0.0 MESSAGE(a@b to 1: "
+					      : AT_RCPT " 250/2.0.0 552/5.3.4 REFUSED(");
+		add_fill(&want, '.', 1000);
+		buf_add_cstr(&want, ") 250/2.0.0");
+		expect(over == 0 ? "1000 bytes" : "1001 bytes", &relay, &client, buf_cstr(&want));
+	}
+	/* Over the maximum before the last: told at once, and what is on its way is discarded. */
+	buf_add_cstr(&client, TO_RCPT "BDAT 1001\r\n");
+	add_fill(&client, '.', 1001);
+	buf_add_cstr(&client, "BDAT 5 LAST\r\nQUIT\nNOOP\r\n");
+	buf_reset(&want);
+	buf_add_cstr(&want, AT_RCPT " 552/5.3.4 REFUSED(");
+	add_fill(&want, '.', 1000);
+	buf_add_cstr(&want, ") 503/5.5.1 250/2.0.0");
+	expect("first chunk of 1001", &relay, &client, buf_cstr(&want));
+	buf_free(&client);
+	buf_free(&want);
+}
+
+static void dsn_parameters_have_their_lengths(void **state)
+{
+	(void)state;
+	struct buf client = { 0 };
+
+	for (size_t over = 0; over <= 1; over++) {
+		buf_add_cstr(&client, HELLO "MAIL FROM:<a@b> ENVID=");
+		add_fill(&client, 'e', SMTP_ENVID_BYTES_MAX + over);
+		buf_add_cstr(&client, "\r\n");
+		expect("ENVID", &relay, &client, over == 0 ? "250 MAIL(a@b 0) 250/2.1.0" : "250 501/5.5.4");
+		buf_add_cstr(&client, HELLO MAIL "RCPT TO:<x@y> ORCPT=rfc822;");
+		add_fill(&client, 'o', SMTP_ORCPT_BYTES_MAX - strlen("rfc822;") + over);
+		buf_add_cstr(&client, "\r\n");
+		expect("ORCPT", &relay, &client, over == 0 ? AT_RCPT : "250 MAIL(a@b 0) 250/2.1.0 501/5.5.4");
+		add_line(&client, HELLO MAIL "RCPT TO:<x@y>", ' ',
+			 strlen(HELLO MAIL) + SMTP_RCPT_COMMAND_BYTES_MAX + over);
+		expect("RCPT line", &relay, &client,
+		       over == 0 ? AT_RCPT " 250/2.0.0" : "250 MAIL(a@b 0) 250/2.1.0 500/5.5.2 250/2.0.0");
+		/* The octets behind a line that is too long were never announced: they run as commands. */
+		add_line(&client, TO_RCPT "BDAT 0", ' ', strlen(TO_RCPT) + SMTP_COMMAND_BYTES_MAX + over);
+		expect("BDAT line", &relay, &client,
+		       over == 0 ? AT_RCPT " 250/2.0.0 250/2.0.0" : AT_RCPT " 500/5.5.2 250/2.0.0");
+	}
+	buf_free(&client);
+}
+
 static void paths_over_their_limits_are_refused(void **state)
 {
 	(void)state;
@@ -866,9 +927,6 @@ static void ehlo_lists_what_is_offered_now(void **state)
 		   "220 mx.example ESMTP postriderd\n250 mx.example\n221 2.0.0 mx.example closing\nCLOSE");
 }
 
-#define AT_RCPT "250 MAIL(a@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5"
-#define TO_RCPT HELLO MAIL RCPT
-
 static void chunks_are_content_or_discarded(void **state)
 {
 	(void)state;
@@ -898,6 +956,41 @@ static void chunks_are_content_or_discarded(void **state)
 		  S(HELLO "MAIL FROM:<a@b> BODY=BINARYMIME\r\n" RCPT "DATA\r\nBDAT 3 LAST\r\na\nb"), NONE,
 		  "250 MAIL(a@b 0 binary) 250/2.1.0 RCPT(x@y) 250/2.1.5 503/5.5.1 MESSAGE(a@b to 1: a\nb)",
 		  SMTP_STATE_READY },
+		{ "header section over the maximum, told at the end of its chunk", &lax,
+		  S(TO_RCPT "BDAT 12\r\nSubject: 901BDAT 10\r\n23456\r\n\r\nxBDAT 1 LAST\r\nxNOOP\r\n"), NONE,
+		  AT_RCPT " 250/2.0.0 552/5.3.4 REFUSED(Subject: 90123456\r\n\r\nx) 503/5.5.1 250/2.0.0",
+		  SMTP_STATE_READY },
+		{ "header section at the maximum", &lax,
+		  S(TO_RCPT "BDAT 12\r\nSubject: 901BDAT 9 LAST\r\n2345\r\n\r\nx"), NONE,
+		  AT_RCPT " 250/2.0.0 MESSAGE(a@b to 1: Subject: 9012345\r\n\r\nx)", SMTP_STATE_READY },
+		{ "one hop too many, over two chunks", &relay,
+		  S(TO_RCPT
+		    "BDAT 17\r\nReceived:\r\nReceivBDAT 29 LAST\r\ned:\r\nreceived:\r\nReceived:\r\n\r\n"),
+		  NONE,
+		  AT_RCPT
+		  " 250/2.0.0 554/5.4.6 REFUSED(Received:\r\nReceived:\r\nreceived:\r\nReceived:\r\n\r\n)",
+		  SMTP_STATE_READY },
+		{ "driver refuses inside a chunk", &relay,
+		  S(HELLO "MAIL FROM:<full@b>\r\n" RCPT "BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\n" MAIL),
+		  NONE,
+		  "250 MAIL(full@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5 452/4.3.1 REFUSED() 503/5.5.1 MAIL(a@b "
+		  "0) "
+		  "250/2.1.0",
+		  SMTP_STATE_MAIL },
+		{ "driver refuses inside the last chunk", &relay,
+		  S(HELLO "MAIL FROM:<full@b>\r\n" RCPT "BDAT 6 LAST\r\nQUIT\r\n" MAIL), NONE,
+		  "250 MAIL(full@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5 452/4.3.1 REFUSED() MAIL(a@b 0) "
+		  "250/2.1.0",
+		  SMTP_STATE_MAIL },
+		{ "EHLO between chunks", &relay, S(TO_RCPT "BDAT 1\r\na" HELLO "BDAT 1 LAST\r\nb" MAIL), NONE,
+		  AT_RCPT " 250/2.0.0 250 RESET 503/5.5.1 MAIL(a@b 0) 250/2.1.0", SMTP_STATE_MAIL },
+		{ "NOOP and VRFY between chunks change nothing", &relay,
+		  S(TO_RCPT "BDAT 1\r\naNOOP\r\nVRFY x\r\nBDAT 1 LAST\r\nb"), NONE,
+		  AT_RCPT " 250/2.0.0 250/2.0.0 252/2.5.0 MESSAGE(a@b to 1: ab)", SMTP_STATE_READY },
+		{ "QUIT between chunks", &relay, S(TO_RCPT "BDAT 1\r\naQUIT\r\nBDAT 1 LAST\r\nb"), NONE,
+		  AT_RCPT " 250/2.0.0 221/2.0.0 CLOSE", SMTP_STATE_CLOSED },
+		{ "STARTTLS between chunks", &relay, S(TO_RCPT "BDAT 1\r\naSTARTTLS\r\n"), NONE,
+		  AT_RCPT " 250/2.0.0 503/5.5.1", SMTP_STATE_BDAT },
 		{ "a size nobody can count ends the session", &relay, S(TO_RCPT "BDAT x LAST\r\nNOOP\r\n"),
 		  NONE, AT_RCPT " 501/5.5.4 421/4.7.0 CLOSE", SMTP_STATE_CLOSED },
 		{ "DSN parameters", &relay,
@@ -968,12 +1061,58 @@ static void session_facts_are_there_at_message(void **state)
 	end(&c);
 }
 
+/* The wish that comes next, everything before it used up. */
+static enum smtp_wish feed_once(struct conversation *c, struct span *in)
+{
+	size_t used;
+	enum smtp_wish wish = smtp_server_feed(&c->s, *in, &used);
+
+	*in = span_sub(*in, used, in->n);
+	return wish;
+}
+
+static void dsn_facts_are_there_at_their_wishes(void **state)
+{
+	(void)state;
+	struct span in = SPAN_LIT(HELLO "MAIL FROM:<a@b> RET=HDRS ENVID=a+2B\r\n"
+					"RCPT TO:<x@y> ORCPT=utf-8;x+2By NOTIFY=success,Delay\r\n"
+					"RCPT TO:<z@y> NOTIFY=NEVER\r\nRCPT TO:<z@y>\r\nRSET\r\n" MAIL);
+	struct conversation c;
+
+	begin(&c, &relay, SIZE_MAX, false);
+	assert_int_equal(feed_once(&c, &in), SMTP_WISH_MAIL);
+	assert_int_equal(c.s.ret, SMTP_RET_HDRS);
+	assert_true(span_eq(c.s.envid, SPAN_LIT("a+2B")));
+	smtp_server_answer_mail(&c.s, SMTP_ANSWER_ACCEPT);
+	assert_int_equal(feed_once(&c, &in), SMTP_WISH_RCPT);
+	assert_int_equal(c.s.notify, SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_DELAY);
+	assert_true(span_eq(c.s.orcpt, SPAN_LIT("utf-8;x+2By")));
+	smtp_server_answer_rcpt(&c.s, SMTP_ANSWER_ACCEPT);
+	assert_int_equal(feed_once(&c, &in), SMTP_WISH_RCPT);
+	assert_int_equal(c.s.notify, SMTP_NOTIFY_NEVER);
+	assert_int_equal(c.s.orcpt.n, 0);
+	smtp_server_answer_rcpt(&c.s, SMTP_ANSWER_ACCEPT);
+	assert_int_equal(feed_once(&c, &in), SMTP_WISH_RCPT);
+	assert_int_equal(c.s.notify, 0);
+	smtp_server_answer_rcpt(&c.s, SMTP_ANSWER_ACCEPT);
+	assert_int_equal(feed_once(&c, &in), SMTP_WISH_RESET);
+	assert_int_equal(feed_once(&c, &in), SMTP_WISH_MAIL);
+	assert_int_equal(c.s.ret, SMTP_RET_UNSAID);
+	assert_int_equal(c.s.envid.n, 0);
+	end(&c);
+}
+
 static void the_server_can_end_a_session_at_any_time(void **state)
 {
 	(void)state;
-	static const char *const points[] = {
-		"", HELLO, HELLO MAIL, HELLO MAIL RCPT, TO_DATA "abc", "NOOP x"
-	};
+	static const char *const points[] = { "",
+					      HELLO,
+					      HELLO MAIL,
+					      HELLO MAIL RCPT,
+					      TO_DATA "abc",
+					      "NOOP x",
+					      TO_RCPT "BDAT 5\r\nab",
+					      TO_RCPT "BDAT 2\r\nab" };
 	static const char *const replies[SMTP_CLOSE_COUNT] = { "421/4.3.2", "421/4.4.2", "421/4.3.2",
 							       "421/4.3.0", "421/4.7.1" };
 
@@ -1062,6 +1201,9 @@ int main(void)
 		cmocka_unit_test(command_lines_have_the_length_of_their_verb),
 		cmocka_unit_test(auth_lines_have_a_length_of_their_own),
 		cmocka_unit_test(content_of_the_maximum_passes_and_one_more_does_not),
+		cmocka_unit_test(chunks_of_the_maximum_pass_and_one_more_does_not),
+		cmocka_unit_test(dsn_parameters_have_their_lengths),
+		cmocka_unit_test(dsn_facts_are_there_at_their_wishes),
 		cmocka_unit_test(paths_over_their_limits_are_refused),
 		cmocka_unit_test(ehlo_lists_what_is_offered_now),
 		cmocka_unit_test(chunks_are_content_or_discarded),
