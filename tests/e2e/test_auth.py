@@ -116,6 +116,7 @@ def test_refusals_slow_down_and_end_the_connection():
     check(time.monotonic() - began < 1, "a right one does not wait")
 
 
+@turns_red("server-agrees-to-all")
 def test_names_and_passwords_are_prepared():
     server = Server(users={"sales": "IX\u00e9"}, settings={"auth": {"failure_delay": 0}}).start()
     secure_session(server).auth_plain(USER, "I\u00adX\u00e9")

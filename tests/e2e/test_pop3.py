@@ -242,6 +242,7 @@ def test_auth_plain_logs_in_and_bad_exchanges_do_not():
     check_equal(pop.stat()[0], 1, "messages")
 
 
+@turns_red("server-refuses-all")
 def test_pipelined_commands_are_answered_in_order():
     server = with_mail(2)
     pop = server.pop()
@@ -283,6 +284,7 @@ def test_mail_that_comes_during_a_session_is_seen_in_the_next():
     check_equal(len(server.wait_for_mail(count=2)), 2, "messages in the next")
 
 
+@turns_red("server-refuses-all")
 def test_pythons_own_client_fetches():
     server = with_mail(2)
     context = ssl.create_default_context()
