@@ -1,5 +1,6 @@
 #include "reference-server/drive/message.h"
 
+#include "reference-server/drive/content_job.h"
 #include "reference-server/store/body.h"
 
 #include <assert.h>
@@ -34,6 +35,7 @@ void message_free(struct message *m)
 {
 	if (m == NULL)
 		return;
+	content_job_free(m->conversion);
 	envelope_free(m->envelope);
 	buf_free(&m->content);
 	free(m->to_report);

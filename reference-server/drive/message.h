@@ -14,20 +14,24 @@
 #include <sys/types.h>
 #include <uthash.h>
 
+struct content_job;
 struct destination;
+struct relay;
 
 /* Owned by the relay. */
 struct message {
 	uint64_t id;
 	struct envelope *envelope;
-	struct buf content;           /* whole body, or empty: read from the store */
-	bool in_memory;               /* content holds the body */
-	uint8_t *to_report;           /* by recipient: what its sender does not know yet, REPORT() bits */
-	uint32_t again_count;         /* deliveries split off, or begun anew, since activation */
-	bool storing;                 /* an operation is under way */
-	uint32_t open_count;          /* deliveries that have not ended */
-	bool attempted;               /* some recipient was really tried since activation */
-	struct destination *held_for; /* not tried, because this one is down */
+	struct buf content;             /* whole body, or empty: read from the store */
+	bool in_memory;                 /* content holds the body */
+	uint8_t *to_report;             /* by recipient: what its sender does not know yet, REPORT() bits */
+	uint32_t again_count;           /* deliveries split off, or begun anew, since activation */
+	bool storing;                   /* an operation is under way */
+	struct content_job *conversion; /* for mailboxes; NULL: none */
+	struct relay *relay;            /* that waits for it */
+	uint32_t open_count;            /* deliveries that have not ended */
+	bool attempted;                 /* some recipient was really tried since activation */
+	struct destination *held_for;   /* not tried, because this one is down */
 	UT_hash_handle hh;
 };
 

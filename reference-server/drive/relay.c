@@ -5,6 +5,7 @@
 #include "reference-server/core/address.h"
 #include "reference-server/core/trace.h"
 #include "reference-server/drive/bounce.h"
+#include "reference-server/drive/content_job.h"
 #include "reference-server/drive/destination.h"
 #include "reference-server/drive/directory.h"
 #include "reference-server/drive/message.h"
@@ -365,6 +366,7 @@ struct storing {
 	struct envelope *dsn;
 	struct buf dsn_content;
 	const char *event; /* what the dsn says, for the log */
+	bool converts;     /* what is stored along is no DSN, but the message itself for mailboxes */
 	uint32_t *local;   /* recipients delivered here by this operation */
 	uint32_t local_count;
 	bool removes;
@@ -454,7 +456,7 @@ static void after_stored(struct storing *s)
 	memset(m->to_report, 0, m->envelope->recipient_count * sizeof(*m->to_report));
 	log_local(s);
 	r->server->counters.delivered += s->local_count;
-	r->server->counters.bounced += s->dsn != NULL;
+	r->server->counters.bounced += s->dsn != NULL && !s->converts;
 	if (s->dsn != NULL) {
 		log_event(LOG_INFO, s->event, LOG_C("id", store_id_text(m->id, id)),
 			  LOG_C("to", s->dsn->recipients[0].original));
@@ -517,7 +519,10 @@ static void store_step(struct storing *s, const struct delivery *copies)
 	for (uint32_t i = 0; i < m->envelope->recipient_count; i++)
 		if ((m->to_report[i] & REPORT(DSN_FAILED)) != 0)
 			s->event = "bounced";
-	s->dsn = bounce_make(r->server, m, &s->dsn_content);
+	if (s->converts)
+		s->event = "converted";
+	else
+		s->dsn = bounce_make(r->server, m, &s->dsn_content);
 	m->storing = true;
 	r->storing_count++;
 	queue_submit(r->server->store,
@@ -745,13 +750,121 @@ static void report_expansions(struct message *m)
 	}
 }
 
-static void activate(struct relay *r, struct message *m)
+/*
+ * Binary content (RFC 3030 3) and mailboxes: POP3 hands out lines (RFC 1939 3), and a bare LF, a NUL or a line
+ * without an end would not come out as they went in.  So the recipients here get a message of their own, with the
+ * content encoded.  It enters the queue in the transaction that notes these recipients as done with.
+ */
+static bool is_for_mailbox(struct relay *r, const struct recipient *rcpt)
+{
+	struct address a;
+
+	return rcpt->state == RECIPIENT_PENDING &&
+	       address_parse_text(span_of(rcpt->address), &a) == ADDRESS_OK &&
+	       directory_account(r->server->directory, a) != 0;
+}
+
+static struct envelope *split_for_mailboxes(struct relay *r, struct message *m, uint64_t body_bytes)
+{
+	struct envelope *from = m->envelope;
+	struct envelope *e = envelope_new();
+
+	e->id = store_new_id(r->server->store);
+	e->body_bytes = body_bytes;
+	e->arrival_wall_ms = from->arrival_wall_ms;
+	e->due_wall_ms = clock_wall_ms();
+	e->expires_wall_ms = from->expires_wall_ms;
+	e->deliver_by_wall_ms = from->deliver_by_wall_ms;
+	e->flags = from->flags & ~(uint32_t)(ENVELOPE_BINARYMIME | ENVELOPE_8BITMIME | ENVELOPE_CONTENT_8BIT);
+	envelope_set_reverse_path(e, span_of(from->reverse_path));
+	envelope_set_envid(e, span_of(from->envid));
+	for (uint32_t i = 0; i < from->recipient_count; i++) {
+		struct recipient *rcpt = &from->recipients[i];
+		if (!is_for_mailbox(r, rcpt))
+			continue;
+		struct recipient *copy =
+			envelope_add_recipient(e, span_of(rcpt->address), span_of(rcpt->original));
+		assert(copy != NULL);
+		recipient_set_dsn(copy, rcpt->notify, span_of(rcpt->orcpt));
+		rcpt->state = RECIPIENT_DELIVERED; /* as far as this message goes */
+	}
+	return e;
+}
+
+static void fail_mailboxes(struct relay *r, struct message *m)
+{
+	struct smtp_result result;
+
+	smtp_result_set_own(
+		&result, SMTP_CLASS_PERMANENT, SMTP_STAGE_CONTENT, 6, 3,
+		"binary content without a MIME structure in which it could be encoded for a mailbox");
+	for (uint32_t i = 0; i < m->envelope->recipient_count; i++) {
+		struct recipient *rcpt = &m->envelope->recipients[i];
+		if (!is_for_mailbox(r, rcpt))
+			continue;
+		r->server->counters.failed++;
+		log_result(m, rcpt, "failed", &result, "mailbox");
+		record(m, rcpt, &result, RECIPIENT_FAILED, "");
+	}
+}
+
+static void deliver(struct relay *r, struct message *m)
 {
 	report_expansions(m);
-	m->held_for = NULL;
-	m->attempted = false;
 	if (!deliver_local(r, m))
 		submit_remote(r, m);
+}
+
+static void on_converted(void *ctx, struct content_job *j)
+{
+	struct message *m = ctx;
+	struct relay *r = m->relay;
+
+	m->conversion = NULL;
+	if (j->rc != 0) {
+		log_event(LOG_ERROR, "content-unreadable", LOG_I("id", m->id),
+			  LOG_C("error", strerror(-j->rc)));
+		settle(r, m);
+	} else if (j->converted != CONVERT_OK) {
+		fail_mailboxes(r, m);
+		deliver(r, m);
+	} else {
+		struct envelope *e = split_for_mailboxes(r, m, buf_bytes(&j->bytes));
+		if (e->recipient_count == 0) { /* the accounts have gone meanwhile */
+			envelope_free(e);
+			deliver(r, m);
+		} else {
+			struct storing *s = storing_new(r, m);
+			s->converts = true;
+			s->dsn = e;
+			s->dsn_content = j->bytes;
+			j->bytes = (struct buf){ 0 };
+			s->goes_on = !s->removes;
+			store_step(s, NULL);
+		}
+	}
+	content_job_free(j);
+}
+
+static bool convert_for_mailboxes(struct relay *r, struct message *m)
+{
+	bool wanted = false;
+
+	for (uint32_t i = 0; i < m->envelope->recipient_count && !wanted; i++)
+		wanted = is_for_mailbox(r, &m->envelope->recipients[i]);
+	if (!wanted)
+		return false;
+	m->relay = r;
+	m->conversion = content_job_convert(r->server, m, on_converted, m);
+	return true;
+}
+
+static void activate(struct relay *r, struct message *m)
+{
+	m->held_for = NULL;
+	m->attempted = false;
+	if ((m->envelope->flags & ENVELOPE_BINARYMIME) == 0 || !convert_for_mailboxes(r, m))
+		deliver(r, m);
 }
 
 void relay_take(struct relay *r, struct envelope *envelope, struct buf *content)
