@@ -610,6 +610,17 @@ static bool between_commands(const struct session *s)
 	       s->core.state != SMTP_STATE_AUTH;
 }
 
+static bool may_shut_down(const struct session *s)
+{
+	return s->close_wanted && !s->closing && !s->answer_due && !s->tls_due && between_commands(s);
+}
+
+static void shut_down(struct session *s)
+{
+	smtp_server_close(&s->core, SMTP_CLOSE_SHUTDOWN);
+	begin_close(s);
+}
+
 /* One feed.  False when the pump must stop. */
 static bool pump_once(struct session *s)
 {
@@ -679,13 +690,15 @@ static void pump(struct session *s)
 			conn_pause(s->conn);
 			break;
 		}
-		if (s->close_wanted && between_commands(s)) {
-			smtp_server_close(&s->core, SMTP_CLOSE_SHUTDOWN);
-			begin_close(s);
+		if (may_shut_down(s)) {
+			shut_down(s);
 			break;
 		}
-		if (!pump_once(s))
+		if (!pump_once(s)) {
+			if (may_shut_down(s)) /* what it waited for, the end of a chunk, has come */
+				shut_down(s);
 			break;
+		}
 	}
 	s->pumping = false;
 	if (s->dead) {
