@@ -446,11 +446,11 @@ static void read_listens(struct config *c, struct yaml *y, const struct yaml_nod
 	}
 }
 
-/* "mx.example:2525", "[::1]:25", "relay.example" */
-static bool split_host_port(const char *s, char **ret_host, uint16_t *ret_port)
+/* "mx.example:2525", "[::1]:25", "relay.example"; without a port it is usual_port, if that is not 0. */
+static bool split_host_port(const char *s, uint16_t usual_port, char **ret_host, uint16_t *ret_port)
 {
 	const char *colon = strrchr(s, ':');
-	uint64_t port = 25;
+	uint64_t port = usual_port;
 	struct span host = span_of(s);
 
 	if (colon != NULL && strchr(s, ']') != s + strlen(s) - 1) {
@@ -462,6 +462,8 @@ static bool split_host_port(const char *s, char **ret_host, uint16_t *ret_port)
 		host = span_sub(host, 1, host.n - 2);
 	char text[256];
 	struct addr unused;
+	if (port == 0)
+		return false; /* LMTP has no port of its own, and not 25 (RFC 2033 5) */
 	if (!span_copy(host, text, sizeof(text)) ||
 	    (!address_is_domain(host) && !addr_parse(text, 0, &unused)))
 		return false;
@@ -476,9 +478,11 @@ static void read_route(struct config *c, struct yaml *y, const char *domain, con
 	if (n == NULL || !yaml_as_str(n, &s))
 		return;
 	struct config_route *r = push(&c->routes, &c->route_count, sizeof(*r));
+	struct span rest = span_of(s);
 	r->domain = lower_copy(span_of(domain));
-	if (!split_host_port(s, &r->host, &r->port))
-		yaml_error(y, n, "\"%s\" is not HOST:PORT", s);
+	r->lmtp = span_take_prefix_nocase(&rest, SPAN_LIT("lmtp:"));
+	if (!split_host_port(rest.p, r->lmtp ? 0 : 25, &r->host, &r->port))
+		yaml_error(y, n, "\"%s\" is not HOST:PORT%s", s, r->lmtp ? " behind lmtp:" : "");
 }
 
 static void read_notifications(struct config *c, struct yaml *y, const struct yaml_node *root)

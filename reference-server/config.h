@@ -65,6 +65,7 @@ struct config_route {
 	char *domain; /* lower case; "" is the smart host: everything without a route of its own */
 	char *host;   /* name or address; its A and AAAA are looked up, not its MX */
 	uint16_t port;
+	bool lmtp; /* RFC 2033 */
 };
 
 struct config {

@@ -26,6 +26,7 @@ struct routing {
 	void *ctx;
 	char domain[NAME_BYTES_MAX];
 	uint16_t port;
+	bool lmtp;
 	struct task *soon; /* for outcomes that need no lookup */
 	struct lookup *mx_lookup;
 	struct route_hosts hosts;
@@ -83,6 +84,7 @@ static void have_addresses(struct routing *r)
 		abort();
 	for (uint32_t i = 0; i < targets.count; i++) {
 		to_addr(&targets.targets[i], &out[i].at);
+		out[i].lmtp = r->lmtp;
 		(void)span_copy(r->hosts.hosts[targets.targets[i].host_index].name, out[i].host,
 				sizeof(out[i].host));
 	}
@@ -165,6 +167,7 @@ static bool try_direct(struct routing *r, struct span host, uint16_t port)
 	if (!span_copy(ip, r->direct.host, sizeof(r->direct.host)) ||
 	    !addr_parse(r->direct.host, port, &r->direct.at))
 		return false;
+	r->direct.lmtp = r->lmtp;
 	r->is_direct = true;
 	task_schedule(r->soon);
 	return true;
@@ -182,8 +185,10 @@ struct routing *routing_start(struct server *server, struct span domain, routing
 
 	const struct route_rule *rule = route_find_rule(&server->route, domain);
 	struct span host = rule != NULL ? rule->host : domain;
-	if (rule != NULL)
+	if (rule != NULL) {
 		r->port = rule->port;
+		r->lmtp = rule->lmtp;
+	}
 	if (try_direct(r, host, r->port))
 		return r;
 	if (rule != NULL) {

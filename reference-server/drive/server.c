@@ -110,6 +110,7 @@ static struct route_settings route_settings(const struct config *c, const struct
 				c->routes[i].domain[0] == '\0' ? SPAN_LIT("*") : span_of(c->routes[i].domain),
 			.host = span_of(c->routes[i].host),
 			.port = c->routes[i].port,
+			.lmtp = c->routes[i].lmtp,
 		};
 	names[0] = span_of(c->hostname);
 	for (const struct door *d = doors; d != NULL; d = d->next)

@@ -197,6 +197,7 @@ static void begin(struct smtp_out *o)
 					     .out = &o->out,
 					     .local_name = span_of(our_name(o)),
 					     .tls = client_tls(o),
+					     .lmtp = target(o)->lmtp,
 				     });
 	pump(o);
 }

@@ -19,6 +19,7 @@ struct smtp_out;
 struct smtp_out_target {
 	struct addr at;
 	char host[256]; /* for TLS and logs */
+	bool lmtp;      /* RFC 2033 */
 };
 
 struct smtp_out_owner {

@@ -43,6 +43,7 @@ struct route_rule {
 	struct span domain; /* "example.com"; ".example.com" for everything below; "*" for all (smart host) */
 	struct span host;
 	uint16_t port;
+	bool lmtp; /* it speaks LMTP (RFC 2033), not SMTP */
 };
 
 struct route_endpoint {
