@@ -17,10 +17,10 @@
 static const struct span own_names[] = { { "relay.example", 13 } };
 static const struct route_endpoint own_endpoints[] = { { { false, { 10, 0, 0, 1 } }, 25 } };
 static const struct route_rule rules[] = {
-	{ { "*", 1, false }, { "smart.example", 13 }, 587 },
-	{ { ".b.example", 10, false }, { "below", 5 }, 25 },
-	{ { ".a.b.example", 12, false }, { "deeper", 6 }, 25 },
-	{ { "b.example", 9, false }, { "exact", 5 }, 26 },
+	{ { "*", 1 }, { "smart.example", 13 }, 587, false },
+	{ { ".b.example", 10 }, { "below", 5 }, 25, false },
+	{ { ".a.b.example", 12 }, { "deeper", 6 }, 25, false },
+	{ { "b.example", 9 }, { "exact", 5 }, 26, false },
 };
 static const struct route_settings settings = {
 	.mx_port = 25,
