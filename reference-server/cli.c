@@ -87,7 +87,7 @@ int cli_serve(int argc, char **argv)
 		  .help = "an account; without @ in the first domain; repeatable.  For trying out: others on "
 			  "this machine can see it" },
 		{ "listen", OPT_LIST, &o.listens, .value = "SERVICE=ADDR:PORT",
-		  .help = "smtp, submission, submissions, pop3 or pop3s; port 0 takes a free one; "
+		  .help = "smtp, submission, submissions, lmtp, pop3 or pop3s; port 0 takes a free one; "
 			  "repeatable.  Default: all five on 127.0.0.1" },
 		{ "hostname", OPT_STR, &o.hostname, .value = "NAME",
 		  .help = "our own name; default mx.DOMAIN" },

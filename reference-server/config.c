@@ -25,8 +25,13 @@ enum {
 };
 
 static const char *const service_names[] = {
-	[SERVICE_SMTP] = "smtp", [SERVICE_SUBMISSION] = "submission", [SERVICE_SUBMISSIONS] = "submissions",
-	[SERVICE_POP3] = "pop3", [SERVICE_POP3S] = "pop3s",           [SERVICE_COUNT] = NULL,
+	[SERVICE_SMTP] = "smtp",
+	[SERVICE_SUBMISSION] = "submission",
+	[SERVICE_SUBMISSIONS] = "submissions",
+	[SERVICE_LMTP] = "lmtp",
+	[SERVICE_POP3] = "pop3",
+	[SERVICE_POP3S] = "pop3s",
+	[SERVICE_COUNT] = NULL,
 };
 
 const char *service_name(enum service s)
@@ -209,7 +214,7 @@ int config_set_listen(struct config *c, const char *service_equals_address, stru
 	}
 	return err_set(reterr, -EINVAL,
 		       "--listen %s: wants SERVICE=ADDRESS:PORT, SERVICE one of smtp submission submissions "
-		       "pop3 pop3s",
+		       "lmtp pop3 pop3s",
 		       service_equals_address);
 }
 
@@ -246,6 +251,8 @@ void config_complete(struct config *c)
 	if (c->listen_count > 0)
 		return;
 	for (unsigned i = 0; i < SERVICE_COUNT; i++) {
+		if (ports[i] == 0)
+			continue; /* by name only */
 		struct config_listen *l = push(&c->listens, &c->listen_count, sizeof(*l));
 		l->service = (enum service)i;
 		l->any_port_if_taken = true;

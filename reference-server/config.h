@@ -22,6 +22,7 @@ enum service {
 	SERVICE_SMTP,        /* relay: port 25's role */
 	SERVICE_SUBMISSION,  /* RFC 6409, STARTTLS */
 	SERVICE_SUBMISSIONS, /* RFC 8314, TLS from the first byte */
+	SERVICE_LMTP,        /* RFC 2033; only where the configuration says so */
 	SERVICE_POP3,
 	SERVICE_POP3S,
 	SERVICE_COUNT,

@@ -22,6 +22,8 @@ enum trait {
 	WITHOUT_TLS = 1u << 1,    /* allowed even when TLS is required (RFC 3207 4) */
 	COUNTED_OCTETS = 1u << 3, /* follow the line, whatever the answer is */
 	NEEDS_AUTH = 1u << 2,     /* on submission (RFC 4954 6, RFC 6409 4.3) */
+	NOT_LMTP = 1u << 4,       /* unknown there (RFC 2033 4.1) */
+	ONLY_LMTP = 1u << 5,
 };
 
 typedef void command_fn(struct smtp_server *s, struct span arg);
@@ -41,8 +43,9 @@ static const struct command {
 	size_t line_bytes_max; /* with CRLF */
 	command_fn *run;
 } commands[] = {
-	{ { "EHLO", 4 }, ANYTIME, WITHOUT_TLS, SMTP_COMMAND_BYTES_MAX, on_ehlo },
-	{ { "HELO", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_helo },
+	{ { "EHLO", 4 }, ANYTIME, WITHOUT_TLS | NOT_LMTP, SMTP_COMMAND_BYTES_MAX, on_ehlo },
+	{ { "LHLO", 4 }, ANYTIME, WITHOUT_TLS | ONLY_LMTP, SMTP_COMMAND_BYTES_MAX, on_ehlo },
+	{ { "HELO", 4 }, ANYTIME, NOT_LMTP, SMTP_COMMAND_BYTES_MAX, on_helo },
 	{ { "MAIL", 4 }, IN(SMTP_STATE_READY), NEEDS_AUTH, SMTP_MAIL_COMMAND_BYTES_MAX, on_mail },
 	{ { "RCPT", 4 }, IN_TRANSACTION, NEEDS_AUTH, SMTP_RCPT_COMMAND_BYTES_MAX, on_rcpt },
 	{ { "DATA", 4 }, IN_TRANSACTION, NEEDS_AUTH | NO_ARGUMENT, SMTP_COMMAND_BYTES_MAX, on_data },
@@ -127,6 +130,11 @@ static void enter(struct smtp_server *s, enum smtp_state next)
 		assert(s->rcpt_count > 0);
 	if (next == SMTP_STATE_TLS)
 		assert(!s->tls);
+}
+
+static bool is_lmtp(const struct smtp_server *s)
+{
+	return s->config->role == SMTP_ROLE_LMTP;
 }
 
 static bool in_transaction(const struct smtp_server *s)
@@ -219,7 +227,8 @@ static void on_ehlo(struct smtp_server *s, struct span arg)
 	reply(s, (struct span){ size.p, size.n });
 	reply(s, SPAN_LIT("250-8BITMIME\r\n"));
 	reply(s, SPAN_LIT("250-CHUNKING\r\n"));
-	reply(s, SPAN_LIT("250-BINARYMIME\r\n"));
+	if (!is_lmtp(s)) /* what is binary is encoded on its way out of the queue, and there is none */
+		reply(s, SPAN_LIT("250-BINARYMIME\r\n"));
 	reply(s, SPAN_LIT("250-DSN\r\n"));
 	reply(s, SPAN_LIT("250-ENHANCEDSTATUSCODES\r\n"));
 	if (s->config->offer_starttls && !s->tls)
@@ -312,6 +321,10 @@ static void on_mail(struct smtp_server *s, struct span arg)
 	}
 	if (!accept_parameters(s, smtp_parameter_parse_mail(arg, can_auth(s), &parameters)))
 		return;
+	if (is_lmtp(s) && parameters.body == SMTP_BODY_BINARYMIME) {
+		(void)accept_parameters(s, SMTP_PARAMETER_UNKNOWN);
+		return;
+	}
 	s->size_declared_bytes = parameters.size_bytes;
 	s->body = parameters.body;
 	s->ret = parameters.ret;
@@ -392,6 +405,10 @@ static void on_data(struct smtp_server *s, struct span arg)
 		error(s, SPAN_LIT("503 5.5.1 BINARYMIME goes with BDAT only\r\n"));
 		return;
 	}
+	if (s->rcpt_count == 0 && is_lmtp(s)) {
+		reply(s, SPAN_LIT("503 5.5.1 no valid recipients\r\n")); /* RFC 2033 4.2 */
+		return;
+	}
 	if (s->rcpt_count == 0) {
 		/* Every RCPT refused, or none given (RFC 5321 3.3, RFC 2920 3.1). */
 		reply(s, SPAN_LIT("554 5.5.1 no valid recipients\r\n"));
@@ -441,7 +458,8 @@ static void finish_content(struct smtp_server *s)
 	enter(s, SMTP_STATE_READY);
 	s->wish = SMTP_WISH_MESSAGE;
 	if (refusal.n > 0) {
-		reply(s, refusal);
+		for (uint32_t i = 0; i < smtp_server_final_reply_count(s); i++)
+			reply(s, refusal);
 		s->wish = SMTP_WISH_MESSAGE_REFUSED;
 	}
 }
@@ -529,6 +547,12 @@ static void on_bdat(struct smtp_server *s, struct span arg)
 static void end_refused_chunk(struct smtp_server *s)
 {
 	enter(s, s->chunk_came_from);
+	if (is_lmtp(s) && s->chunk_last) {
+		/* As many replies as the transaction had recipients, of which a chunk before may have been refused. */
+		for (uint32_t i = 0; i < s->rcpt_count && s->mail_refused; i++)
+			reply(s, s->chunk_refusal);
+		return;
+	}
 	if (s->chunk_refusal_counts)
 		error(s, s->chunk_refusal);
 	else
@@ -781,10 +805,12 @@ void smtp_server_auth_fail(struct smtp_server *s, enum smtp_auth_failure why)
 
 /* ---- command lines --------------------------------------------------------- */
 
-static const struct command *find_command(struct span verb)
+static const struct command *find_command(const struct smtp_server *s, struct span verb)
 {
+	unsigned unknown_traits = is_lmtp(s) ? NOT_LMTP : ONLY_LMTP;
+
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (span_eq_nocase(commands[i].verb, verb))
+		if (span_eq_nocase(commands[i].verb, verb) && (commands[i].traits & unknown_traits) == 0)
 			return &commands[i];
 	return NULL;
 }
@@ -846,7 +872,7 @@ static void on_command_line(struct smtp_server *s, struct span line)
 	while (text.n > 0 && (text.p[text.n - 1] == ' ' || text.p[text.n - 1] == '\t'))
 		text.n--;
 	size_t verb_bytes = span_find(text, ' ');
-	const struct command *command = find_command(span_sub(text, 0, verb_bytes));
+	const struct command *command = find_command(s, span_sub(text, 0, verb_bytes));
 	size_t line_bytes_max = command != NULL ? command->line_bytes_max : SMTP_COMMAND_BYTES_MAX;
 
 	if (line.n + CRLF_BYTES > line_bytes_max)
@@ -930,7 +956,8 @@ void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *co
 void smtp_server_greet(struct smtp_server *s)
 {
 	assert(s->state == SMTP_STATE_GREETED);
-	reply3(s, SPAN_LIT("220 "), s->config->host, SPAN_LIT(" ESMTP postriderd\r\n"));
+	reply3(s, SPAN_LIT("220 "), s->config->host,
+	       is_lmtp(s) ? SPAN_LIT(" LMTP postriderd\r\n") : SPAN_LIT(" ESMTP postriderd\r\n"));
 }
 
 enum smtp_wish smtp_server_feed(struct smtp_server *s, struct span in, size_t *ret_used_bytes)
@@ -984,10 +1011,20 @@ void smtp_server_add_final_reply(struct buf *out, enum smtp_answer answer, struc
 	buf_add(out, SPAN_LIT("\r\n"));
 }
 
+uint32_t smtp_server_final_reply_count(const struct smtp_server *s)
+{
+	assert(s->rcpt_count > 0);
+	return is_lmtp(s) ? s->rcpt_count : 1;
+}
+
 struct span smtp_server_protocol(const struct smtp_server *s)
 {
 	if (!s->esmtp)
 		return SPAN_LIT("SMTP");
+	if (is_lmtp(s) && s->tls)
+		return s->authenticated ? SPAN_LIT("LMTPSA") : SPAN_LIT("LMTPS");
+	if (is_lmtp(s))
+		return s->authenticated ? SPAN_LIT("LMTPA") : SPAN_LIT("LMTP");
 	if (s->tls)
 		return s->authenticated ? SPAN_LIT("ESMTPSA") : SPAN_LIT("ESMTPS");
 	return s->authenticated ? SPAN_LIT("ESMTPA") : SPAN_LIT("ESMTP");

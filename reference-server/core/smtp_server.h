@@ -2,7 +2,7 @@
  * smtp_server: the receiving side of one SMTP session, without the wire
  * (RFC 5321; submission RFC 6409; SIZE 1870, PIPELINING 2920, 8BITMIME 6152,
  * CHUNKING and BINARYMIME 3030, DSN 3461, ENHANCEDSTATUSCODES 2034 with 3463
- * and 5248, STARTTLS 3207, AUTH 4954).
+ * and 5248, STARTTLS 3207, AUTH 4954), or of one LMTP session (RFC 2033).
  *
  * Bytes go in through smtp_server_feed(); finished reply lines come out
  * through emit.  What needs the outside world comes back as a wish.  There is
@@ -65,6 +65,7 @@ enum {
 enum smtp_role {
 	SMTP_ROLE_RELAY,      /* port 25: anyone may bring mail for us */
 	SMTP_ROLE_SUBMISSION, /* RFC 6409: MAIL only after AUTH */
+	SMTP_ROLE_LMTP,       /* RFC 2033: LHLO, and a reply for each recipient behind the content */
 };
 
 /* Owned by the driver, shared by many sessions, constant while they live. */
@@ -124,8 +125,9 @@ enum smtp_wish {
 
 	/*
 	 * The final dot, and nothing speaks against the content.  The driver
-	 * takes the message, reserves a place in its output for the reply
-	 * (smtp_server_add_final_reply() writes it) and feeds on.  Facts in
+	 * takes the message, reserves a place in its output for the replies,
+	 * smtp_server_final_reply_count() of them (smtp_server_add_final_reply()
+	 * writes one) and feeds on.  Facts in
 	 * s->content and s->header; they, the reverse-path and the other
 	 * transaction facts stay readable until that next feed.
 	 */
@@ -279,7 +281,10 @@ void smtp_server_close(struct smtp_server *s, enum smtp_close why);
  */
 void smtp_server_add_final_reply(struct buf *out, enum smtp_answer answer, struct span queue_id);
 
-/* "SMTP", "ESMTP", "ESMTPS", "ESMTPA" or "ESMTPSA" (RFC 3848), for trace.h.  Static storage. */
+/* At MESSAGE: 1, or in LMTP one for each recipient in the order of RCPT (RFC 2033 4.2). */
+uint32_t smtp_server_final_reply_count(const struct smtp_server *s);
+
+/* "SMTP", "ESMTP", "ESMTPS", "ESMTPA" or "ESMTPSA", or these with LMTP (RFC 3848), for trace.h.  Static storage. */
 struct span smtp_server_protocol(const struct smtp_server *s);
 
 const char *smtp_state_name(enum smtp_state state);

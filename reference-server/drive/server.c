@@ -188,13 +188,14 @@ static void settings_drop(struct settings *s)
 static void derive_settings(struct run *r)
 {
 	struct server *s = &r->server;
-	static const enum service smtp_services[] = { SERVICE_SMTP, SERVICE_SUBMISSION, SERVICE_SUBMISSIONS };
+	static const enum service smtp_services[] = { SERVICE_SMTP, SERVICE_SUBMISSION, SERVICE_SUBMISSIONS,
+						      SERVICE_LMTP };
 	struct settings *st = must(calloc(1, sizeof(*st))), *old = s->settings;
 
 	settings_alive++;
 	st->config = s->config;
 	st->directory = directory_new(s->config, s->store);
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < sizeof(smtp_services) / sizeof(smtp_services[0]); i++)
 		st->profiles[smtp_services[i]] = smtp_profile_new(s->config, smtp_services[i]);
 	st->route = route_settings(s->config, r->doors);
 	s->settings = st;
@@ -432,6 +433,7 @@ static void on_accept(void *ctx, int fd, const struct addr *peer)
 	case SERVICE_SMTP:
 	case SERVICE_SUBMISSION:
 	case SERVICE_SUBMISSIONS:
+	case SERVICE_LMTP:
 		smtp_session_start(d->server, d->service, fd, peer);
 		break;
 	case SERVICE_POP3:

@@ -7,6 +7,7 @@
 #include "reference-server/core/smtp_server.h"
 #include "reference-server/core/trace.h"
 #include "reference-server/drive/auth.h"
+#include "reference-server/drive/direct.h"
 #include "reference-server/drive/directory.h"
 #include "reference-server/drive/relay.h"
 #include "reference-server/policy/accept.h"
@@ -79,6 +80,8 @@ struct incoming {
 	uint32_t pieces_in_flight;
 	uint32_t refs;
 	int error; /* of a piece */
+	uint32_t reply_count;
+	struct direct direct; /* LMTP */
 };
 
 struct piece {
@@ -100,6 +103,7 @@ static void incoming_unref(struct incoming *m)
 	if (--m->refs > 0)
 		return;
 	envelope_free(m->envelope);
+	direct_release(&m->direct);
 	buf_free(&m->content);
 	free(m);
 }
@@ -269,14 +273,18 @@ static enum smtp_answer answer_for(int result)
 		return SMTP_ANSWER_ACCEPT;
 	case -E2BIG:
 		return SMTP_ANSWER_TOO_BIG;
+	case -ESRCH: /* an account went between RCPT and the end */
+		return SMTP_ANSWER_TRY_LATER;
 	default:
 		return SMTP_ANSWER_STORAGE_FULL;
 	}
 }
 
-static void fill_slot(struct session *s, struct slot *slot, enum smtp_answer answer, struct span queue_id)
+static void fill_slot(struct session *s, struct slot *slot, uint32_t reply_count, enum smtp_answer answer,
+		      struct span queue_id)
 {
-	smtp_server_add_final_reply(&slot->reply, answer, queue_id);
+	for (uint32_t i = 0; i < reply_count; i++)
+		smtp_server_add_final_reply(&slot->reply, answer, queue_id);
 	slot->message = NULL;
 	write_filled_slots(s);
 	if (s->closing || s->tls_due)
@@ -297,6 +305,21 @@ static void log_queued(const struct incoming *m, uint64_t session_id)
 		  LOG_I("bytes", buf_bytes(&e->prefix) + e->body_bytes));
 }
 
+/* Gives the message to the relay, unless all of it is in mailboxes. */
+static void hand_over(struct incoming *m)
+{
+	struct buf content = { 0 };
+
+	if (m->direct.delivered_count > 0 && !direct_done(&m->direct, m->server, m->envelope))
+		return;
+	if (m->streamed_bytes == 0) {
+		content = m->content;
+		m->content = (struct buf){ 0 };
+	}
+	relay_take(m->server->relay, m->envelope, &content);
+	m->envelope = NULL;
+}
+
 static void on_durable(void *ctx, int result)
 {
 	struct incoming *m = ctx;
@@ -312,13 +335,7 @@ static void on_durable(void *ctx, int result)
 		log_queued(m, s != NULL ? s->id : 0);
 		server->counters.messages_accepted++;
 		server->counters.accepted_bytes += buf_bytes(&m->envelope->prefix) + m->envelope->body_bytes;
-		struct buf content = { 0 };
-		if (m->streamed_bytes == 0) {
-			content = m->content;
-			m->content = (struct buf){ 0 };
-		}
-		relay_take(server->relay, m->envelope, &content);
-		m->envelope = NULL;
+		hand_over(m);
 	} else {
 		server->counters.not_stored++;
 		log_event(LOG_WARN, "not-queued", LOG_C("id", id), LOG_I("session", s != NULL ? s->id : 0),
@@ -326,9 +343,10 @@ static void on_durable(void *ctx, int result)
 		if (m->streamed_bytes > 0)
 			body_discard(server->store, m->envelope->body_id, NULL, NULL);
 	}
+	uint32_t reply_count = m->reply_count;
 	incoming_unref(m);
 	if (s != NULL)
-		fill_slot(s, slot, answer_for(result), span_of(id));
+		fill_slot(s, slot, reply_count, answer_for(result), span_of(id));
 }
 
 static void add_trace(struct session *s, struct incoming *m)
@@ -378,9 +396,14 @@ static void on_message(struct session *s)
 		e->flags |= ENVELOPE_CONTENT_8BIT;
 	add_trace(s, m);
 	m->slot = reserve_slot(s, m);
+	m->reply_count = smtp_server_final_reply_count(&s->core);
 	m->counted_bytes = buf_bytes(&m->content);
 	server->unacknowledged_count++;
 	server->unacknowledged_bytes += m->counted_bytes;
+	if (s->profile->core.role == SMTP_ROLE_LMTP) {
+		direct_submit(&m->direct, server, e, &m->content, m->streamed_bytes > 0, on_durable, m);
+		return;
+	}
 	queue_submit(
 		server->store,
 		&(struct queue_change){ .row = QUEUE_INSERT, .message = e, .body = buf_span(&m->content) },
@@ -478,12 +501,13 @@ static void on_rcpt(struct session *s)
 	}
 	bool local = a.domain.n == 0 || directory_is_local_domain(d, a.domain);
 	bool known = local && directory_expand(d, a, NULL, NULL);
+	bool lmtp = s->profile->core.role == SMTP_ROLE_LMTP;
 	enum accept_decision decision = accept_rcpt(&(struct accept_facts){
-		.postmaster = local && address_is_postmaster(a),
+		.postmaster = local && !lmtp && address_is_postmaster(a),
 		.domain_local = local,
 		.mailbox = known ? ACCEPT_MAILBOX_KNOWN : ACCEPT_MAILBOX_UNKNOWN,
 		.authenticated = s->core.authenticated,
-		.relay_allowed = s->relay_allowed,
+		.relay_allowed = s->relay_allowed && !lmtp,
 		.submission = s->profile->core.role == SMTP_ROLE_SUBMISSION,
 	});
 	enum smtp_answer answer = answer_for_decision(decision);
@@ -777,7 +801,7 @@ struct smtp_profile *smtp_profile_new(const struct config *config, enum service 
 	struct smtp_profile *p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		abort();
-	bool submission = service != SERVICE_SMTP;
+	bool submission = service == SERVICE_SUBMISSION || service == SERVICE_SUBMISSIONS;
 	static const struct span all = { "SCRAM-SHA-256 PLAIN LOGIN", 25 };
 	static const struct span under_tls = { "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN", 44 };
 	static const struct span safe = { "SCRAM-SHA-256", 13 };
@@ -786,7 +810,9 @@ struct smtp_profile *smtp_profile_new(const struct config *config, enum service 
 	*p = (struct smtp_profile){
 		.core = {
 			.host = span_of(config->hostname),
-			.role = submission ? SMTP_ROLE_SUBMISSION : SMTP_ROLE_RELAY,
+			.role = submission		? SMTP_ROLE_SUBMISSION
+				: service == SERVICE_LMTP ? SMTP_ROLE_LMTP
+							  : SMTP_ROLE_RELAY,
 			.size_bytes_max = config->limits.message_bytes_max,
 			.header_bytes_max = config->limits.header_bytes_max,
 			.rcpt_count_max = config->limits.recipient_count_max,

@@ -251,7 +251,7 @@ class Server:
             words = line.split()
             if words == ["ready"]:
                 break
-            if len(words) == 2 and words[0] in SERVICES:
+            if len(words) == 2 and words[0] in (*SERVICES, "lmtp"):
                 host, port = words[1].rsplit(":", 1)
                 self.services.setdefault(words[0], (host, int(port)))
         else:

@@ -3,7 +3,7 @@
 import email
 import random
 
-from lib import Dns, NextHop, Server, check, check_equal, make_message, turns_red, wait_until
+from lib import Dns, NextHop, Server, check, check_equal, make_message, stuff, turns_red, wait_until
 from test_relay_content import ChunkHop, leaves
 
 BARNEY = "barney@isp2.example"
@@ -165,3 +165,81 @@ def test_who_is_told_of_a_failure_and_with_how_much():
         check_equal([g["Original-Recipient"] for g in groups[1:]], ["rfc822;first@far.example"], "who is named")
         check_equal(returned.get_content_type(), {"HDRS": "text/rfc822-headers", "FULL": "message/rfc822"}[ret], "what is returned")
         check_equal("the body of it" in raw.decode(), ret == "FULL", "the body is returned")
+
+
+# ---- LMTP (RFC 2033) ----------------------------------------------------------------------
+
+
+def with_lmtp(**settings):
+    server = Server(users={"sales": "secret", "bob": "pw"}, settings=settings)
+    server.config["listen"]["lmtp"] = f"{server.address}:2424"
+    return server.start()
+
+
+def lhlo(server):
+    session = server.smtp("lmtp")
+    session.command("LHLO client.example", 250)
+    return session
+
+
+@turns_red("mail-is-lost", "mail-is-doubled", "mail-is-altered", "server-refuses-all")
+def test_lmtp_answers_when_the_mail_is_in_its_mailbox():
+    server = with_lmtp()
+    session = lhlo(server)
+    for number, size in enumerate((10, 600000), 1):
+        _, content = make_message(body=b".one\r\n" + b"x" * size + b"\r\n")
+        session.command("MAIL FROM:<a@b.example>", 250)
+        session.command("RCPT TO:<sales@fredsco.example>", 250)
+        session.command("RCPT TO:<nobody@fredsco.example>", 550)
+        session.command("RCPT TO:<bob@fredsco.example>", 250)
+        session.command("RCPT TO:<sales@fredsco.example>", 250)
+        session.command("DATA", 354)
+        session.send(stuff(content) + b".\r\n")
+        for _ in range(3):
+            session.expect(250)
+        for user in ("sales", "bob"):  # at once
+            got = server.mailbox(user)
+            check_equal(len(got), number, "messages in a mailbox")
+            check(got[-1].endswith(content), "content is intact")
+            check(b" with LMTP" in got[-1] and got[-1].startswith(b"Return-Path: <a@b.example>\r\n"), "the trace fields")
+    check(server.queue_is_empty(), "nothing was queued")
+    session.quit()
+    server.process.kill()
+    server.process.wait()
+    server.start()
+    check_equal(len(server.mailbox("bob")), 2, "messages after a crash")
+
+
+@turns_red("server-agrees-to-all")
+def test_lmtp_is_no_smtp_and_no_relay():
+    server = with_lmtp(relay_from=["127.0.0.0/8"])
+    session = server.smtp("lmtp")
+    session.command("EHLO client.example", 500)
+    session.command("HELO client.example", 500)
+    session.command("LHLO client.example", 250)
+    session.command("MAIL FROM:<a@b.example>", 250)
+    session.command("RCPT TO:<fred@far.example>", 550)
+    session.command("DATA", 503)
+    session.send(b"BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n")
+    check_equal(session.reply().lines[0], "2.0.0 ok", "no reply to BDAT LAST without recipients")
+    session.quit()
+    session = greeted(server)
+    session.command("LHLO client.example", 500)
+
+
+@turns_red("mail-is-lost", "next-hop-is-deaf")
+def test_lmtp_and_those_whose_mail_goes_on():
+    hop = NextHop()
+    server = with_lmtp(aliases={"all@fredsco.example": ["sales@fredsco.example", "fred@far.example"]},
+                       outbound={"tls": "none", "routes": {"far.example": f"{hop.address}:2525"}})
+    session = lhlo(server)
+    _, content = make_message()
+    session.command("MAIL FROM:<bob@fredsco.example>", 250)
+    session.command("RCPT TO:<all@fredsco.example> NOTIFY=SUCCESS,FAILURE", 250)
+    session.send(b"BDAT %d LAST\r\n%s" % (len(content), content))
+    session.expect(250)
+    check_equal(len(server.mailbox("sales")), 1, "messages in the mailbox, at once")
+    check_equal(hop.wait_for(1)[0]["to"], ["fred@far.example"], "who gets it elsewhere")
+    check(server.wait_for_mail("bob")[0], "the sender hears of it")
+    wait_until(server.queue_is_empty, "an empty queue")
+    check_equal(len(server.mailbox("sales")), 1, "messages in the mailbox")

@@ -184,7 +184,9 @@ static void run(struct session *x, unsigned choices, struct span in, size_t step
 	*x = (struct session){
 		.config = {
 			.host = SPAN_LIT("mx.example"),
-			.role = (choices & 1) != 0 ? SMTP_ROLE_SUBMISSION : SMTP_ROLE_RELAY,
+			.role = (choices & 1) != 0     ? SMTP_ROLE_SUBMISSION
+				: (choices & 128) != 0 ? SMTP_ROLE_LMTP
+						       : SMTP_ROLE_RELAY,
 			.size_bytes_max = (choices & 2) != 0 ? 40 : 0,
 			.header_bytes_max = (choices & 4) != 0 ? 30 : 0,
 			.rcpt_count_max = 3,

@@ -45,6 +45,15 @@ static const struct smtp_server_config tls_only = {
 	.require_tls = true,
 };
 
+static const struct smtp_server_config lmtp = {
+	.host = { "mx.example", 10 },
+	.role = SMTP_ROLE_LMTP,
+	.size_bytes_max = 1000,
+	.rcpt_count_max = 3,
+	.received_count_max = 3,
+	.offer_starttls = true,
+};
+
 static const struct smtp_server_config lax = {
 	.host = { "mx.example", 10 },
 	.role = SMTP_ROLE_RELAY,
@@ -174,6 +183,8 @@ static bool serve(struct conversation *c, enum smtp_wish wish)
 		serve_content(c);
 		return true;
 	case SMTP_WISH_MESSAGE:
+		assert_int_equal(smtp_server_final_reply_count(s),
+				 s->config->role == SMTP_ROLE_LMTP ? s->rcpt_count : 1);
 		note(c, "MESSAGE(%.*s to %u: %.*s)", SPAN_FMT(s->reverse_path), s->rcpt_count,
 		     SPAN_FMT(buf_span(&c->content)));
 		buf_reset(&c->content);
@@ -1011,6 +1022,46 @@ static void chunks_are_content_or_discarded(void **state)
 	CHECK_ROWS(rows);
 }
 
+#define LHELLO "LHLO c.example\r\n"
+#define LMTP_RCPT LHELLO MAIL RCPT "RCPT TO:<nobody@y>\r\n" RCPT
+#define AT_LMTP_RCPT \
+	"250 MAIL(a@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5 RCPT(nobody@y) 550/5.1.1 RCPT(x@y) 250/2.1.5"
+
+static void lmtp_answers_for_each_recipient(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+		{ "EHLO and HELO are unknown", &lmtp, S("EHLO a\r\nHELO a\r\n" MAIL), NONE,
+		  "500/5.5.2 500/5.5.2 503/5.5.1", SMTP_STATE_GREETED },
+		{ "LHLO is unknown in SMTP", &relay, S(LHELLO), NONE, "500/5.5.2", SMTP_STATE_GREETED },
+		{ "a message", &lmtp, S(LMTP_RCPT "DATA\r\nx\r\n.\r\nQUIT\r\n"), NONE,
+		  AT_LMTP_RCPT " 354 MESSAGE(a@b to 2: x\r\n) 221/2.0.0 CLOSE", SMTP_STATE_CLOSED },
+		{ "a refused message", &lmtp, S(LMTP_RCPT "DATA\r\na\nb\r\n.\r\nNOOP\r\n"), NONE,
+		  AT_LMTP_RCPT " 354 550/5.5.2 550/5.5.2 REFUSED(a\nb\r\n) 250/2.0.0", SMTP_STATE_READY },
+		{ "DATA without recipients", &lmtp, S(LHELLO MAIL "RCPT TO:<nobody@y>\r\nDATA\r\n"), NONE,
+		  "250 MAIL(a@b 0) 250/2.1.0 RCPT(nobody@y) 550/5.1.1 503/5.5.1", SMTP_STATE_MAIL },
+		{ "chunks", &lmtp, S(LMTP_RCPT "BDAT 1\r\naBDAT 1 LAST\r\nbNOOP\r\n"), NONE,
+		  AT_LMTP_RCPT " 250/2.0.0 MESSAGE(a@b to 2: ab) 250/2.0.0", SMTP_STATE_READY },
+		{ "a refused last chunk", &lmtp, S(LMTP_RCPT "BDAT 1\r\naBDAT 1 LAST\r\n\nNOOP\r\n"), NONE,
+		  AT_LMTP_RCPT " 250/2.0.0 550/5.5.2 550/5.5.2 REFUSED(a\n) 250/2.0.0", SMTP_STATE_READY },
+		{ "a refused chunk, and the last behind it", &lmtp,
+		  S(LMTP_RCPT "BDAT 1\r\n\nBDAT 1\r\nxBDAT 1 LAST\r\nxRSET\r\nBDAT 1 LAST\r\nxNOOP\r\n"),
+		  NONE,
+		  AT_LMTP_RCPT " 550/5.5.2 REFUSED(\n) 503/5.5.1 503/5.5.1 503/5.5.1 250/2.0.0 250/2.0.0",
+		  SMTP_STATE_READY },
+		{ "BDAT LAST without recipients has no reply", &lmtp,
+		  S(LHELLO MAIL "BDAT 1\r\nxBDAT 1 LAST\r\nxNOOP\r\n"), NONE,
+		  "250 MAIL(a@b 0) 250/2.1.0 554/5.5.1 250/2.0.0", SMTP_STATE_MAIL },
+		{ "no binary content", &lmtp, S(LHELLO "MAIL FROM:<a@b> BODY=BINARYMIME\r\n"), NONE,
+		  "250 555/5.5.4", SMTP_STATE_READY },
+	};
+	CHECK_ROWS(rows);
+	check_full(&lmtp, false, LHELLO,
+		   "220 mx.example LMTP postriderd\n250-mx.example\n250-PIPELINING\n250-SIZE "
+		   "1000\n250-8BITMIME\n250-CHUNKING\n250-DSN\n"
+		   "250-ENHANCEDSTATUSCODES\n250-STARTTLS\n250 HELP");
+}
+
 static void the_protocol_name_follows_rfc_3848(void **state)
 {
 	(void)state;
@@ -1207,6 +1258,7 @@ int main(void)
 		cmocka_unit_test(paths_over_their_limits_are_refused),
 		cmocka_unit_test(ehlo_lists_what_is_offered_now),
 		cmocka_unit_test(chunks_are_content_or_discarded),
+		cmocka_unit_test(lmtp_answers_for_each_recipient),
 		cmocka_unit_test(the_protocol_name_follows_rfc_3848),
 		cmocka_unit_test(session_facts_are_there_at_message),
 		cmocka_unit_test(the_server_can_end_a_session_at_any_time),
