@@ -11,6 +11,7 @@
 #   make asan | tsan    unit + end-to-end tests under a sanitizer
 #   make fuzz           every fuzzer, SECONDS=60 each (clang)
 #   make setup-bench    install the peers that benchmarks compare with
+#   make power-cuts     CUTS=1000 simulated power cuts: nothing acknowledged may be lost
 #   make bench          rates and sizes against the peers (an hour; NAME=relay for one, see tests/bench)
 #   make install        DESTDIR= PREFIX=/usr/local
 #   make clean          rm -rf build
@@ -115,10 +116,13 @@ SERVER_O  := $(call obj,$(filter-out %/main.c,$(call src,reference-server $(addp
 HARNESS_O := $(call obj,$(filter-out %/main.c,$(call src,$(addprefix harness/,wire scenario world peer load fault judge cli) reports)))
 PROGRAMS  := $(OUT)/bin/postriderd $(OUT)/bin/postrider
 
+# Preloaded into a server by tests/e2e/power.py; not into one with sanitizers, which want to be first.
+RECORDER := $(if $(SAN),,$(OUT)/tests/power/recorder.so)
+
 TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
 
-.PHONY: all help setup setup-bench bench demo check unit-build unit e2e lint format asan tsan fuzz fuzz-short install clean FORCE
+.PHONY: all help setup setup-bench bench power-cuts demo check unit-build unit e2e lint format asan tsan fuzz fuzz-short install clean FORCE
 all: $(PROGRAMS)
 
 help:
@@ -158,6 +162,11 @@ $(OUT)/tests/fuzz/harness/%: $(OUT)/tests/fuzz/harness/%.o $(OUT)/libharness.a $
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(HARNESS_LIBS)
 
+$(OUT)/tests/power/recorder.so: tests/power/recorder.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared $(filter-out -pie,$(ALL_LDFLAGS)) -o $@ $< -ldl
+
 # Objects depend on the flags: changing CFLAGS or CC rebuilds, nothing stale.
 $(OUT)/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
@@ -186,11 +195,15 @@ unit-build: $(TESTS)
 unit: $(TESTS)
 	@sh tests/unit.sh $(OUT) $(TESTS)
 
-e2e: all
+e2e: all $(RECORDER)
 	@sh tests/e2e.sh $(OUT)
 
 setup-bench:
 	@sh packaging/setup.sh build bench
+
+# Power cuts worked out from a recording, see tests/e2e/power.py.
+power-cuts: all $(RECORDER)
+	@cd tests/e2e && E2E_OUT='$(abspath $(OUT))' python3 power.py $(or $(CUTS),1000) $(or $(SEED),1)
 
 # NAME="relay pop3" for some of them; ROUNDS=5; QUICK=1 shows in minutes that it works.
 bench: all
