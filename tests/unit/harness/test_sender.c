@@ -542,12 +542,11 @@ static void what_is_in_flight_ends_as_it_must(void **state)
 		if (strcmp(buf_cstr(&w.log), row->log) != 0)
 			fail_msg("%s: %s", row->name, buf_cstr(&w.log));
 		struct span rest = buf_span(&w.received), line,
-			    want = span_of(row->received != NULL ? row->received : ""), mark;
+			    want = span_of(row->received != NULL ? row->received : ""), mark = SPAN_LIT("c1");
 		while (span_take_until(&rest, '\n', &line)) {
 			bool more = row->received == NULL || span_take_until(&want, '\n', &mark);
 			size_t at = span_find(line, 'c');
-			if (!more || !span_eq(span_sub(line, at, line.n),
-					      row->received == NULL ? SPAN_LIT("c1") : mark))
+			if (!more || !span_eq(span_sub(line, at, line.n), mark))
 				fail_msg("%s: received %s", row->name, buf_cstr(&w.received));
 		}
 		if (buf_bytes(&w.content) > 0)
