@@ -21,6 +21,7 @@ enum { LONE_NONE = 0, LONE_EOL, LONE_DOT };
 enum {
 	LINE_BYTES_MAX = 1000,
 	SKIP_BYTES_MAX = 4096, /* keeps the search for line ends linear, whatever the content */
+	BLOCK_BYTES = 256,     /* two of them are shorter than LINE_BYTES_MAX; a constant, to be vectorised */
 };
 
 static void count_line(struct dots_reader *r, size_t n)
@@ -83,14 +84,63 @@ static size_t plain_line_bytes(const struct dots_reader *r, struct span in)
 	return memchr(in.p, '\r', n - 1) == NULL ? n + 1 : 0;
 }
 
+/*
+ * Whether the block, and the byte behind it, hold what needs no look at each
+ * line: CR and LF in pairs only, no line that begins with a dot.  A pair may
+ * reach over the end.
+ */
+static bool block_is_plain(const char *p, bool *ret_has_end)
+{
+	unsigned char odd = 0, ends = 0;
+	for (unsigned i = 0; i < BLOCK_BYTES; i++) {
+		unsigned char cr = p[i] == '\r', lf = p[i] == '\n';
+		unsigned char next_lf = p[i + 1] == '\n', next_dot = p[i + 1] == '.';
+		odd |= (unsigned char)((cr ^ next_lf) | (lf & next_dot));
+		ends |= lf;
+	}
+	*ret_has_end = ends != 0;
+	return odd == 0;
+}
+
+/*
+ * Bytes of whole lines from the start of a line on that are plain by blocks, and
+ * not long because at most one block has no line end.  *ret_looked_at: so many
+ * were seen, and what they hold beyond the returned is for another look.
+ */
+static size_t plain_lines_bytes(struct span in, size_t *ret_looked_at)
+{
+	size_t n = 0;
+	bool has_end = true, before = true;
+	*ret_looked_at = BLOCK_BYTES;
+	if (in.n <= BLOCK_BYTES || in.p[0] == '\n')
+		return 0;
+	while (in.n - n > BLOCK_BYTES && block_is_plain(in.p + n, &has_end) && (has_end || before)) {
+		n += BLOCK_BYTES;
+		before = has_end;
+	}
+	*ret_looked_at = n + BLOCK_BYTES;
+	const char *last = memrchr(in.p, '\n', n);
+	return last != NULL ? (size_t)(last - in.p) + 1 : 0;
+}
+
 /* Text up to the next line that begins with a dot. */
 static size_t read_text(struct dots_reader *r, struct span in)
 {
-	size_t i = 0;
+	size_t i = 0, look_at = 0;
 	while (i < in.n) {
 		if (r->state == AT_LINE) {
 			if (in.p[i] == '.')
 				break;
+			size_t looked_at = 0, lines = 0;
+			if (i >= look_at && r->lone == LONE_NONE) {
+				lines = plain_lines_bytes(span_sub(in, i, in.n), &looked_at);
+				look_at = i + looked_at;
+			}
+			if (lines > 0) {
+				r->prev = '\n';
+				i += lines;
+				continue;
+			}
 			r->state = IN_TEXT;
 		}
 		/* Nearly every line is one of these: the general way costs twice as much. */
@@ -164,13 +214,31 @@ size_t dots_read(struct dots_reader *r, struct span in, struct span *ret_data, b
 /* ---- writing ---- */
 enum { WRITE_AT_LINE = 0, WRITE_IN_LINE, WRITE_AFTER_CR };
 
+/* Up to and with the next line end that a dot follows; all when there is none. */
+static size_t to_dot_bytes(struct span in)
+{
+	size_t n = 0;
+	while (in.n - n > BLOCK_BYTES) {
+		unsigned char found = 0;
+		for (unsigned i = 0; i < BLOCK_BYTES; i++)
+			found |= (unsigned char)((in.p[n + i] == '\n') & (in.p[n + i + 1] == '.'));
+		if (found != 0)
+			break;
+		n += BLOCK_BYTES;
+	}
+	for (; n + 1 < in.n; n++)
+		if (in.p[n] == '\n' && in.p[n + 1] == '.')
+			return n + 1;
+	return in.n;
+}
+
 void dots_write(struct dots_writer *w, struct span in, struct buf *ret_wire)
 {
+	(void)buf_reserve(ret_wire, in.n + in.n / BLOCK_BYTES + 8);
 	while (in.n > 0) {
 		if (w->state == WRITE_AT_LINE && in.p[0] == '.')
 			buf_add(ret_wire, SPAN_LIT("."));
-		size_t n = span_find(in, '\n');
-		n = n < in.n ? n + 1 : n;
+		size_t n = to_dot_bytes(in);
 		bool after_cr = n > 1 ? in.p[n - 2] == '\r' : w->state == WRITE_AFTER_CR;
 		char last = in.p[n - 1];
 		if (last == '\n' && after_cr)

@@ -127,6 +127,48 @@ static void long_lines_are_noted_beyond_1000_bytes(void **state)
 	}
 }
 
+/* Long content is read by blocks, byte by byte it is not: what is odd must be found wherever it stands. */
+static void long_content_is_the_same_byte_by_byte_and_is_read_back(void **state)
+{
+	static const char *const odd[] = { "",       "\n",        "\r",      "\r\n", ".",
+					   "\r\n.",  "\r\n.\r\n", "\n.\r\n", ".\n",  "\r\r\n",
+					   "\r\n\n", "\r\n..x",   "\r\n.\n", "\n\n" };
+	(void)state;
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		for (size_t at = 200; at < 1100; at += at < 250 || (at > 500 && at < 530) ? 1 : 37) {
+			size_t chars = 1 + (at * 7 + i) % (at % 5 == 0 ? 998 : 90);
+			struct buf content = { 0 }, wire = { 0 };
+			while (buf_bytes(&content) < 3000) {
+				if (buf_bytes(&content) >= at && buf_bytes(&content) < at + chars + 3)
+					buf_add_cstr(&content, odd[i]);
+				for (size_t k = 0; k < chars && buf_bytes(&content) != at; k++)
+					buf_add_cstr(&content, "x");
+				buf_add_cstr(&content, buf_bytes(&content) == at ? odd[i] : "\r\n");
+			}
+			struct dots_writer w = { 0 };
+			dots_write(&w, buf_span(&content), &wire);
+			bool whole = span_sub(buf_span(&content), buf_bytes(&content) - 2, 2).p[0] == '\r';
+			dots_write_end(&w, &wire);
+			struct dots_reader once = { 0 }, slow = { 0 };
+			struct result a = { 0 }, b = { 0 };
+			feed(&once, buf_span(&wire), &a);
+			for (size_t k = 0; k < buf_bytes(&wire) && !b.end; k++)
+				feed(&slow, span_sub(buf_span(&wire), k, 1), &b);
+			assert_true(a.end && b.end);
+			assert_int_equal(a.taken, buf_bytes(&wire));
+			assert_int_equal(b.taken, buf_bytes(&wire));
+			assert_int_equal(a.notes, b.notes);
+			assert_true(span_eq(buf_span(&a.content), buf_span(&b.content)));
+			if (whole)
+				assert_true(span_eq(buf_span(&a.content), buf_span(&content)));
+			buf_free(&a.content);
+			buf_free(&b.content);
+			buf_free(&content);
+			buf_free(&wire);
+		}
+	}
+}
+
 static void what_is_written_is_read_back(void **state)
 {
 	static const char *const contents[] = {
@@ -197,6 +239,7 @@ int main(void)
 		cmocka_unit_test(same_result_from_every_split),
 		cmocka_unit_test(same_result_byte_by_byte),
 		cmocka_unit_test(long_lines_are_noted_beyond_1000_bytes),
+		cmocka_unit_test(long_content_is_the_same_byte_by_byte_and_is_read_back),
 		cmocka_unit_test(what_is_written_is_read_back),
 		cmocka_unit_test(content_without_last_line_end_gets_one),
 		cmocka_unit_test(bare_line_ends_cost_no_quadratic_time),
