@@ -729,6 +729,21 @@ void conn_write(struct conn *c, struct span s)
 	task_schedule(c->task);
 }
 
+void conn_write_buf(struct conn *c, struct buf *b)
+{
+	if (buf_bytes(&c->out) > 0 || c->phase == PHASE_FAILED || c->write_broken) {
+		conn_write(c, buf_span(b));
+		buf_reset(b);
+		return;
+	}
+	struct buf empty = c->out;
+	buf_reset(&empty);
+	c->out = *b;
+	*b = empty;
+	if (buf_bytes(&c->out) > 0)
+		task_schedule(c->task);
+}
+
 size_t conn_output_bytes(const struct conn *c)
 {
 	return buf_bytes(&c->out);

@@ -16,6 +16,7 @@
 #define BASE_CONN_H
 
 #include "base/addr.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/span.h"
@@ -53,6 +54,7 @@ struct span conn_input(const struct conn *c);
 void conn_consume(struct conn *c, size_t n);
 
 void conn_write(struct conn *c, struct span s);
+void conn_write_buf(struct conn *c, struct buf *b); /* all of b, without copying if that can be; empties b */
 size_t conn_output_bytes(const struct conn *c);    /* not yet handed to the kernel */
 uint64_t conn_written_bytes(const struct conn *c); /* handed to it since the beginning, before encryption */
 

@@ -417,7 +417,8 @@ struct sender *sender_new(const struct sender_options *o, struct err *reterr)
 		.reply_timeout_ms = s->o.reply_timeout_ms,
 		.chunking = o->chunking,
 		.lmtp = o->lmtp,
-		.in_flight_max = o->connection_per_message || o->in_flight_max == 0 ? 1 : o->in_flight_max,
+		.in_flight_max = o->in_flight_max == 0 ? 1 : o->in_flight_max,
+		.one_only = o->connection_per_message,
 		.on_change = slot_changed,
 	};
 	s->pump = task_new(o->loop, pump, s);

@@ -69,11 +69,12 @@ void session_close(struct smtp_session *s, bool politely)
 	s->state = SESSION_CLOSED;
 	if (c == NULL)
 		return;
-	if (!politely) {
+	if (!politely || s->quit_answered) {
 		conn_free(c);
 		return;
 	}
-	conn_write(c, SPAN_LIT("QUIT\r\n"));
+	if (!s->quit_sent)
+		conn_write(c, SPAN_LIT("QUIT\r\n"));
 	conn_finish(c);
 }
 
@@ -313,7 +314,8 @@ static void one_reply(struct smtp_session *s)
 {
 	switch (s->state) {
 	case SESSION_READY:
-		/* Unasked, 421 most likely; whatever it is, order is lost. */
+		s->quit_answered = s->quit_sent;
+		/* Otherwise unasked, 421 most likely; whatever it is, order is lost. */
 		session_close(s, false);
 		session_changed_state(s);
 		return;
@@ -421,6 +423,8 @@ uint32_t session_room(const struct smtp_session *s)
 	if ((s->state != SESSION_READY && s->state != SESSION_BUSY) || s->closing)
 		return 0;
 	uint32_t max = s->pipelining ? s->o->in_flight_max : 1;
+	if (s->o->one_only && s->transaction_count > 0)
+		return 0;
 	return s->in_flight_count < max ? max - s->in_flight_count : 0;
 }
 

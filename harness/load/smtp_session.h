@@ -100,6 +100,7 @@ struct session_options {
 	bool chunking; /* where it is offered */
 	bool lmtp;
 	uint32_t in_flight_max;
+	bool one_only; /* ends after one transaction: QUIT goes with the content where that is allowed */
 	int64_t reply_timeout_ms;
 	session_fn *on_change;
 };

@@ -36,6 +36,8 @@ struct smtp_session {
 	struct buf out;              /* gathers one group */
 	uint64_t written_bytes;
 	bool needs_reset; /* the next transaction does */
+	bool quit_sent;
+	bool quit_answered;
 	/* why it closed before it was ready */
 	struct kept_reply reply;
 	char problem[PROBLEM_CHARS_MAX];

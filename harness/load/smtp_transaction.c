@@ -65,8 +65,8 @@ static void add_command(struct smtp_session *s, struct transaction *t)
 
 static void flush(struct smtp_session *s)
 {
-	session_write(s, buf_span(&s->out));
-	buf_reset(&s->out);
+	s->written_bytes += buf_bytes(&s->out);
+	conn_write_buf(s->conn, &s->out);
 }
 
 /* All of it is written, as far as it goes to the server: the next may begin. */
@@ -77,6 +77,11 @@ static void written(struct smtp_session *s, struct transaction *t, bool final)
 	t->p.end_at_bytes = s->written_bytes + buf_bytes(&s->out);
 	t->final_dot_ns = final ? clock_mono_ns() : 0;
 	s->writing = TAILQ_NEXT(t, link);
+	/* RFC 2920 section 3.1: content may begin a group, and QUIT may end one. */
+	if (s->o->one_only && s->pipelining && final) {
+		buf_add(&s->out, SPAN_LIT("QUIT\r\n"));
+		s->quit_sent = true;
+	}
 }
 
 static void add_chunk(struct smtp_session *s, struct transaction *t)
