@@ -138,12 +138,13 @@ static void long_content_is_the_same_byte_by_byte_and_is_read_back(void **state)
 		for (size_t at = 200; at < 1100; at += at < 250 || (at > 500 && at < 530) ? 1 : 37) {
 			size_t chars = 1 + (at * 7 + i) % (at % 5 == 0 ? 998 : 90);
 			struct buf content = { 0 }, wire = { 0 };
+			bool placed = false;
 			while (buf_bytes(&content) < 3000) {
-				if (buf_bytes(&content) >= at && buf_bytes(&content) < at + chars + 3)
-					buf_add_cstr(&content, odd[i]);
-				for (size_t k = 0; k < chars && buf_bytes(&content) != at; k++)
+				for (size_t k = 0; k < chars && (placed || buf_bytes(&content) != at); k++)
 					buf_add_cstr(&content, "x");
-				buf_add_cstr(&content, buf_bytes(&content) == at ? odd[i] : "\r\n");
+				bool here = !placed && buf_bytes(&content) >= at;
+				buf_add_cstr(&content, here ? odd[i] : "\r\n");
+				placed |= here;
 			}
 			struct dots_writer w = { 0 };
 			dots_write(&w, buf_span(&content), &wire);
