@@ -55,8 +55,8 @@ void conn_consume(struct conn *c, size_t n);
 
 void conn_write(struct conn *c, struct span s);
 void conn_write_buf(struct conn *c, struct buf *b); /* all of b, without copying if that can be; empties b */
-size_t conn_output_bytes(const struct conn *c);    /* not yet handed to the kernel */
-uint64_t conn_written_bytes(const struct conn *c); /* handed to it since the beginning, before encryption */
+size_t conn_output_bytes(const struct conn *c);     /* not yet handed to the kernel */
+uint64_t conn_written_bytes(const struct conn *c);  /* handed to it since the beginning, before encryption */
 
 /* Stops and restarts reading; unconsumed input is shown again by a CONN_INPUT after resuming. */
 void conn_pause(struct conn *c);

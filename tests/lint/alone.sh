@@ -6,7 +6,7 @@ bad=0
 # The names are put together here so that this file does not hold them.
 outside="(^|[^[:alnum:]_.-])/wo""rk(/|[^[:alnum:]_-]|$)|\.\./sha""red"
 status=0
-grep -rnIE --exclude-dir=.git --exclude-dir=build --exclude-dir=node_modules --exclude-dir=results -e "$outside" . || status=$?
+grep -rnIE --exclude-dir=.git --exclude=.git --exclude-dir=build --exclude-dir=node_modules --exclude-dir=results -e "$outside" . || status=$?
 if [ "$status" -ne 1 ]; then
 	echo 'a path outside the project is named'
 	bad=1
