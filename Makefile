@@ -10,6 +10,7 @@
 #   make e2e            end-to-end tests only    make format    clang-format in place
 #   make asan | tsan    unit + end-to-end tests under a sanitizer
 #   make fuzz           every fuzzer, SECONDS=60 each (clang)
+#   make check-requirements   the requirement catalogue; RFC_TEXTS=DIR holds it against the RFC texts
 #   make setup-bench    install the peers that benchmarks compare with
 #   make power-cuts     CUTS=1000 simulated power cuts: nothing acknowledged may be lost
 #   make bench          rates and sizes against the peers (an hour; NAME=relay for one, see tests/bench)
@@ -122,7 +123,7 @@ RECORDER := $(if $(SAN),,$(OUT)/tests/power/recorder.so)
 TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
 
-.PHONY: all help setup setup-bench bench power-cuts demo check unit-build unit e2e lint format asan tsan fuzz fuzz-short install clean FORCE
+.PHONY: all help setup setup-bench bench power-cuts demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
 all: $(PROGRAMS)
 
 help:
@@ -211,6 +212,9 @@ bench: all
 
 lint: $(PURE_O)
 	@sh tests/lint/all.sh '$(CC)' $(PURE_O)
+
+check-requirements:
+	@sh tests/requirements/all.sh $(if $(RFC_TEXTS),'$(RFC_TEXTS)')
 
 format:
 	@clang-format -i $$(git ls-files '*.[ch]')

@@ -46,6 +46,7 @@ run()
 
 part 'build, gcc' build 'build with gcc' all unit-build
 part 'lint' run lint
+part 'requirement catalogue' run check-requirements
 part 'build, clang' build 'build with clang' CC=clang MODE=clang all unit-build
 part 'unit tests' run unit
 part 'end-to-end tests' run e2e
