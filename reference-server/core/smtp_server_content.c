@@ -1,0 +1,113 @@
+#include "reference-server/core/smtp_server_parts.h"
+
+#include <assert.h>
+
+void smtps_begin_content(struct smtp_server *s)
+{
+	content_init(&s->content);
+	header_scan_init(&s->header);
+	s->refusal = SMTP_ANSWER_ACCEPT;
+}
+
+void smtps_on_data(struct smtp_server *s, struct span arg)
+{
+	(void)arg;
+	if (s->body == SMTP_BODY_BINARYMIME) {
+		smtps_error(s, SPAN_LIT("503 5.5.1 BINARYMIME goes with BDAT only\r\n"));
+		return;
+	}
+	if (s->rcpt_count == 0 && smtps_is_lmtp(s)) {
+		smtps_reply(s, SPAN_LIT("503 5.5.1 no valid recipients\r\n")); /* RFC 2033 4.2 */
+		return;
+	}
+	if (s->rcpt_count == 0) {
+		/* Every RCPT refused, or none given (RFC 5321 3.3, RFC 2920 3.1). */
+		smtps_reply(s, SPAN_LIT("554 5.5.1 no valid recipients\r\n"));
+		return;
+	}
+	smtps_begin_content(s);
+	smtps_enter(s, SMTP_STATE_DATA);
+	smtps_reply(s, SPAN_LIT("354 send the message, end with a line of one dot\r\n"));
+}
+
+void smtp_server_refuse_content(struct smtp_server *s, enum smtp_answer answer)
+{
+	assert(s->state == SMTP_STATE_DATA || s->state == SMTP_STATE_CHUNK);
+	assert(answer != SMTP_ANSWER_ACCEPT && answer < SMTP_ANSWER_COUNT);
+	if (s->refusal == SMTP_ANSWER_ACCEPT)
+		s->refusal = answer;
+}
+
+static bool is_too_big(const struct smtp_server *s)
+{
+	return s->config->size_bytes_max > 0 && s->content.content_bytes > s->config->size_bytes_max;
+}
+
+/* What speaks against the whole content; empty when nothing does. */
+struct span smtps_judge_content(const struct smtp_server *s)
+{
+	const struct smtp_server_config *config = s->config;
+
+	if (s->refusal != SMTP_ANSWER_ACCEPT)
+		return smtp_answer_line(s->refusal);
+	if (is_too_big(s))
+		return smtp_answer_line(SMTP_ANSWER_TOO_BIG);
+	if (!config->accept_bare_eol && s->body != SMTP_BODY_BINARYMIME &&
+	    (s->content.facts & (CONTENT_BARE_CR | CONTENT_BARE_LF)) != 0)
+		return SPAN_LIT("550 5.5.2 bare CR or LF in the message, lines end with CRLF\r\n");
+	if (config->header_bytes_max > 0 && s->header.header_bytes > config->header_bytes_max)
+		return SPAN_LIT("552 5.3.4 header section is too big\r\n");
+	if (s->header.count[HEADER_RECEIVED] > config->received_count_max)
+		return smtp_answer_line(SMTP_ANSWER_TOO_MANY_HOPS);
+	return (struct span){ NULL, 0 };
+}
+
+void smtps_finish_content(struct smtp_server *s)
+{
+	struct span refusal = smtps_judge_content(s);
+
+	smtps_enter(s, SMTP_STATE_READY);
+	s->wish = SMTP_WISH_MESSAGE;
+	if (refusal.n > 0) {
+		for (uint32_t i = 0; i < smtp_server_final_reply_count(s); i++)
+			smtps_reply(s, refusal);
+		s->wish = SMTP_WISH_MESSAGE_REFUSED;
+	}
+}
+
+/* What is over the size limit is not handed out: the driver gets the same bytes whatever the split is. */
+void smtps_take_run(struct smtp_server *s, struct span run)
+{
+	uint64_t size_bytes_max = s->config->size_bytes_max;
+	uint64_t before_bytes = s->content.content_bytes - run.n;
+
+	header_scan_feed(&s->header, run);
+	if (s->refusal != SMTP_ANSWER_ACCEPT)
+		return;
+	if (is_too_big(s))
+		run = span_sub(run, 0,
+			       before_bytes < size_bytes_max ? (size_t)(size_bytes_max - before_bytes) : 0);
+	if (run.n == 0)
+		return;
+	s->run = run;
+	s->wish = SMTP_WISH_CONTENT;
+}
+
+/* False when more input is needed.  So are the other steps. */
+bool smtps_step_content(struct smtp_server *s, struct span in, size_t *ret_used_bytes)
+{
+	struct span run;
+
+	switch (content_next(&s->content, in, &run, ret_used_bytes)) {
+	case CONTENT_RUN:
+		smtps_take_run(s, run);
+		return true;
+	case CONTENT_END:
+		smtps_finish_content(s);
+		return true;
+	case CONTENT_MORE:
+		return false;
+	}
+	assert(false);
+	return false;
+}
