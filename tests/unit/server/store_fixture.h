@@ -155,6 +155,28 @@ __attribute__((unused)) static uint64_t enqueue(struct fixture *f, size_t body_b
 	return id;
 }
 
+/* So many of them, of one byte each, in a few commits. */
+__attribute__((unused)) static void enqueue_many(struct fixture *f, size_t count)
+{
+	struct envelope **list = calloc(count, sizeof(struct envelope *));
+	struct outcome o = { 0 };
+
+	assert_non_null(list);
+	for (size_t i = 0; i < count; i++) {
+		list[i] = make_envelope(f->store, 1);
+		const struct queue_change c = { .row = QUEUE_INSERT,
+						.message = list[i],
+						.body = SPAN_LIT("x") };
+		queue_submit(f->store, &c, note_outcome, &o);
+	}
+	store_drain(f->store);
+	assert_int_equal(o.count, count);
+	assert_int_equal(o.result, 0);
+	for (size_t i = 0; i < count; i++)
+		envelope_free(list[i]);
+	free(list);
+}
+
 __attribute__((unused)) static int dequeue(struct fixture *f, uint64_t id)
 {
 	struct envelope *e = envelope_new();

@@ -154,7 +154,8 @@ static void take_copy(struct content *c, struct span run)
 	char *copy = malloc(run.n + (run.n == 0));
 
 	assert_non_null(copy);
-	memcpy(copy, run.p, run.n);
+	if (run.n > 0)
+		memcpy(copy, run.p, run.n);
 	content_take(c, (struct span){ copy, run.n });
 	free(copy);
 }
