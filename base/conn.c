@@ -47,6 +47,7 @@ struct conn {
 	uint64_t written_bytes;
 	SSL *ssl;
 	enum conn_tls_side tls_side;
+	struct tls_proof *proof; /* a client's with a check of its own */
 	struct event *readable;
 	struct event *writable;
 	bool write_wanted; /* writable is added */
@@ -78,6 +79,7 @@ static void destroy(struct conn *c)
 	task_free(c->task);
 	timer_free(c->idle);
 	SSL_free(c->ssl);
+	free(c->proof);
 	if (c->fd >= 0)
 		(void)close(c->fd);
 	buf_free(&c->in);
@@ -146,6 +148,11 @@ static void fail_tls(struct conn *c, const char *what)
 	long verify = SSL_get_verify_result(c->ssl);
 
 	ERR_clear_error();
+	if (c->proof != NULL && !c->proof->check->only_told && c->proof->fault[0] != '\0') {
+		(void)err_set(&c->error, -EPROTO, "%s", c->proof->fault);
+		fail(c);
+		return;
+	}
 	if (verify != X509_V_OK && SSL_get_verify_mode(c->ssl) != SSL_VERIFY_NONE)
 		reason = X509_verify_cert_error_string(verify);
 	(void)err_set(&c->error, -EPROTO, "%s with %s: %s", what, addr_format(&c->peer, peer),
@@ -206,6 +213,10 @@ static void update_writing(struct conn *c, bool wanted)
 static void handshake(struct conn *c)
 {
 	int rc = SSL_do_handshake(c->ssl);
+	if (rc == 1 && c->proof != NULL && !tls_proof_end(c->proof, c->ssl)) {
+		fail_tls(c, "TLS");
+		return;
+	}
 	if (rc == 1) {
 		c->phase = PHASE_OPEN;
 		update_writing(c, false);
@@ -232,11 +243,11 @@ static void handshake(struct conn *c)
 	}
 }
 
-size_t conn_start_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side side, const char *server_name)
+/* Returns how many bytes of input were dropped. */
+static size_t prepare_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side side)
 {
 	assert(c->ssl == NULL);
 	assert(c->phase == PHASE_OPEN || c->phase == PHASE_CONNECTING);
-	struct addr unused;
 	size_t dropped_bytes = buf_bytes(&c->in) + c->scratch.n;
 
 	buf_free(&c->in);
@@ -245,24 +256,53 @@ size_t conn_start_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side si
 	if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1)
 		abort();
 	c->tls_side = side;
-	if (side == CONN_TLS_SERVER) {
+	if (side == CONN_TLS_SERVER)
 		SSL_set_accept_state(c->ssl);
-	} else {
+	else
 		SSL_set_connect_state(c->ssl);
-		if (server_name != NULL && !addr_parse(server_name, 0, &unused)) {
-			char sni[256]; /* OpenSSL's macro wants it writable */
-			if (span_copy(span_of(server_name), sni, sizeof(sni)))
-				(void)SSL_set_tlsext_host_name(c->ssl, sni);
-			(void)SSL_set1_host(c->ssl, server_name);
-		} else if (server_name != NULL) {
-			(void)X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(c->ssl), server_name);
-		}
-	}
+	return dropped_bytes;
+}
+
+static void await_tls(struct conn *c)
+{
 	if (c->phase == PHASE_OPEN)
 		c->phase = PHASE_TLS_WAITS;
 	update_reading(c);
 	task_schedule(c->task);
+}
+
+size_t conn_start_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side side, const char *server_name)
+{
+	struct addr unused;
+	size_t dropped_bytes = prepare_tls(c, ctx, side);
+
+	if (side == CONN_TLS_CLIENT && server_name != NULL && !addr_parse(server_name, 0, &unused)) {
+		char sni[256]; /* OpenSSL's macro wants it writable */
+		if (span_copy(span_of(server_name), sni, sizeof(sni)))
+			(void)SSL_set_tlsext_host_name(c->ssl, sni);
+		(void)SSL_set1_host(c->ssl, server_name);
+	} else if (side == CONN_TLS_CLIENT && server_name != NULL) {
+		(void)X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(c->ssl), server_name);
+	}
+	await_tls(c);
 	return dropped_bytes;
+}
+
+size_t conn_start_tls_checked(struct conn *c, struct tls_ctx *ctx, const struct tls_check *check)
+{
+	size_t dropped_bytes = prepare_tls(c, ctx, CONN_TLS_CLIENT);
+
+	c->proof = calloc(1, sizeof(*c->proof));
+	if (c->proof == NULL)
+		abort();
+	tls_proof_begin(c->proof, c->ssl, check);
+	await_tls(c);
+	return dropped_bytes;
+}
+
+const char *conn_tls_fault(const struct conn *c)
+{
+	return c->proof != NULL && c->proof->fault[0] != '\0' ? c->proof->fault : NULL;
 }
 
 bool conn_is_tls(const struct conn *c)

@@ -21,6 +21,7 @@
 #include "base/loop.h"
 #include "base/span.h"
 #include "base/tls.h"
+#include "base/tls_check.h"
 
 struct conn;
 
@@ -72,6 +73,12 @@ void conn_resume(struct conn *c);
  */
 enum conn_tls_side { CONN_TLS_SERVER, CONN_TLS_CLIENT };
 size_t conn_start_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side side, const char *server_name);
+
+/* The same as a client that wants more, or less, proven than ctx says; see tls_check.h for what is borrowed. */
+size_t conn_start_tls_checked(struct conn *c, struct tls_ctx *ctx, const struct tls_check *check);
+/* After CONN_SECURED: what a check with only_told found wrong; NULL: nothing. */
+const char *conn_tls_fault(const struct conn *c);
+
 bool conn_is_tls(const struct conn *c);
 /* "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; only when conn_is_tls. */
 const char *conn_tls_version(const struct conn *c);

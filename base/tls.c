@@ -194,6 +194,22 @@ struct tls_ctx *tls_client_new(const char *ca_path, struct err *reterr)
 	return t;
 }
 
+struct tls_ctx *tls_client_new_trusting(const char *ca_path, struct err *reterr)
+{
+	struct tls_ctx *t = new_ctx(TLS_client_method());
+	SSL_CTX *c = t->ssl_ctx;
+	bool loaded = ca_path != NULL ? SSL_CTX_load_verify_file(c, ca_path) == 1
+				      : SSL_CTX_set_default_verify_paths(c) == 1;
+
+	if (!loaded || SSL_CTX_dane_enable(c) != 1) {
+		(void)tls_err(reterr, "load CA certificates",
+			      ca_path != NULL ? ca_path : "the system's certificate store");
+		tls_free(t);
+		return NULL;
+	}
+	return t;
+}
+
 void tls_free(struct tls_ctx *t)
 {
 	if (t == NULL)

@@ -39,6 +39,12 @@ void tls_server_add(struct tls_ctx *t, struct tls_ctx *other);
  */
 struct tls_ctx *tls_client_new(const char *ca_path, struct err *reterr);
 
+/*
+ * Client side, for conn_start_tls_checked: each connection says what it wants
+ * proven.  ca_path: the CAs that are trusted; NULL: the system's.
+ */
+struct tls_ctx *tls_client_new_trusting(const char *ca_path, struct err *reterr);
+
 void tls_free(struct tls_ctx *t);
 
 /* Borrowed; for base/conn. */

@@ -10,6 +10,9 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <openssl/pem.h>
+#include <openssl/sha.h>
+#include <openssl/x509.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -204,7 +207,7 @@ struct certs {
 	char path[5][64];
 };
 
-static void make_certs(struct certs *c)
+static void make_certs(struct certs *c, const char *ca_name)
 {
 	static const char *const names[] = { "host.example", "127.0.0.1", NULL };
 	static const char *const files[] = { "ca.pem", "ca.key", "host.pem", "host.key", "none" };
@@ -214,7 +217,7 @@ static void make_certs(struct certs *c)
 	assert_non_null(mkdtemp(c->dir));
 	for (int i = 0; i < 5; i++)
 		assert_true(snprintf(c->path[i], sizeof(c->path[i]), "%s/%s", c->dir, files[i]) > 0);
-	assert_int_equal(cert_make(&(struct cert_options){ .common_name = "test CA",
+	assert_int_equal(cert_make(&(struct cert_options){ .common_name = ca_name,
 							   .ret_cert_path = c->path[0],
 							   .ret_key_path = c->path[1] },
 				   &e),
@@ -234,7 +237,7 @@ static void tls_carries_bytes_and_checks_names(void **state)
 	(void)state;
 	struct certs c;
 	struct err e;
-	make_certs(&c);
+	make_certs(&c, "test CA");
 
 	for (int wrong_name = 0; wrong_name < 2; wrong_name++) {
 		struct pair p = { .server.echo = true, .server.tls_at_once = true };
@@ -273,7 +276,7 @@ static void starttls_drops_what_came_before_the_handshake(void **state)
 	(void)state;
 	struct certs c;
 	struct err e;
-	make_certs(&c);
+	make_certs(&c, "test CA");
 	struct pair p = { .server.hold = true, .server.want_bytes = 4 };
 	p.server.tls = tls_server_new(c.path[2], c.path[3], &e);
 	pair_open(&p);
@@ -288,6 +291,169 @@ static void starttls_drops_what_came_before_the_handshake(void **state)
 	(void)dir_remove(c.dir, &e);
 }
 
+static X509 *read_cert(const char *path)
+{
+	BIO *in = BIO_new_file(path, "r");
+	X509 *cert = PEM_read_bio_X509(in, NULL, NULL, NULL);
+
+	BIO_free(in);
+	assert_non_null(cert);
+	return cert;
+}
+
+/* SHA-256 of a certificate's public key, or of the whole of it (RFC 6698 2.1.2). */
+static void digest_of(const char *path, bool key, uint8_t ret_digest[TLS_PIN_BYTES])
+{
+	X509 *cert = read_cert(path);
+	unsigned char *der = NULL;
+	int n = key ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der) : i2d_X509(cert, &der);
+
+	assert_true(n > 0);
+	(void)SHA256(der, (size_t)n, ret_digest);
+	OPENSSL_free(der);
+	X509_free(cert);
+}
+
+enum record { NO_RECORD, EE_KEY, EE_CERT, TA_CERT, EE_WRONG, TA_WRONG, UNKNOWN_KIND };
+
+static const struct check_row {
+	const char *name;
+	bool foreign; /* another CA has made the server's certificate */
+	enum tls_check_kind kind;
+	bool only_told;
+	const char *host, *other;
+	enum record record[2];
+	int pins;          /* 1: the server's, 2: the CA's, 3: somebody's */
+	const char *fault; /* must be in the text; NULL: none */
+} check_rows[] = {
+	{ "nothing", true, TLS_CHECK_NOTHING, .host = "host.example" },
+	{ "chain", false, TLS_CHECK_CHAIN, .host = "host.example" },
+	{ "chain, an address", false, TLS_CHECK_CHAIN, .host = "127.0.0.1" },
+	{ "foreign chain", true, TLS_CHECK_CHAIN, .host = "host.example",
+	  .fault = "certificate \"host.example\" for host.example, issued by \"other CA\", valid until 20" },
+	{ "wrong name", false, TLS_CHECK_CHAIN, .host = "other.example",
+	  .fault = "hostname mismatch: the server of other.example showed certificate \"host.example\"" },
+	{ "wrong address", false, TLS_CHECK_CHAIN, .host = "127.0.0.2", .fault = "IP address mismatch" },
+	{ "a second name counts for DANE only", false, TLS_CHECK_CHAIN, .host = "other.example",
+	  .other = "host.example", .fault = "hostname mismatch" },
+	{ "foreign chain, only told", true, TLS_CHECK_CHAIN, true, .host = "host.example",
+	  .fault = "issued by \"other CA\"" },
+	{ "only told, and nothing to tell", false, TLS_CHECK_CHAIN, true, .host = "host.example" },
+	{ "pin of the server", false, TLS_CHECK_CHAIN, .host = "host.example", .pins = 1 },
+	{ "pin of the CA", false, TLS_CHECK_CHAIN, .host = "host.example", .pins = 2 },
+	{ "pin of another", false, TLS_CHECK_CHAIN, .host = "host.example", .pins = 3, .fault = "pinned" },
+	{ "pin of another, only told", false, TLS_CHECK_CHAIN, true, .host = "host.example", .pins = 3,
+	  .fault = "pinned" },
+	{ "key of the server, whatever its name and CA", true, TLS_CHECK_DANE, .host = "other.example",
+	  .record = { EE_KEY } },
+	{ "certificate of the server", true, TLS_CHECK_DANE, .host = "other.example", .record = { EE_CERT } },
+	{ "trusted CA, but another key in the record", false, TLS_CHECK_DANE, .host = "host.example",
+	  .record = { EE_WRONG }, .fault = "no matching DANE TLSA records" },
+	{ "one of two records", false, TLS_CHECK_DANE, .host = "host.example",
+	  .record = { EE_WRONG, EE_KEY } },
+	{ "issuer", true, TLS_CHECK_DANE, .host = "host.example", .record = { TA_CERT } },
+	{ "issuer, wrong name", true, TLS_CHECK_DANE, .host = "other.example", .record = { TA_CERT },
+	  .fault = "hostname mismatch" },
+	{ "issuer, name by the domain", true, TLS_CHECK_DANE, .host = "other.example",
+	  .other = "host.example", .record = { TA_CERT } },
+	{ "another issuer", false, TLS_CHECK_DANE, .host = "host.example", .record = { TA_WRONG },
+	  .fault = "certificate" },
+	{ "records of no known kind ask for nothing", true, TLS_CHECK_DANE, .host = "other.example",
+	  .record = { UNKNOWN_KIND } },
+	{ "DANE and a pin", false, TLS_CHECK_DANE, .host = "host.example", .record = { EE_KEY }, .pins = 1 },
+	{ "DANE and another's pin", false, TLS_CHECK_DANE, .host = "host.example", .record = { EE_KEY },
+	  .pins = 3, .fault = "pinned" },
+};
+
+static void set_record(struct tls_record *r, enum record kind, const struct certs *c,
+		       uint8_t digest[TLS_PIN_BYTES])
+{
+	*r = (struct tls_record){ .usage = kind == TA_CERT || kind == TA_WRONG ? 2 : 3,
+				  .selector = kind == EE_KEY || kind == EE_WRONG,
+				  .matching = kind == UNKNOWN_KIND ? 250 : 1,
+				  .data = { (const char *)digest, TLS_PIN_BYTES } };
+	digest_of(kind == TA_CERT ? c->path[0] : c->path[2], r->selector == 1, digest);
+	if (kind == EE_WRONG || kind == TA_WRONG)
+		digest[0] ^= 1;
+	assert_int_equal(tls_record_is_usable(r), kind != UNKNOWN_KIND);
+}
+
+static void try_check(const struct check_row *row, const struct certs *ours, const struct certs *of_server)
+{
+	struct err e;
+	struct tls_record records[2];
+	uint8_t digests[2][TLS_PIN_BYTES], pin[TLS_PIN_BYTES];
+	struct tls_check check = { .kind = row->kind,
+				   .only_told = row->only_told,
+				   .name = row->host,
+				   .other_names = { NULL, row->other },
+				   .records = records,
+				   .pins = pin,
+				   .pin_count = row->pins != 0 };
+
+	for (; check.record_count < 2 && row->record[check.record_count] != NO_RECORD; check.record_count++)
+		set_record(&records[check.record_count], row->record[check.record_count], of_server,
+			   digests[check.record_count]);
+	digest_of(of_server->path[row->pins == 2 ? 0 : 2], true, pin);
+	pin[0] ^= row->pins == 3;
+	struct pair p = { .server.echo = true, .server.tls_at_once = true };
+	p.server.tls = tls_server_new(of_server->path[2], of_server->path[3], &e);
+	p.client.tls = tls_client_new_trusting(ours->path[0], &e);
+	p.client.send_on_secured = SPAN_LIT("x");
+	p.client.want_bytes = 1;
+	pair_open(&p);
+	(void)conn_start_tls_checked(p.client.conn, p.client.tls, &check);
+	loop_run(p.loop);
+	bool passes = row->fault == NULL || row->only_told;
+	/* In TLS 1.3 the server is done before the client has judged. */
+	if (p.client.secured != passes)
+		fail_msg("%s: %s", row->name, passes ? conn_error(p.client.conn)->text : "it passed");
+	const char *fault = passes ? conn_tls_fault(p.client.conn) : conn_error(p.client.conn)->text;
+	if ((fault == NULL) != (row->fault == NULL) || (fault != NULL && strstr(fault, row->fault) == NULL))
+		fail_msg("%s: %s", row->name, fault != NULL ? fault : "no fault");
+	pair_close(&p);
+	tls_free(p.server.tls);
+	tls_free(p.client.tls);
+}
+
+static void a_check_says_which_certificate_and_what_is_wrong_with_it(void **state)
+{
+	(void)state;
+	struct certs ours, foreign;
+	struct err e;
+
+	make_certs(&ours, "test CA");
+	make_certs(&foreign, "other CA");
+	for (size_t i = 0; i < sizeof(check_rows) / sizeof(check_rows[0]); i++)
+		try_check(&check_rows[i], &ours, check_rows[i].foreign ? &foreign : &ours);
+	(void)dir_remove(ours.dir, &e);
+	(void)dir_remove(foreign.dir, &e);
+}
+
+/* RFC 6698 4.1, RFC 7672 3.1.3. */
+static void a_record_is_usable_when_everything_in_it_is_known(void **state)
+{
+	(void)state;
+	static const struct {
+		uint8_t usage, selector, matching;
+		size_t bytes;
+		bool usable;
+	} rows[] = {
+		{ 3, 1, 1, 32, true },  { 2, 0, 2, 64, true },  { 0, 0, 1, 32, false },
+		{ 1, 1, 1, 32, false }, { 4, 1, 1, 32, false }, { 3, 2, 1, 32, false },
+		{ 3, 1, 3, 32, false }, { 3, 1, 1, 31, false }, { 3, 1, 1, 64, false },
+		{ 3, 1, 1, 0, false },  { 3, 0, 0, 32, false },
+	};
+	static const char data[64] = "x";
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct tls_record r = {
+			rows[i].usage, rows[i].selector, rows[i].matching, { data, rows[i].bytes }
+		};
+		if (tls_record_is_usable(&r) != rows[i].usable)
+			fail_msg("%u %u %u, %zu bytes", r.usage, r.selector, r.matching, r.data.n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +464,8 @@ int main(void)
 		cmocka_unit_test(finish_sends_everything_first),
 		cmocka_unit_test(tls_carries_bytes_and_checks_names),
 		cmocka_unit_test(starttls_drops_what_came_before_the_handshake),
+		cmocka_unit_test(a_check_says_which_certificate_and_what_is_wrong_with_it),
+		cmocka_unit_test(a_record_is_usable_when_everything_in_it_is_known),
 	};
 	return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
 }
