@@ -2,6 +2,7 @@
 
 #include "base/span.h"
 #include "base/yaml.h"
+#include "reference-server/config_tls.h"
 #include "reference-server/core/address.h"
 
 #include <errno.h>
@@ -141,6 +142,7 @@ void config_free(struct config *c)
 		free(c->certificates[i].certificate);
 		free(c->certificates[i].key);
 	}
+	config_free_tls(&c->outbound);
 	free(c->certificates);
 	free(c->domains);
 	free(c->aliases);
@@ -505,18 +507,16 @@ static void read_notifications(struct config *c, struct yaml *y, const struct ya
 
 static void read_outbound(struct config *c, struct yaml *y, const struct yaml_node *root)
 {
-	static const char *const policies[] = { "none", "may", "require", NULL };
 	const struct yaml_node *m = yaml_get_map(root, "outbound");
 	struct config_outbound *o = &c->outbound;
-	uint32_t port = o->port, policy = o->tls;
+	uint32_t port = o->port;
 
 	if (yaml_get_u32(m, "port", 1, UINT16_MAX, &port))
 		o->port = (uint16_t)port;
 	const char *bind = NULL;
 	if (yaml_get_str(m, "bind", &bind) && !addr_parse(bind, 0, &o->bind))
 		yaml_error(y, yaml_get(m, "bind"), "\"%s\" is not an IP address", bind);
-	if (yaml_get_choice(m, "tls", policies, &policy))
-		o->tls = (enum tls_policy)policy;
+	config_read_tls(o, y, m);
 	(void)yaml_get_u32(m, "connections", 1, 100000, &o->connection_count_max);
 	(void)yaml_get_u32(m, "connections_per_destination", 1, 10000, &o->destination_connection_count_max);
 	(void)yaml_get_u32(m, "messages_per_connection", 1, 1000000, &o->messages_per_connection_max);

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "reference-server/policy/retry.h"
+#include "reference-server/policy/tls_policy.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,12 +27,6 @@ enum service {
 	SERVICE_POP3,
 	SERVICE_POP3S,
 	SERVICE_COUNT,
-};
-
-enum tls_policy {
-	TLS_POLICY_NONE,
-	TLS_POLICY_MAY,     /* opportunistic: encrypt when offered, any certificate */
-	TLS_POLICY_REQUIRE, /* encrypt or defer, any certificate */
 };
 
 struct config_listen {
@@ -126,6 +121,9 @@ struct config {
 		uint16_t port;
 		struct addr bind; /* n == 0: any */
 		enum tls_policy tls;
+		char *tls_ca; /* PEM file: who is trusted; NULL: the system's */
+		struct tls_rule *tls_rules;
+		uint32_t tls_rule_count;
 		uint32_t connection_count_max; /* all destinations */
 		uint32_t destination_connection_count_max;
 		int64_t idle_ms; /* a connection without work is kept so long */

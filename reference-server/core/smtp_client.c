@@ -233,13 +233,36 @@ static void refuse_host_by_reply(struct smtp_client *c, enum smtp_class class_)
 	refuse_host(c, &r);
 }
 
-static void refuse_host_because(struct smtp_client *c, enum smtp_stage stage, uint16_t detail,
-				const char *text)
+static void refuse_host_because(struct smtp_client *c, enum smtp_class class_, enum smtp_stage stage,
+				uint16_t detail, const char *text)
 {
 	struct smtp_result r;
 
-	smtp_result_set_own(&r, SMTP_CLASS_TEMPORARY, stage, 7, detail, text);
+	smtp_result_set_own(&r, class_, stage, 7, detail, text);
 	refuse_host(c, &r);
+}
+
+/* What a host lacks for messages with REQUIRETLS does not come by waiting (RFC 8689 4.2.1). */
+static enum smtp_class without_tls_class(const struct smtp_client *c)
+{
+	return c->options.only_require_tls ? SMTP_CLASS_PERMANENT : SMTP_CLASS_TEMPORARY;
+}
+
+/* False when the host was refused for it. */
+static bool keeps_require_tls(struct smtp_client *c)
+{
+	if (!c->options.only_require_tls)
+		return true;
+	if (!c->tls_on || !c->options.tls_verified)
+		refuse_host_because(c, SMTP_CLASS_PERMANENT, SMTP_STAGE_EHLO, 10,
+				    "the message requires TLS with a host whose name is verified");
+	else if ((c->extensions & SMTP_EXT_REQUIRETLS) == 0)
+		refuse_host_because(c, SMTP_CLASS_PERMANENT, SMTP_STAGE_EHLO, 30,
+				    "the message requires TLS all the way, and the next hop does not offer "
+				    "REQUIRETLS");
+	else
+		return true;
+	return false;
 }
 
 /* ---- getting ready: greeting, EHLO, STARTTLS, AUTH ---- */
@@ -283,17 +306,20 @@ static void prepare(struct smtp_client *c)
 		return;
 	}
 	if (c->options.tls == SMTP_CLIENT_TLS_REQUIRE && !c->tls_on) {
-		refuse_host_because(c, SMTP_STAGE_STARTTLS, 4,
+		refuse_host_because(c, without_tls_class(c), SMTP_STAGE_STARTTLS, 10,
 				    "TLS is required, but the host does not offer it");
 		return;
 	}
+	if (!keeps_require_tls(c))
+		return;
 	c->session = S_RUN;
 	if (c->options.auth_user.n == 0 || c->auth_done)
 		return;
 	if (!c->tls_on && !c->options.auth_without_tls)
-		refuse_host_because(c, SMTP_STAGE_AUTH, 0, "authentication is required, but there is no TLS");
+		refuse_host_because(c, SMTP_CLASS_TEMPORARY, SMTP_STAGE_AUTH, 0,
+				    "authentication is required, but there is no TLS");
 	else if ((c->extensions & SMTP_EXT_AUTH_PLAIN) == 0)
-		refuse_host_because(c, SMTP_STAGE_AUTH, 0,
+		refuse_host_because(c, SMTP_CLASS_TEMPORARY, SMTP_STAGE_AUTH, 0,
 				    "authentication is required, but the host does not offer AUTH PLAIN");
 	else
 		send_auth(c);
@@ -534,7 +560,11 @@ void smtp_client_tls_done(struct smtp_client *c, bool ok, struct span error_text
 		send_ehlo(c);
 		return;
 	}
-	smtp_result_set(&r, SMTP_CLASS_TEMPORARY, SMTP_STAGE_TLS, 0, (struct smtp_status){ 4, 7, 5 },
+	struct smtp_status status = { 4, 7, 5 };
+
+	if (c->options.only_require_tls)
+		status = (struct smtp_status){ 5, 7, 10 };
+	smtp_result_set(&r, without_tls_class(c), SMTP_STAGE_TLS, 0, status,
 			error_text.n > 0 ? error_text : SPAN_LIT("TLS handshake failed"));
 	smtpc_end(c, &r, false, false);
 }

@@ -48,6 +48,8 @@
  *   utf8: 5.6.9.  A control byte in an address: 5.1.3 or 5.1.7.
  * - require_tls, and no TLS with a verified name: TEMPORARY 4.7.10; verified, but no REQUIRETLS:
  *   PERMANENT 5.7.30; nothing sent (RFC 8689 4.2.1).
+ * - only_require_tls, and the host cannot keep it: PERMANENT 5.7.10, or 5.7.30, for the host, so that the
+ *   driver tries the next one and bounces when there is none.
  * - BY with mode R, and no DELIVERBY, or a minimum above what is left: PERMANENT 5.4.7, nothing sent (RFC
  *   2852 4.1.4.1).
  * - Recipients beyond LIMITS RCPTMAX: TOO_MANY, and not sent.  smtp_client_is_spent() says when MAILMAX is
@@ -84,7 +86,7 @@
 enum smtp_client_tls {
 	SMTP_CLIENT_TLS_NONE,    /* never ask for it */
 	SMTP_CLIENT_TLS_MAY,     /* when offered; refused: go on without */
-	SMTP_CLIENT_TLS_REQUIRE, /* or close, TEMPORARY 4.7.4 */
+	SMTP_CLIENT_TLS_REQUIRE, /* or close, TEMPORARY 4.7.10 */
 };
 
 enum smtp_client_wish {
@@ -103,6 +105,7 @@ struct smtp_client_options {
 	enum smtp_client_tls tls;
 	bool tls_active;       /* the connection began with TLS */
 	bool tls_verified;     /* TLS, once on, proves the host's name by a policy: for REQUIRETLS */
+	bool only_require_tls; /* every message will have require_tls */
 	bool lmtp;             /* LHLO, and one reply for each recipient */
 	bool auth_without_tls; /* RFC 4954 4 forbids it, unless configured */
 	struct span auth_user; /* empty: no AUTH.  With one, no mail goes without it */
@@ -135,7 +138,8 @@ struct smtp_client_message {
 	bool content_8bit;
 	bool content_binary; /* anything, lines of any length: BINARYMIME */
 	bool utf8;           /* header or addresses need SMTPUTF8 */
-	bool require_tls;    /* REQUIRETLS */
+	bool require_tls;    /* REQUIRETLS, or not at all */
+	bool prefer_tls;     /* REQUIRETLS where it can be kept: notifications (RFC 8689 5) */
 	struct span envid;   /* xtext; or empty */
 	enum smtp_ret ret;
 	const struct smtp_client_dsn *wishes; /* rcpt_count of them, or NULL */

@@ -62,7 +62,8 @@ static void send_mail_wishes(struct smtp_client *c, const struct smtp_client_mes
 	}
 	if (m->has_by && (c->extensions & SMTP_EXT_DELIVERBY))
 		send_by(c, m);
-	if (m->require_tls && (c->extensions & SMTP_EXT_REQUIRETLS))
+	bool kept = c->tls_on && c->options.tls_verified && (c->extensions & SMTP_EXT_REQUIRETLS) != 0;
+	if (kept && (m->require_tls || m->prefer_tls))
 		smtpc_send(c, " REQUIRETLS");
 	if (c->extensions & SMTP_EXT_SMTPUTF8 && (m->utf8 || path_fault(m->reverse_path) == PATH_8BIT))
 		smtpc_send(c, " SMTPUTF8");

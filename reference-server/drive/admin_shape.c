@@ -24,7 +24,8 @@ static const int age_minutes[AGES - 1] = { 5, 10, 20, 40, 80, 160, 320, 640, 128
 
 /* What the queue holds for one domain. */
 struct place {
-	char name[NAME_BYTES_MAX + 1];
+	char name[NAME_BYTES_MAX + 12]; /* the domain, and a mark for mail with REQUIRETLS */
+	size_t domain_bytes;
 	uint64_t last_id; /* counted already: a message counts once */
 	uint64_t waiting, active, held;
 	uint64_t waiting_ages[AGES], active_ages[AGES];
@@ -58,11 +59,13 @@ void admin_shape_free(struct admin_job *j)
 
 /* ---- counting ---- */
 
-static struct place *find_place(struct admin_shape *s, const char *address)
+/* Mail with REQUIRETLS goes its own way, and is shown apart. */
+static struct place *find_place(struct admin_shape *s, const struct envelope *e, const char *address)
 {
+	static const char mark[] = " REQUIRETLS";
 	const char *at = strrchr(address, '@');
 	struct span domain = at != NULL ? span_of(at + 1) : SPAN_LIT("localhost");
-	char name[NAME_BYTES_MAX + 1];
+	char name[NAME_BYTES_MAX + sizeof(mark)];
 	struct place *p;
 
 	if (HASH_COUNT(s->places) >= PLACES_MAX)
@@ -71,14 +74,15 @@ static struct place *find_place(struct admin_shape *s, const char *address)
 	for (size_t i = 0; i < domain.n; i++)
 		name[i] = domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] - 'A' + 'a')
 								   : domain.p[i];
-	name[domain.n] = '\0';
+	(void)snprintf(name + domain.n, sizeof(mark), "%s", envelope_requires_tls(e) ? mark : "");
 	HASH_FIND_STR(s->places, name, p);
 	if (p != NULL)
 		return p;
 	p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		abort();
-	memcpy(p->name, name, domain.n + 1);
+	memcpy(p->name, name, strlen(name) + 1);
+	p->domain_bytes = domain.n;
 	HASH_ADD_STR(s->places, name, p);
 	return p;
 }
@@ -108,7 +112,7 @@ static void count_message(struct admin_shape *s, const struct envelope *e, bool 
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
 		if (e->recipients[i].state != RECIPIENT_PENDING)
 			continue;
-		struct place *p = find_place(s, e->recipients[i].address);
+		struct place *p = find_place(s, e, e->recipients[i].address);
 		note_error(p, &e->recipients[i]);
 		if (p->last_id == e->id)
 			continue;
@@ -158,7 +162,8 @@ static int most_first(const struct place *a, const struct place *b)
 static void merge(const struct admin_job *j, struct place *p, struct destination_view *v)
 {
 	*v = (struct destination_view){ .state = "idle" };
-	if (relay_of(j) == NULL || !relay_look(relay_of(j), span_of(p->name), v))
+	struct span domain = { p->name, p->domain_bytes };
+	if (relay_of(j) == NULL || !relay_look(relay_of(j), domain, p->domain_bytes < strlen(p->name), v))
 		return;
 	if (v->trouble != NULL) {
 		p->code = v->trouble->code;

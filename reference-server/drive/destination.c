@@ -35,7 +35,9 @@ struct out_entry {
 
 struct destination {
 	struct destinations *all;
-	char name[256];
+	char key[1 + 256]; /* '+' for messages with REQUIRETLS, else '-', and the domain */
+	const char *name;  /* the domain */
+	bool require_tls;  /* for messages with REQUIRETLS: hosts that cannot keep it do not count */
 	enum state state;
 	struct handover_list line;
 	uint32_t line_count;
@@ -48,8 +50,7 @@ struct destination {
 	bool has_trouble;
 	struct timer *timer;
 	struct routing *routing;
-	struct smtp_out_target targets[ROUTE_TARGETS_MAX];
-	uint32_t target_count;
+	struct targets *targets;
 	int64_t targets_at_ms;
 	struct waiting *waiting; /* oldest first */
 	uint32_t waiting_begin, waiting_end, waiting_room;
@@ -296,14 +297,13 @@ static void open_connection(struct destination *d)
 							.next = next_delivery,
 							.on_result = on_result,
 							.on_end = on_end },
-			      d->targets, d->target_count);
+			      d->targets, d->require_tls);
 	TAILQ_INSERT_TAIL(&d->outs, e, next);
 	d->out_count++;
 	d->all->out_count++;
 }
 
-static void on_routed(void *ctx, const struct smtp_out_target *targets, uint32_t target_count,
-		      const struct smtp_result *failure)
+static void on_routed(void *ctx, struct targets *targets, const struct smtp_result *failure)
 {
 	struct destination *d = ctx;
 
@@ -312,8 +312,8 @@ static void on_routed(void *ctx, const struct smtp_out_target *targets, uint32_t
 		fail(d, failure);
 		return;
 	}
-	d->target_count = target_count < ROUTE_TARGETS_MAX ? target_count : ROUTE_TARGETS_MAX;
-	memcpy(d->targets, targets, d->target_count * sizeof(*targets));
+	targets_release(d->targets);
+	d->targets = targets;
 	d->targets_at_ms = clock_mono_ms();
 	run(d);
 }
@@ -348,7 +348,7 @@ static void starve(struct destination *d)
 static void open_connections(struct destination *d)
 {
 	while (wants_connection(d) && is_room(d->all)) {
-		if (d->target_count == 0 || clock_mono_ms() - d->targets_at_ms > TARGETS_FRESH_MS) {
+		if (d->targets == NULL || clock_mono_ms() - d->targets_at_ms > TARGETS_FRESH_MS) {
 			if (d->routing == NULL)
 				d->routing = routing_start(d->all->server, span_of(d->name), on_routed, d);
 			return;
@@ -527,6 +527,7 @@ static void destination_free(struct destination *d)
 		free(e);
 	}
 	routing_cancel(d->routing);
+	targets_release(d->targets);
 	timer_free(d->timer);
 	free(d->waiting);
 	free(d);
@@ -576,26 +577,27 @@ void destinations_free(struct destinations *all)
 	free(all);
 }
 
-/* *name is cut and in lower case afterwards; NULL when there is none yet. */
-static struct destination *look_up(const struct destinations *all, struct span domain, char *name,
-				   size_t *ret_name_bytes)
+/* The key is cut and in lower case; NULL when there is none yet. */
+static struct destination *look_up(const struct destinations *all, struct span domain, bool require_tls,
+				   char *key, size_t *ret_key_bytes)
 {
 	struct destination *d;
 
-	domain = span_sub(domain, 0, sizeof(d->name) - 1);
+	domain = span_sub(domain, 0, sizeof(d->key) - 2);
+	key[0] = require_tls ? '+' : '-';
 	for (size_t i = 0; i < domain.n; i++)
-		name[i] = domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] - 'A' + 'a')
-								   : domain.p[i];
-	*ret_name_bytes = domain.n;
-	HASH_FIND(hh, all->by_name, name, domain.n, d);
+		key[1 + i] = domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] - 'A' + 'a')
+								      : domain.p[i];
+	*ret_key_bytes = 1 + domain.n;
+	HASH_FIND(hh, all->by_name, key, *ret_key_bytes, d);
 	return d;
 }
 
-struct destination *destinations_find(struct destinations *all, struct span domain)
+struct destination *destinations_find(struct destinations *all, struct span domain, bool require_tls)
 {
-	char name[sizeof(((struct destination *)0)->name)];
-	size_t name_bytes;
-	struct destination *d = look_up(all, domain, name, &name_bytes);
+	char key[sizeof(((struct destination *)0)->key)];
+	size_t key_bytes;
+	struct destination *d = look_up(all, domain, require_tls, key, &key_bytes);
 
 	if (d != NULL)
 		return d;
@@ -603,22 +605,25 @@ struct destination *destinations_find(struct destinations *all, struct span doma
 	if (d == NULL)
 		abort();
 	d->all = all;
-	memcpy(d->name, name, name_bytes);
+	d->require_tls = require_tls;
+	memcpy(d->key, key, key_bytes);
+	d->name = d->key + 1;
 	TAILQ_INIT(&d->line);
 	TAILQ_INIT(&d->outs);
 	d->timer = timer_new(all->server->loop, on_timer, d);
-	HASH_ADD_KEYPTR(hh, all->by_name, d->name, name_bytes, d);
+	HASH_ADD_KEYPTR(hh, all->by_name, d->key, key_bytes, d);
 	return d;
 }
 
-bool destinations_look(const struct destinations *all, struct span domain, struct destination_view *ret_view)
+bool destinations_look(const struct destinations *all, struct span domain, bool require_tls,
+		       struct destination_view *ret_view)
 {
 	static const char *const states[] = {
 		[STATE_UP] = "up", [STATE_DOWN] = "down", [STATE_PROBING] = "probing"
 	};
-	char name[sizeof(((struct destination *)0)->name)];
-	size_t name_bytes;
-	const struct destination *d = look_up(all, domain, name, &name_bytes);
+	char key[sizeof(((struct destination *)0)->key)];
+	size_t key_bytes;
+	const struct destination *d = look_up(all, domain, require_tls, key, &key_bytes);
 
 	if (d == NULL)
 		return false;

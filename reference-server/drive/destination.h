@@ -35,8 +35,12 @@ struct destinations *destinations_new(struct server *server, const struct destin
 /* Cuts all connections, calls nobody.  Deliveries still in lines are freed. */
 void destinations_free(struct destinations *all);
 
-/* Made on first use; name in lower case.  Lives at least until it is idle again. */
-struct destination *destinations_find(struct destinations *all, struct span domain);
+/*
+ * Made on first use; name in lower case.  Lives at least until it is idle again.
+ * Mail with REQUIRETLS has a destination of its own: it passes over hosts that
+ * will do for others, and is told so without them (RFC 8689 4.2.1).
+ */
+struct destination *destinations_find(struct destinations *all, struct span domain, bool require_tls);
 const char *destination_name(const struct destination *d);
 
 /* The outcome comes through on_ended, possibly from inside. */
@@ -58,7 +62,8 @@ struct destination_view {
 	const struct smtp_result *trouble; /* NULL when nothing is wrong; as destination_trouble */
 };
 /* False when nothing is known about it. */
-bool destinations_look(const struct destinations *all, struct span domain, struct destination_view *ret_view);
+bool destinations_look(const struct destinations *all, struct span domain, bool require_tls,
+		       struct destination_view *ret_view);
 
 /* Forget that it was down. */
 void destination_retry_now(struct destination *d);

@@ -374,7 +374,8 @@ struct storing {
 };
 
 static void submit_remote(struct relay *r, struct message *m);
-static struct destination *destination_of(struct relay *r, const struct recipient *rcpt);
+static struct destination *destination_of(struct relay *r, const struct envelope *e,
+					  const struct recipient *rcpt);
 
 static uint32_t pending_count(const struct message *m)
 {
@@ -433,7 +434,7 @@ static bool waits_for_one(struct relay *r, const struct message *m)
 {
 	for (uint32_t i = 0; i < m->envelope->recipient_count; i++)
 		if (m->envelope->recipients[i].state == RECIPIENT_PENDING &&
-		    destination_of(r, &m->envelope->recipients[i]) != m->held_for)
+		    destination_of(r, m->envelope, &m->envelope->recipients[i]) != m->held_for)
 			return false;
 	return m->held_for != NULL;
 }
@@ -540,7 +541,7 @@ static void borrow_reason(struct relay *r, struct message *m, struct recipient *
 			  enum recipient_state state)
 {
 	/* Found anew: while the message's other deliveries took their time, held_for may have been forgotten. */
-	const struct destination *to = destination_of(r, rcpt);
+	const struct destination *to = destination_of(r, m->envelope, rcpt);
 	const struct smtp_result *why = destination_trouble(to);
 
 	if (rcpt->attempt_count == 0 && why != NULL)
@@ -681,10 +682,12 @@ static bool deliver_local(struct relay *r, struct message *m)
 	return count > 0;
 }
 
-static struct destination *destination_of(struct relay *r, const struct recipient *rcpt)
+static struct destination *destination_of(struct relay *r, const struct envelope *e,
+					  const struct recipient *rcpt)
 {
 	const char *at = strrchr(rcpt->address, '@');
-	return destinations_find(r->destinations, at != NULL ? span_of(at + 1) : SPAN_LIT("localhost"));
+	return destinations_find(r->destinations, at != NULL ? span_of(at + 1) : SPAN_LIT("localhost"),
+				 envelope_requires_tls(e));
 }
 
 /* One delivery for each destination. */
@@ -697,7 +700,7 @@ static void submit_remote(struct relay *r, struct message *m)
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
 		if (e->recipients[i].state != RECIPIENT_PENDING)
 			continue;
-		struct destination *to = destination_of(r, &e->recipients[i]);
+		struct destination *to = destination_of(r, e, &e->recipients[i]);
 		TAILQ_FOREACH (d, &list, next)
 			if (d->destination == to)
 				break;
@@ -903,7 +906,8 @@ void relay_flush(struct relay *r)
 
 void relay_flush_domain(struct relay *r, struct span domain)
 {
-	destination_retry_now(destinations_find(r->destinations, domain));
+	destination_retry_now(destinations_find(r->destinations, domain, false));
+	destination_retry_now(destinations_find(r->destinations, domain, true));
 }
 
 void relay_hasten(struct relay *r, uint64_t id)
@@ -917,9 +921,10 @@ bool relay_is_active(struct relay *r, uint64_t id)
 	return find_active(r, id) != NULL;
 }
 
-bool relay_look(const struct relay *r, struct span domain, struct destination_view *ret_view)
+bool relay_look(const struct relay *r, struct span domain, bool require_tls,
+		struct destination_view *ret_view)
 {
-	return destinations_look(r->destinations, domain, ret_view);
+	return destinations_look(r->destinations, domain, require_tls, ret_view);
 }
 
 struct relay_counts relay_counts(const struct relay *r)
@@ -940,7 +945,7 @@ static void after_order(struct relay *r, const struct ordered *o)
 		defer(r, o->id, o->envelope->due_wall_ms);
 	for (uint32_t i = 0; o->order == QUEUE_REQUEUE && i < o->envelope->recipient_count; i++)
 		if (o->envelope->recipients[i].state == RECIPIENT_PENDING)
-			destination_retry_now(destination_of(r, &o->envelope->recipients[i]));
+			destination_retry_now(destination_of(r, o->envelope, &o->envelope->recipients[i]));
 }
 
 static void on_ordered(void *ctx, int result)

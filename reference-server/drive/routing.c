@@ -36,13 +36,13 @@ struct routing {
 	uint32_t open_count;
 	struct smtp_result failure;
 	bool failed;
-	struct smtp_out_target direct; /* an address that needed no lookup */
-	bool is_direct;
+	struct targets *direct; /* an address that needed no lookup */
 };
 
 static void routing_free(struct routing *r)
 {
 	task_free(r->soon);
+	targets_release(r->direct);
 	settings_release(r->settings);
 	free(r);
 }
@@ -56,7 +56,7 @@ static void set_failure(struct routing *r, enum route_result result, const struc
 
 static void tell_failure(struct routing *r)
 {
-	r->fn(r->ctx, NULL, 0, &r->failure);
+	r->fn(r->ctx, NULL, &r->failure);
 	routing_free(r);
 }
 
@@ -65,6 +65,26 @@ static void to_addr(const struct route_target *t, struct addr *ret_addr)
 	char ip[INET6_ADDRSTRLEN];
 	(void)inet_ntop(t->addr.is_ipv6 ? AF_INET6 : AF_INET, t->addr.bytes, ip, sizeof(ip));
 	(void)addr_parse(ip, t->port, ret_addr);
+}
+
+static void tell_targets(struct routing *r, const struct route_targets *found)
+{
+	struct targets *t = targets_new(r->hosts.count, found->count);
+
+	(void)span_copy(span_of(r->domain), t->domain, sizeof(t->domain));
+	t->lmtp = r->lmtp;
+	for (uint32_t i = 0; i < r->hosts.count; i++) {
+		const struct route_host *from = &r->hosts.hosts[i];
+		struct target_host *h = &t->hosts[i];
+		(void)span_copy(from->name, h->name, sizeof(h->name));
+		h->from_mx = !from->implicit && !from->configured;
+	}
+	for (uint32_t i = 0; i < found->count; i++) {
+		to_addr(&found->targets[i], &t->list[i].at);
+		t->list[i].host_index = found->targets[i].host_index;
+	}
+	r->fn(r->ctx, t, NULL);
+	routing_free(r);
 }
 
 static void have_addresses(struct routing *r)
@@ -79,18 +99,7 @@ static void have_addresses(struct routing *r)
 		tell_failure(r);
 		return;
 	}
-	struct smtp_out_target *out = calloc(targets.count, sizeof(*out));
-	if (out == NULL)
-		abort();
-	for (uint32_t i = 0; i < targets.count; i++) {
-		to_addr(&targets.targets[i], &out[i].at);
-		out[i].lmtp = r->lmtp;
-		(void)span_copy(r->hosts.hosts[targets.targets[i].host_index].name, out[i].host,
-				sizeof(out[i].host));
-	}
-	r->fn(r->ctx, out, targets.count, NULL);
-	free(out);
-	routing_free(r);
+	tell_targets(r, &targets);
 }
 
 static void on_addresses(void *ctx, const struct route_addresses *found)
@@ -148,8 +157,10 @@ static void on_soon(void *ctx)
 {
 	struct routing *r = ctx;
 
-	if (r->is_direct) {
-		r->fn(r->ctx, &r->direct, 1, NULL);
+	if (r->direct != NULL) {
+		struct targets *direct = r->direct;
+		r->direct = NULL;
+		r->fn(r->ctx, direct, NULL);
 		routing_free(r);
 	} else {
 		tell_failure(r);
@@ -160,15 +171,19 @@ static void on_soon(void *ctx)
 static bool try_direct(struct routing *r, struct span host, uint16_t port)
 {
 	struct span ip;
+	struct addr at;
+	char text[NAME_BYTES_MAX];
 	bool is_ipv6;
 
 	if (!address_literal_ip(host, &ip, &is_ipv6))
 		ip = host;
-	if (!span_copy(ip, r->direct.host, sizeof(r->direct.host)) ||
-	    !addr_parse(r->direct.host, port, &r->direct.at))
+	if (!span_copy(ip, text, sizeof(text)) || !addr_parse(text, port, &at))
 		return false;
-	r->direct.lmtp = r->lmtp;
-	r->is_direct = true;
+	r->direct = targets_new(1, 1);
+	(void)span_copy(span_of(r->domain), r->direct->domain, sizeof(r->direct->domain));
+	(void)span_copy(ip, r->direct->hosts[0].name, sizeof(r->direct->hosts[0].name));
+	r->direct->list[0].at = at;
+	r->direct->lmtp = r->lmtp;
 	task_schedule(r->soon);
 	return true;
 }

@@ -7,16 +7,15 @@
 
 #include "reference-server/core/smtp_client.h"
 #include "reference-server/drive/server.h"
-#include "reference-server/drive/smtp_out.h"
+#include "reference-server/drive/targets.h"
 
 struct routing;
 
 /*
- * targets: in order, count > 0; or failure, with class TEMPORARY or PERMANENT
- * and stage CONNECT.  Both die when the callback returns.
+ * targets: the callback's, with one use; or NULL and failure, with class
+ * TEMPORARY or PERMANENT and stage CONNECT, which dies when the callback returns.
  */
-typedef void routing_fn(void *ctx, const struct smtp_out_target *targets, uint32_t target_count,
-			const struct smtp_result *failure);
+typedef void routing_fn(void *ctx, struct targets *targets, const struct smtp_result *failure);
 
 /* One callback follows, never from inside.  domain may be an address literal. */
 struct routing *routing_start(struct server *server, struct span domain, routing_fn *fn, void *ctx);

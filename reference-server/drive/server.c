@@ -327,8 +327,16 @@ static void reload(struct server *server)
 		log_event(LOG_ERROR, "reload-failed", LOG_C("error", e.text));
 		return;
 	}
+	struct tls_ctx *out = tls_client_new_trusting(server->config->outbound.tls_ca, &e);
+	if (out == NULL) {
+		log_event(LOG_ERROR, "reload-failed", LOG_C("error", e.text));
+		tls_free(t);
+		return;
+	}
 	tls_free(server->tls_in); /* connections keep what they need of it */
+	tls_free(server->tls_out);
 	server->tls_in = t;
+	server->tls_out = out;
 	log_event(LOG_INFO, "reloaded", LOG_C("certificate", r->cert_path),
 		  LOG_I("settings", settings_alive));
 }
@@ -638,7 +646,7 @@ static int start(struct run *r, struct err *reterr)
 	if (rc != 0)
 		return rc;
 	s->tls_in = load_certificates(r, reterr);
-	s->tls_out = s->tls_in != NULL ? tls_client_new(NULL, reterr) : NULL;
+	s->tls_out = s->tls_in != NULL ? tls_client_new_trusting(s->config->outbound.tls_ca, reterr) : NULL;
 	if (s->tls_out == NULL)
 		return reterr->code;
 	rc = store_open(&(struct store_options){ .data_dir = s->config->data_dir,

@@ -41,7 +41,7 @@ struct server {
 	struct route_settings route;                  /* rules, own names and addresses; for routing */
 	struct smtp_profile *profiles[SERVICE_COUNT]; /* of the SMTP services */
 	struct tls_ctx *tls_in;                       /* replaced by a reload; connections keep theirs */
-	struct tls_ctx *tls_out;                      /* opportunistic: no verification */
+	struct tls_ctx *tls_out; /* likewise; each connection says what it wants proven */
 	uint32_t connection_count;
 	uint32_t unacknowledged_count; /* messages handed to the store, 250 not yet sent */
 	uint64_t unacknowledged_bytes;

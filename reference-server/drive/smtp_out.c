@@ -16,11 +16,14 @@ enum {
 
 struct smtp_out {
 	struct server *server;
-	struct settings *settings; /* the client's name is of these */
+	struct settings *settings;   /* as of the last connecting: name and TLS policy are of these */
+	const struct config *config; /* of those */
 	struct smtp_out_owner owner;
-	struct smtp_out_target *targets;
-	uint32_t target_count;
+	struct targets *targets;
 	uint32_t target_index;
+	bool require_tls;
+	struct tls_plan plan; /* for the present target */
+	struct tls_check check;
 	struct conn *conn;
 	struct smtp_client client;
 	struct buf out;
@@ -50,6 +53,7 @@ struct smtp_out {
 
 static void on_conn(void *ctx, enum conn_event event);
 static void pump(struct smtp_out *o);
+static void refuse_target(struct smtp_out *o);
 static void on_read(void *ctx, struct content_job *j);
 static void on_converted(void *ctx, struct content_job *j);
 
@@ -63,7 +67,7 @@ static void destroy(void *ctx)
 	conn_free(o->conn);
 	task_free(o->task);
 	buf_free(&o->out);
-	free(o->targets);
+	targets_release(o->targets);
 	settings_release(o->settings);
 	free(o);
 }
@@ -95,16 +99,77 @@ static void end(struct smtp_out *o)
 	o->owner.on_end(o->owner.ctx, o, o->ready ? NULL : &o->failure);
 }
 
-static struct smtp_out_target *target(struct smtp_out *o)
+static const struct target *target(const struct smtp_out *o)
 {
-	return &o->targets[o->target_index];
+	return &o->targets->list[o->target_index];
 }
 
-/* ---- connecting ---- */
+static const struct target_host *host(const struct smtp_out *o)
+{
+	return &o->targets->hosts[target(o)->host_index];
+}
+
+/* ---- how to be protected ---- */
+
+static void make_plan(struct smtp_out *o)
+{
+	const struct config_outbound *c = &o->config->outbound;
+	const struct target_host *h = host(o);
+	const struct tls_rule *rule =
+		tls_rule_find(c->tls_rules, c->tls_rule_count, span_of(o->targets->domain));
+
+	o->plan = tls_plan_make(rule, c->tls,
+				&(struct tls_facts){ .host = span_of(h->name),
+						     .from_mx = h->from_mx,
+						     .mx_is_secure = o->targets->mx_is_secure,
+						     .dane = h->dane,
+						     .wanted_by_sender = o->require_tls });
+	o->check = (struct tls_check){ .name = h->name, .only_told = o->plan.proof_is_only_told };
+	if (o->plan.uses_pins) {
+		o->check.pins = rule->pins;
+		o->check.pin_count = rule->pin_count;
+	}
+	switch (o->plan.proof) {
+	case TLS_PROOF_NONE:
+		break;
+	case TLS_PROOF_CHAIN:
+		o->check.kind = TLS_CHECK_CHAIN;
+		break;
+	case TLS_PROOF_DANE: /* RFC 7672 3.2.2 */
+		o->check.kind = TLS_CHECK_DANE;
+		o->check.name = h->dane_name;
+		o->check.records = h->records;
+		o->check.record_count = h->record_count;
+		o->check.other_names[0] = o->targets->domain;
+		if (o->targets->domain_expanded[0] != '\0')
+			o->check.other_names[1] = o->targets->domain_expanded;
+		break;
+	}
+}
+
+/* In mode testing mail goes all the same, and whoever reads the log hears what enforce would have done. */
+static void tell_violation(const struct smtp_out *o, const char *text)
+{
+	log_event(LOG_WARN, "tls-policy-testing", LOG_C("destination", o->targets->domain),
+		  LOG_C("host", host(o)->name), LOG_C("text", text));
+}
+
+static void use_settings(struct smtp_out *o)
+{
+	settings_release(o->settings);
+	o->settings = settings_use(o->server);
+	o->config = o->server->config;
+}
 
 static void connect_to_target(struct smtp_out *o)
 {
-	const struct config_outbound *c = &o->server->config->outbound;
+	use_settings(o);
+	make_plan(o);
+	if (o->plan.refused != NULL) {
+		refuse_target(o);
+		return;
+	}
+	const struct config_outbound *c = &o->config->outbound;
 	const struct addr *bind_to =
 		c->bind.n > 0 && c->bind.ss.ss_family == target(o)->at.ss.ss_family ? &c->bind : NULL;
 
@@ -128,7 +193,7 @@ static void on_task(void *ctx)
 static void log_unusable(struct smtp_out *o)
 {
 	char at[56];
-	log_event(LOG_INFO, "host-unusable", LOG_C("host", target(o)->host),
+	log_event(LOG_INFO, "host-unusable", LOG_C("host", host(o)->name),
 		  LOG_C("at", addr_format(&target(o)->at, at)),
 		  LOG_C("stage", smtp_stage_name(o->failure.stage)), LOG_I("code", o->failure.code),
 		  LOG_S("text", smtp_result_text(&o->failure)));
@@ -142,15 +207,14 @@ static void give_up_target(struct smtp_out *o)
 	if (o->failure.class_ == SMTP_CLASS_TEMPORARY)
 		o->failed_temporarily = true;
 	log_unusable(o);
-	enum smtp_stage stage = o->failure.stage;
-	bool tls_failed = stage == SMTP_STAGE_TLS && o->server->config->outbound.tls == TLS_POLICY_MAY;
-	if (tls_failed && !o->without_tls) {
+	bool tls_failed = o->failure.stage == SMTP_STAGE_TLS;
+	if (tls_failed && o->plan.policy == TLS_POLICY_MAY && !o->without_tls) {
 		o->without_tls = true;
 	} else {
 		o->without_tls = false;
 		o->target_index++;
 	}
-	if (o->target_index < o->target_count)
+	if (o->target_index < o->targets->count)
 		task_schedule(o->task);
 	else {
 		/* A message is refused for good only when every host says so. */
@@ -167,27 +231,36 @@ static void fail_connect(struct smtp_out *o, struct span text, uint16_t detail)
 	give_up_target(o);
 }
 
+/* The policy forbids it. */
+static void refuse_target(struct smtp_out *o)
+{
+	struct buf text = { 0 };
+
+	buf_addf(&text, "%s: %s", host(o)->name, o->plan.refused);
+	if (o->require_tls)
+		smtp_result_set(&o->failure, SMTP_CLASS_PERMANENT, SMTP_STAGE_CONNECT, 0,
+				(struct smtp_status){ 5, 7, 10 }, buf_span(&text));
+	else
+		smtp_result_set(&o->failure, SMTP_CLASS_TEMPORARY, SMTP_STAGE_CONNECT, 0,
+				(struct smtp_status){ 4, 7, 0 }, buf_span(&text));
+	buf_free(&text);
+	give_up_target(o);
+}
+
 static enum smtp_client_tls client_tls(const struct smtp_out *o)
 {
 	if (o->without_tls)
 		return SMTP_CLIENT_TLS_NONE;
-	switch (o->server->config->outbound.tls) {
+	switch (o->plan.policy) {
 	case TLS_POLICY_NONE:
 		return SMTP_CLIENT_TLS_NONE;
 	case TLS_POLICY_MAY:
 		return SMTP_CLIENT_TLS_MAY;
 	case TLS_POLICY_REQUIRE:
+	case TLS_POLICY_VERIFY:
 		break;
 	}
 	return SMTP_CLIENT_TLS_REQUIRE;
-}
-
-/* Of the settings as they are now, which the client borrows it from. */
-static const char *our_name(struct smtp_out *o)
-{
-	settings_release(o->settings);
-	o->settings = settings_use(o->server);
-	return o->server->config->hostname;
 }
 
 static void begin(struct smtp_out *o)
@@ -195,9 +268,11 @@ static void begin(struct smtp_out *o)
 	o->connecting = false;
 	smtp_client_init(&o->client, &(struct smtp_client_options){
 					     .out = &o->out,
-					     .local_name = span_of(our_name(o)),
+					     .local_name = span_of(o->config->hostname),
 					     .tls = client_tls(o),
-					     .lmtp = target(o)->lmtp,
+					     .tls_verified = o->plan.proves_host,
+					     .only_require_tls = o->require_tls,
+					     .lmtp = o->targets->lmtp,
 				     });
 	pump(o);
 }
@@ -248,7 +323,8 @@ static void start(struct smtp_out *o, struct handover *d)
 			.ret = wanted_return(e),
 			.wishes = d->wishes,
 			/* A notification is rather sent in clear text than lost (RFC 8689 5). */
-			.require_tls = (e->flags & ENVELOPE_REQUIRETLS) != 0 && e->reverse_path[0] != '\0',
+			.require_tls = envelope_requires_tls(e),
+			.prefer_tls = (e->flags & ENVELOPE_REQUIRETLS) != 0,
 			.has_by = e->deliver_by_wall_ms != 0,
 			.by_return = (e->flags & ENVELOPE_BY_RETURN) != 0,
 			.by_trace = (e->flags & ENVELOPE_BY_TRACE) != 0,
@@ -312,7 +388,7 @@ static void on_done(struct smtp_out *o)
 	if (o->read_for == d)
 		stop_reading(o);
 	char at[56];
-	(void)snprintf(d->remote_mta, sizeof(d->remote_mta), "%s [%s]", target(o)->host,
+	(void)snprintf(d->remote_mta, sizeof(d->remote_mta), "%s [%s]", host(o)->name,
 		       addr_format_ip(&target(o)->at, at));
 	d->peer_keeps_time = (smtp_client_extensions(&o->client) & SMTP_EXT_DELIVERBY) != 0;
 	d->peer_notifies = (smtp_client_extensions(&o->client) & SMTP_EXT_DSN) != 0;
@@ -460,6 +536,10 @@ static void on_ready(struct smtp_out *o)
 {
 	if (!o->ready) {
 		o->ready = true;
+		if (o->plan.testing && !smtp_client_is_tls(&o->client))
+			tell_violation(o, "there is no TLS");
+		if (o->plan.told != NULL)
+			tell_violation(o, o->plan.told);
 		o->owner.on_ready(o->owner.ctx, o);
 	}
 	if (start_next(o) || o->preparing != NULL)
@@ -488,7 +568,7 @@ static bool pump_once(struct smtp_out *o)
 		return false;
 	case SMTP_CLIENT_START_TLS:
 		flush(o);
-		(void)conn_start_tls(o->conn, o->server->tls_out, CONN_TLS_CLIENT, target(o)->host);
+		(void)conn_start_tls_checked(o->conn, o->server->tls_out, &o->check);
 		return false;
 	case SMTP_CLIENT_READY:
 		on_ready(o);
@@ -583,6 +663,8 @@ static void on_conn(void *ctx, enum conn_event event)
 		break;
 	case CONN_SECURED:
 		o->server->counters.tls_out++;
+		if (conn_tls_fault(o->conn) != NULL)
+			tell_violation(o, conn_tls_fault(o->conn));
 		smtp_client_tls_done(&o->client, true, (struct span){ NULL, 0 });
 		pump(o);
 		break;
@@ -627,20 +709,16 @@ static void on_conn(void *ctx, enum conn_event event)
 }
 
 struct smtp_out *smtp_out_new(struct server *server, const struct smtp_out_owner *owner,
-			      const struct smtp_out_target *targets, uint32_t target_count)
+			      struct targets *targets, bool require_tls)
 {
-	assert(target_count > 0);
+	assert(targets->count > 0);
 	struct smtp_out *o = calloc(1, sizeof(*o));
 	if (o == NULL)
 		abort();
 	o->server = server;
-	o->settings = settings_use(server);
 	o->owner = *owner;
-	o->targets = calloc(target_count, sizeof(*targets));
-	if (o->targets == NULL)
-		abort();
-	memcpy(o->targets, targets, target_count * sizeof(*targets));
-	o->target_count = target_count;
+	o->targets = targets_use(targets);
+	o->require_tls = require_tls;
 	o->task = task_new(server->loop, on_task, o);
 	task_schedule(o->task);
 	return o;

@@ -4,23 +4,18 @@
  * It is given the addresses of a destination in order and uses the first that
  * speaks SMTP with it.  Then it pulls deliveries, one after another, until
  * there are none, waits idle for more (smtp_out_poke), and leaves with QUIT.
- * A failed opportunistic handshake is followed by one more connection to the
- * same address without TLS.
+ * policy/tls_policy says for each host how it must be protected, from the
+ * settings at the time of connecting.  Where TLS is opportunistic, a failed
+ * handshake is followed by one more connection to the same address without.
  */
 #ifndef SERVER_DRIVE_SMTP_OUT_H
 #define SERVER_DRIVE_SMTP_OUT_H
 
-#include "base/addr.h"
 #include "reference-server/drive/message.h"
 #include "reference-server/drive/server.h"
+#include "reference-server/drive/targets.h"
 
 struct smtp_out;
-
-struct smtp_out_target {
-	struct addr at;
-	char host[256]; /* for TLS and logs */
-	bool lmtp;      /* RFC 2033 */
-};
 
 struct smtp_out_owner {
 	void *ctx;
@@ -37,9 +32,13 @@ struct smtp_out_owner {
 	void (*on_end)(void *ctx, struct smtp_out *o, const struct smtp_result *failure);
 };
 
-/* target_count > 0; targets are copied.  Callbacks never come from inside this call. */
+/*
+ * Uses targets.  require_tls: only for messages with REQUIRETLS, and hosts that
+ * cannot keep it are passed over (RFC 8689 4.2.1).  Callbacks never come from
+ * inside this call.
+ */
 struct smtp_out *smtp_out_new(struct server *server, const struct smtp_out_owner *owner,
-			      const struct smtp_out_target *targets, uint32_t target_count);
+			      struct targets *targets, bool require_tls);
 
 /* There may be something to pull. */
 void smtp_out_poke(struct smtp_out *o);

@@ -119,6 +119,12 @@ void recipient_set_dsn(struct recipient *r, uint8_t notify, struct span orcpt);
 void recipient_set_result(struct recipient *r, enum recipient_state state, uint16_t reply_code,
 			  struct span enhanced, struct span reply_text, struct span remote_mta);
 
+/* A notification goes without, rather than not at all (RFC 8689 5). */
+static inline bool envelope_requires_tls(const struct envelope *e)
+{
+	return (e->flags & ENVELOPE_REQUIRETLS) != 0 && e->reverse_path[0] != '\0';
+}
+
 /* Appends the row. */
 void envelope_pack(const struct envelope *e, struct buf *row);
 /* NULL unless the row is whole, of a known version, within every limit, and has nothing behind its end. */

@@ -90,6 +90,7 @@ LENSES = {
     "next-hop-is-deaf": "the next hop accepts and records nothing",
     "reload-is-ignored": "SIGHUP is not delivered",
     "output-is-silent": "what a program prints is not seen",
+    "next-hop-is-an-impostor": "every certificate of a scripted next hop is from a CA that nobody knows",
     "ack-is-invented": "one message counts as acknowledged that was never sent",
 }
 
@@ -648,10 +649,13 @@ class NextHop:
     """An SMTP server that does as told.
 
     script(verb, argument, session) may return a reply text, "close", or None
-    for the usual reply.  verb is "CONNECT", a command's, or "MESSAGE".
+    for the usual reply.  verb is "CONNECT", a command's, or "MESSAGE".  tls is an
+    ssl.SSLContext: then STARTTLS is offered; "TLS" with the server name asked
+    for comes into the dialogue behind a handshake.
     """
 
-    def __init__(self, script=None, address=None, port=SMTP_PORT, extensions=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")):
+    def __init__(self, script=None, address=None, port=SMTP_PORT, extensions=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"), tls=None):
+        self.tls = tls
         self.address = address or new_address()
         self.script = script or (lambda verb, argument, session: None)
         self.extensions = extensions
@@ -677,7 +681,7 @@ class NextHop:
             threading.Thread(target=self.session, args=(sock, self.sessions), daemon=True).start()
 
     def session(self, sock, number):
-        state = {"number": number, "from": None, "to": []}
+        state = {"number": number, "from": None, "to": [], "tls": False}
         stream = sock.makefile("rb")
 
         def answer(verb, argument, usual):
@@ -690,11 +694,18 @@ class NextHop:
             sock.sendall(text.encode() + b"\r\n")
             return text
 
-        usual_ehlo = "\r\n".join(["250-next-hop.example"] + ["250-" + e for e in self.extensions] + ["250 HELP"])
+        def usual(verb):
+            if verb == "EHLO":
+                starttls = ["250-STARTTLS"] if self.tls and not state["tls"] else []
+                return "\r\n".join(["250-next-hop.example"] + ["250-" + e for e in self.extensions] + starttls + ["250 HELP"])
+            if verb == "STARTTLS":
+                return "220 2.0.0 go ahead" if self.tls else "502 5.5.1 no TLS here"
+            return "221 2.0.0 bye" if verb == "QUIT" else "250 2.0.0 ok"
+
         with contextlib.suppress(OSError), sock, stream:
             if answer("CONNECT", "", "220 next-hop.example")[0] != "2":
                 return
-            for line in stream:
+            while line := stream.readline():
                 verb, _, argument = line.decode("utf-8", "replace").strip().partition(" ")
                 verb = verb.upper()
                 if verb == "DATA":
@@ -706,15 +717,22 @@ class NextHop:
                     reply = answer("MESSAGE", content, "250 2.0.0 taken")
                     if reply.startswith("2") and lens != "next-hop-is-deaf":
                         with self.lock:
-                            self.messages.append({"from": state["from"], "to": state["to"], "content": content})
+                            self.messages.append({"from": state["from"], "to": state["to"], "content": content, "tls": state["tls"]})
                     state["from"], state["to"] = None, []
                     continue
                 if verb == "RCPT" and state["from"] is None:
                     sock.sendall(b"503 5.5.1 MAIL first\r\n")
                     continue
-                reply = answer(verb, argument, {"EHLO": usual_ehlo, "QUIT": "221 2.0.0 bye"}.get(verb, "250 2.0.0 ok"))
+                reply = answer(verb, argument, usual(verb))
                 if reply == "close":
                     return
+                if verb == "STARTTLS" and reply.startswith("220"):
+                    sock = self.tls.wrap_socket(sock, server_side=True)
+                    stream = sock.makefile("rb")
+                    state.update({"from": None, "to": [], "tls": True})
+                    with self.lock:
+                        self.dialogue.append(("TLS", getattr(sock, "asked_name", None)))
+                    continue
                 if verb in ("EHLO", "HELO", "RSET"):
                     state["from"], state["to"] = None, []
                 if reply.startswith("2") and verb == "MAIL":

@@ -74,6 +74,15 @@ BAD_CONFIGS = (
     ("bad YAML", 'data: D\ndomains: [fredsco.example\nlisten: {', None, None, ""),
     ("a missing key", 'domains: [fredsco.example]\n', None, None, "data"),
     ("a number out of range", 'data: D\ndomains: [fredsco.example]\nlimits:\n  recipients: 5\n', 4, 15, "recipients|100"),
+    *((what, "data: D\ndomains: [fredsco.example]\noutbound:\n  tls_policies:\n" + text, 5, column, word) for what, text, column, word in (
+        ("an unknown TLS policy", "    a.example: verfy\n", 16, "verify"),
+        ("a TLS policy for no domain", "    \"a b\": verify\n", 6, "no domain"),
+        ("a mode that is none", "    a.example: {mode: enfroce, mx: [b.example]}\n", 23, "enforce"),
+        ("a policy without mode", "    a.example: {mx: [b.example]}\n", 5, "mode"),
+        ("a policy without hosts", "    a.example: {mode: testing}\n", 5, "mx"),
+        ("a star in the wrong place", "    a.example: {mode: enforce, mx: [\"b.*.example\"]}\n", 38, r"\*\. and a domain"),
+        ("a pin that is too short", "    a.example: {mode: enforce, mx: [b.example], pins: [sha256/AAAA]}\n", 56, "32 bytes"),
+    )),
 )
 
 

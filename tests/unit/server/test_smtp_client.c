@@ -489,9 +489,9 @@ static const struct row tls_rows[] = {
 	  EHLO "STARTTLS\r\n{tls}" EHLO QUIT, CLOSED_OK },
 	{ "not wanted", 0, 0, 1, TLS_OFFER BYE, EHLO QUIT, CLOSED_OK },
 	{ "not offered, may", TLS_MAY, 0, 1, PLAIN BYE, EHLO QUIT, CLOSED_OK },
-	{ "not offered, required", TLS_REQUIRE, 1, 1, PLAIN BYE, EHLO QUIT, "closed temporary/starttls 0 4.7.4" },
+	{ "not offered, required", TLS_REQUIRE, 1, 1, PLAIN BYE, EHLO QUIT, "closed temporary/starttls 0 4.7.10" },
 	{ "not offered for lack of EHLO, required", TLS_REQUIRE, 1, 1, GREET "500 no\r\n250 hi\r\n" BYE,
-	  EHLO "HELO me.example\r\n" QUIT, "closed temporary/starttls 0 4.7.4" },
+	  EHLO "HELO me.example\r\n" QUIT, "closed temporary/starttls 0 4.7.10" },
 	{ "refused, may: goes on", TLS_MAY, 1, 1, TLS_OFFER "454 4.7.0 no\r\n550 no\r\n503 no\r\n503 no\r\n" BYE,
 	  EHLO "STARTTLS\r\n" MAIL RCPT("a") "DATA\r\n" QUIT, "permanent/mail 550 5.0.0;|" CLOSED_OK },
 	{ "refused, required", TLS_REQUIRE, 1, 1, TLS_OFFER "454 4.7.0 no\r\n" BYE, EHLO "STARTTLS\r\n" QUIT,
@@ -773,6 +773,13 @@ static const struct dialogue dialogues[] = {
 	  BYE,
 	  QUIT,
 	  "temporary/mail 0 4.7.10;temporary/mail 0 4.7.10;" },
+	{ "a notification goes without REQUIRETLS rather than not at all",
+	  false,
+	  "250-REQUIRETLS\r\n250-PIPELINING\r\n",
+	  { .prefer_tls = true },
+	  "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n" GOOD BYE,
+	  MAIL RA_RB "DATA\r\n" BODY QUIT,
+	  "ok/final-dot 250 2.0.0;ok/final-dot 250 2.0.0;" },
 	{ "BY goes along",
 	  false,
 	  "250-DELIVERBY 60\r\n250-PIPELINING\r\n",
@@ -862,6 +869,69 @@ static void hold_dialogue(const struct dialogue *d)
 	buf_free(&got);
 }
 
+/* What a connection for messages with REQUIRETLS says of a host (RFC 8689 4.2.1). */
+static void a_host_that_cannot_keep_requiretls_is_refused_for_good(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name, *extensions;
+		bool verified, handshake, prefer;
+		const char *want;
+	} rows[] = {
+		{ "no STARTTLS", "250-REQUIRETLS\r\n", true, true, false, "permanent/starttls 0 5.7.10" },
+		{ "handshake fails", "250-STARTTLS\r\n", true, false, false, "permanent/tls 0 5.7.10" },
+		{ "name not verified", "250-STARTTLS\r\n250-REQUIRETLS\r\n", false, true, false,
+		  "permanent/ehlo 0 5.7.10" },
+		{ "not offered inside", "250-STARTTLS\r\n", true, true, false, "permanent/ehlo 0 5.7.30" },
+		{ "kept", "250-STARTTLS\r\n250-REQUIRETLS\r\n", true, true, false,
+		  "MAIL FROM:<s@x> REQUIRETLS\r\n" },
+		{ "kept for a notification", "250-STARTTLS\r\n250-REQUIRETLS\r\n", true, true, true,
+		  "MAIL FROM:<s@x> REQUIRETLS\r\n" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct smtp_client c;
+		struct buf out = { 0 }, in = { 0 }, got = { 0 };
+		struct smtp_result results[2];
+		bool done = false;
+		buf_addf(&in, "220 hi\r\n250-hi\r\n%s250 HELP\r\n220 go\r\n", rows[i].extensions);
+		smtp_client_init(&c, &(struct smtp_client_options){ .out = &out,
+								    .local_name = SPAN_LIT("me.example"),
+								    .tls = SMTP_CLIENT_TLS_REQUIRE,
+								    .tls_verified = rows[i].verified,
+								    .only_require_tls = !rows[i].prefer });
+		while (!done) {
+			size_t used;
+			enum smtp_client_wish wish = smtp_client_feed(&c, buf_span(&in), &used);
+			buf_consume(&in, used);
+			if (wish == SMTP_CLIENT_START_TLS) {
+				smtp_client_tls_done(&c, rows[i].handshake, (struct span){ NULL, 0 });
+				buf_addf(&in, "250-hi\r\n%s250 HELP\r\n", rows[i].extensions);
+			} else if (wish == SMTP_CLIENT_READY) {
+				buf_reset(&out);
+				smtp_client_start(
+					&c, &(struct smtp_client_message){ .reverse_path = SPAN_LIT("s@x"),
+									   .rcpts = rcpts,
+									   .rcpt_count = 2,
+									   .results = results,
+									   .require_tls = !rows[i].prefer,
+									   .prefer_tls = rows[i].prefer });
+				buf_add(&got, buf_span(&out));
+				done = true;
+			} else if (wish == SMTP_CLIENT_WANT_INPUT) {
+				smtp_client_lost(&c, SMTP_CLIENT_LOST_EOF, (struct span){ NULL, 0 });
+			} else if (wish == SMTP_CLIENT_CLOSED) {
+				add_result(&got, smtp_client_closed(&c));
+				done = true;
+			}
+		}
+		if (strcmp(buf_cstr(&got), rows[i].want) != 0)
+			fail_msg("%s: got %s, wanted %s", rows[i].name, buf_cstr(&got), rows[i].want);
+		buf_free(&out);
+		buf_free(&in);
+		buf_free(&got);
+	}
+}
+
 static void each_extension_is_used_as_its_rfc_has_it(void **state)
 {
 	(void)state;
@@ -884,6 +954,7 @@ int main(void)
 		cmocka_unit_test(stage_names_what_is_waited_for),
 		cmocka_unit_test(dots_are_stuffed_at_any_cut),
 		cmocka_unit_test(each_extension_is_used_as_its_rfc_has_it),
+		cmocka_unit_test(a_host_that_cannot_keep_requiretls_is_refused_for_good),
 	};
 	return cmocka_run_group_tests_name("smtp_client", tests, NULL, NULL);
 }
