@@ -1,0 +1,126 @@
+#include "reference-server/drive/smtp_session_parts.h"
+
+#include "base/log.h"
+#include "reference-server/drive/directory.h"
+#include "reference-server/policy/accept.h"
+
+#include <assert.h>
+
+void smtp_envelope_mail(struct smtp_session *s)
+{
+	const struct config_limits *limits = &s->server->config->limits;
+	struct server *server = s->server;
+
+	assert(s->message == NULL);
+	if (server->unacknowledged_count >= limits->unacknowledged_count_max ||
+	    server->unacknowledged_bytes >= limits->unacknowledged_bytes_max) {
+		smtp_server_answer_mail(&s->core, SMTP_ANSWER_STORAGE_FULL);
+		return;
+	}
+	s->message = smtp_incoming_new(s);
+	struct envelope *e = s->message->envelope;
+	envelope_set_reverse_path(e, s->core.reverse_path);
+	if (s->core.body == SMTP_BODY_8BITMIME)
+		e->flags |= ENVELOPE_8BITMIME;
+	if (s->core.body == SMTP_BODY_BINARYMIME)
+		e->flags |= ENVELOPE_BINARYMIME;
+	if (s->core.ret != SMTP_RET_UNSAID)
+		e->flags |= s->core.ret == SMTP_RET_FULL ? ENVELOPE_RET_FULL : ENVELOPE_RET_HDRS;
+	envelope_set_envid(e, s->core.envid);
+	if (s->profile->core.role == SMTP_ROLE_SUBMISSION)
+		e->flags |= ENVELOPE_SUBMITTED;
+	smtp_server_answer_mail(&s->core, SMTP_ANSWER_ACCEPT);
+}
+
+struct adding {
+	struct envelope *envelope;
+	struct span original;
+	struct span orcpt;
+	uint8_t notify;
+	bool full;
+};
+
+static void add_recipient(void *ctx, struct span address)
+{
+	struct adding *a = ctx;
+
+	for (uint32_t i = 0; i < a->envelope->recipient_count; i++)
+		if (span_eq(address, span_of(a->envelope->recipients[i].address)))
+			return; /* one copy each, however often and through however many aliases it was named
+				 */
+	struct recipient *r = envelope_add_recipient(a->envelope, address, a->original);
+	if (r == NULL)
+		a->full = true;
+	else
+		recipient_set_dsn(r, a->notify, a->orcpt);
+}
+
+static uint8_t notify_bits(unsigned said)
+{
+	return (uint8_t)(((said & SMTP_NOTIFY_NEVER) != 0 ? NOTIFY_NEVER : 0) |
+			 ((said & SMTP_NOTIFY_SUCCESS) != 0 ? NOTIFY_SUCCESS : 0) |
+			 ((said & SMTP_NOTIFY_FAILURE) != 0 ? NOTIFY_FAILURE : 0) |
+			 ((said & SMTP_NOTIFY_DELAY) != 0 ? NOTIFY_DELAY : 0));
+}
+
+static enum smtp_answer answer_for_decision(enum accept_decision d)
+{
+	switch (d) {
+	case ACCEPT_LOCAL:
+	case ACCEPT_RELAY:
+		return SMTP_ANSWER_ACCEPT;
+	case ACCEPT_NO_SUCH_MAILBOX:
+		return SMTP_ANSWER_NO_SUCH_MAILBOX;
+	case ACCEPT_MAILBOX_DISABLED_NOW:
+		return SMTP_ANSWER_MAILBOX_DISABLED;
+	case ACCEPT_OVER_QUOTA:
+		return SMTP_ANSWER_MAILBOX_FULL;
+	case ACCEPT_RELAY_DENIED:
+		return SMTP_ANSWER_RELAY_DENIED;
+	case ACCEPT_TRY_LATER:
+	case ACCEPT_DECISION_COUNT:
+		break;
+	}
+	return SMTP_ANSWER_TRY_LATER;
+}
+
+void smtp_envelope_rcpt(struct smtp_session *s)
+{
+	const struct directory *d = s->server->directory;
+	struct address a;
+
+	if (address_parse_text(s->core.forward_path, &a) != ADDRESS_OK) {
+		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_NO_SUCH_MAILBOX);
+		return;
+	}
+	bool local = a.domain.n == 0 || directory_is_local_domain(d, a.domain);
+	bool known = local && directory_expand(d, a, NULL, NULL);
+	bool lmtp = s->profile->core.role == SMTP_ROLE_LMTP;
+	enum accept_decision decision = accept_rcpt(&(struct accept_facts){
+		.postmaster = local && !lmtp && address_is_postmaster(a),
+		.domain_local = local,
+		.mailbox = known ? ACCEPT_MAILBOX_KNOWN : ACCEPT_MAILBOX_UNKNOWN,
+		.authenticated = s->core.authenticated,
+		.relay_allowed = s->relay_allowed && !lmtp,
+		.submission = s->profile->core.role == SMTP_ROLE_SUBMISSION,
+	});
+	enum smtp_answer answer = answer_for_decision(decision);
+	if (answer == SMTP_ANSWER_ACCEPT) {
+		struct adding adding = { .envelope = s->message->envelope,
+					 .original = s->core.forward_path,
+					 .orcpt = s->core.orcpt,
+					 .notify = notify_bits(s->core.notify) };
+		if (known)
+			(void)directory_expand(d, a, add_recipient, &adding);
+		else
+			add_recipient(&adding, s->core.forward_path); /* postmaster of a server without
+									 accounts: kept in the queue */
+		if (adding.full)
+			answer = SMTP_ANSWER_TOO_MANY_RCPT;
+	} else {
+		s->server->counters.recipients_refused++;
+		log_event(LOG_INFO, "recipient-refused", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+			  LOG_S("rcpt", s->core.forward_path), LOG_C("why", accept_decision_name(decision)));
+	}
+	smtp_server_answer_rcpt(&s->core, answer);
+}

@@ -1,0 +1,230 @@
+#include "reference-server/drive/smtp_session_parts.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "reference-server/core/trace.h"
+#include "reference-server/drive/relay.h"
+#include "reference-server/store/body.h"
+#include "reference-server/store/queue.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct piece {
+	struct smtp_incoming *message;
+	struct buf bytes;
+};
+
+/* ---- content goes to the store ---- */
+
+static void unref(struct smtp_incoming *m)
+{
+	assert(m->refs > 0);
+	if (--m->refs > 0)
+		return;
+	envelope_free(m->envelope);
+	direct_release(&m->direct);
+	buf_free(&m->content);
+	free(m);
+}
+
+struct smtp_incoming *smtp_incoming_new(struct smtp_session *s)
+{
+	struct smtp_incoming *m = calloc(1, sizeof(*m));
+	if (m == NULL)
+		abort();
+	*m = (struct smtp_incoming){
+		.server = s->server, .session = s, .refs = 1, .envelope = envelope_new()
+	};
+	return m;
+}
+
+void smtp_incoming_drop(struct smtp_incoming *m)
+{
+	if (m == NULL)
+		return;
+	if (m->streamed_bytes > 0)
+		body_discard(m->server->store, m->envelope->body_id, NULL, NULL);
+	m->session = NULL;
+	unref(m);
+}
+
+static void on_piece_stored(void *ctx, int result)
+{
+	struct piece *p = ctx;
+	struct smtp_incoming *m = p->message;
+
+	m->pieces_in_flight--;
+	if (result != 0 && m->error == 0)
+		m->error = result;
+	buf_free(&p->bytes);
+	free(p);
+	if (m->session != NULL)
+		smtp_session_unstall(m->session);
+	unref(m);
+}
+
+static void stream_piece(struct smtp_incoming *m)
+{
+	struct piece *p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		abort();
+	struct span all = buf_span(&m->content);
+
+	p->message = m;
+	buf_add(&p->bytes, span_sub(all, 0, SMTP_PIECE_BYTES));
+	buf_consume(&m->content, SMTP_PIECE_BYTES);
+	if (m->envelope->body_id == 0)
+		m->envelope->body_id = store_new_id(m->server->store);
+	m->refs++;
+	m->pieces_in_flight++;
+	uint64_t offset = m->streamed_bytes;
+	m->streamed_bytes += SMTP_PIECE_BYTES;
+	body_append(m->server->store, m->envelope->body_id, offset, buf_span(&p->bytes), on_piece_stored, p);
+}
+
+static enum smtp_answer answer_for(int result)
+{
+	switch (result) {
+	case 0:
+		return SMTP_ANSWER_ACCEPT;
+	case -E2BIG:
+		return SMTP_ANSWER_TOO_BIG;
+	case -ESRCH: /* an account went between RCPT and the end */
+		return SMTP_ANSWER_TRY_LATER;
+	default:
+		return SMTP_ANSWER_STORAGE_FULL;
+	}
+}
+
+void smtp_incoming_content(struct smtp_session *s)
+{
+	struct smtp_incoming *m = s->message;
+
+	if (m->error != 0) {
+		smtp_server_refuse_content(&s->core, answer_for(m->error));
+		return;
+	}
+	buf_add(&m->content, s->core.run);
+	while (buf_bytes(&m->content) > SMTP_PIECE_BYTES)
+		stream_piece(m);
+}
+
+/* ---- the store has the message, or has not ---- */
+
+static void log_queued(const struct smtp_incoming *m, uint64_t session_id)
+{
+	char id[STORE_ID_TEXT_BYTES];
+	const struct envelope *e = m->envelope;
+
+	log_event(LOG_INFO, "queued", LOG_C("id", store_id_text(e->id, id)), LOG_I("session", session_id),
+		  LOG_C("from", e->reverse_path), LOG_I("rcpts", e->recipient_count),
+		  LOG_I("bytes", buf_bytes(&e->prefix) + e->body_bytes));
+}
+
+/* Gives the message to the relay, unless all of it is in mailboxes. */
+static void hand_over(struct smtp_incoming *m)
+{
+	struct buf content = { 0 };
+
+	if (m->direct.delivered_count > 0 && !direct_done(&m->direct, m->server, m->envelope))
+		return;
+	if (m->streamed_bytes == 0) {
+		content = m->content;
+		m->content = (struct buf){ 0 };
+	}
+	relay_take(m->server->relay, m->envelope, &content);
+	m->envelope = NULL;
+}
+
+static void on_durable(void *ctx, int result)
+{
+	struct smtp_incoming *m = ctx;
+	struct server *server = m->server;
+	struct smtp_session *s = m->session;
+	struct smtp_slot *slot = m->slot;
+	char id[STORE_ID_TEXT_BYTES];
+
+	server->unacknowledged_count--;
+	server->unacknowledged_bytes -= m->counted_bytes;
+	(void)store_id_text(m->envelope->id, id);
+	if (result == 0) {
+		log_queued(m, s != NULL ? s->id : 0);
+		server->counters.messages_accepted++;
+		server->counters.accepted_bytes += buf_bytes(&m->envelope->prefix) + m->envelope->body_bytes;
+		hand_over(m);
+	} else {
+		server->counters.not_stored++;
+		log_event(LOG_WARN, "not-queued", LOG_C("id", id), LOG_I("session", s != NULL ? s->id : 0),
+			  LOG_C("error", strerror(-result)));
+		if (m->streamed_bytes > 0)
+			body_discard(server->store, m->envelope->body_id, NULL, NULL);
+	}
+	uint32_t reply_count = m->reply_count;
+	unref(m);
+	if (s != NULL)
+		smtp_slot_fill(s, slot, reply_count, answer_for(result), span_of(id));
+}
+
+static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
+{
+	struct envelope *e = m->envelope;
+	char id[STORE_ID_TEXT_BYTES];
+	bool single = e->recipient_count == 1;
+
+	trace_add_received(&e->prefix, &(struct trace_received){
+					       .helo = s->core.helo,
+					       .client_ip = span_of(s->peer_ip),
+					       .by_host = s->profile->core.host,
+					       .protocol = smtp_server_protocol(&s->core),
+					       .id = span_of(store_id_text(e->id, id)),
+					       .rcpt = single ? span_of(e->recipients[0].original)
+							      : (struct span){ NULL, 0 },
+					       .time_ms = e->arrival_wall_ms,
+				       });
+	if (s->profile->core.role != SMTP_ROLE_SUBMISSION)
+		return;
+	/* RFC 6409 8.2, 8.3: a submission server may supply what is missing; a relay may not. */
+	if (!header_has(&s->core.header, HEADER_DATE))
+		trace_add_date(&e->prefix, e->arrival_wall_ms);
+	if (!header_has(&s->core.header, HEADER_MESSAGE_ID)) {
+		struct buf message_id = { 0 };
+		uint64_t unique = random_u64();
+		trace_add_new_message_id(&message_id, e->arrival_wall_ms,
+					 (struct span){ (const char *)&unique, sizeof(unique) },
+					 s->profile->core.host);
+		trace_add_message_id(&e->prefix, buf_span(&message_id));
+		buf_free(&message_id);
+	}
+}
+
+void smtp_incoming_message(struct smtp_session *s)
+{
+	struct smtp_incoming *m = s->message;
+	struct envelope *e = m->envelope;
+	struct server *server = s->server;
+
+	s->message = NULL;
+	e->id = store_new_id(server->store);
+	e->arrival_wall_ms = e->due_wall_ms = clock_wall_ms();
+	e->body_bytes = s->core.content.content_bytes;
+	assert(e->body_bytes == m->streamed_bytes + buf_bytes(&m->content));
+	if ((s->core.content.facts & CONTENT_8BIT) != 0)
+		e->flags |= ENVELOPE_CONTENT_8BIT;
+	add_trace(s, m);
+	m->slot = smtp_slot_reserve(s, m);
+	m->reply_count = smtp_server_final_reply_count(&s->core);
+	m->counted_bytes = buf_bytes(&m->content);
+	server->unacknowledged_count++;
+	server->unacknowledged_bytes += m->counted_bytes;
+	if (s->profile->core.role == SMTP_ROLE_LMTP) {
+		direct_submit(&m->direct, server, e, &m->content, m->streamed_bytes > 0, on_durable, m);
+		return;
+	}
+	queue_submit(
+		server->store,
+		&(struct queue_change){ .row = QUEUE_INSERT, .message = e, .body = buf_span(&m->content) },
+		on_durable, m);
+}
