@@ -114,7 +114,7 @@ obj = $(patsubst %.c,$(OUT)/%.o,$(1))
 BASE_O    := $(call obj,$(call src,base))
 PURE_O    := $(call obj,$(call src,reference-server/core reference-server/policy harness/wire))
 SERVER_O  := $(call obj,$(filter-out %/main.c,$(call src,reference-server $(addprefix reference-server/,core policy store drive))))
-HARNESS_O := $(call obj,$(filter-out %/main.c,$(call src,$(addprefix harness/,wire scenario world peer load fault judge cli) reports)))
+HARNESS_O := $(call obj,$(filter-out %/main.c,$(call src,$(addprefix harness/,wire scenario world peer load fault judge conform cli) reports)))
 PROGRAMS  := $(OUT)/bin/postriderd $(OUT)/bin/postrider
 
 # Preloaded into a server by tests/e2e/power.py; not into one with sanitizers, which want to be first.

@@ -1,6 +1,7 @@
 #include "harness/cli/cli.h"
 
 #include "base/opt.h"
+#include "harness/cli/conform.h"
 #include "harness/cli/dns.h"
 #include "harness/cli/lint.h"
 #include "harness/cli/list.h"
@@ -14,8 +15,9 @@
 
 static const struct opt_verb verbs[] = {
 	{ "run", cli_run, "carries out flows and judges them" },
+	{ "conform", cli_conform, "judges a server by the dialogues of the RFCs" },
 	{ "list", cli_list, "names the flows that come with postrider" },
-	{ "lint", cli_lint, "checks flow files; starts nothing" },
+	{ "lint", cli_lint, "checks flows and cases; starts nothing" },
 	{ "report", cli_report, "draws report.html of a result directory again" },
 	{ "send", cli_send, "sends messages to a server of yours" },
 	{ "sink", cli_sink, "is a mail server that takes everything and keeps nothing" },

@@ -5,6 +5,7 @@
 #include "base/opt.h"
 #include "base/yaml.h"
 #include "harness/cli/list.h"
+#include "harness/cli/result_dir.h"
 #include "harness/cli/run_flow.h"
 #include "harness/judge/result.h"
 #include "harness/judge/verdict.h"
@@ -13,15 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
 	EXIT_HARNESS = 4,
 	EXIT_INTERRUPTED = 130,
-	NAME_TRIES = 100,
-	DIR_MODE = 0755,
 	FILE_MODE = 0644,
 };
 
@@ -161,54 +158,6 @@ static bool read_flows(struct run_command *c)
 	return fine && sets_are_used(c);
 }
 
-/* ---- result directories ---- */
-
-/* results/latest: replaced in one step, so that it never points nowhere. */
-static void point_latest(const char *base, const char *name)
-{
-	char link[PATH_MAX];
-	char temporary[PATH_MAX];
-
-	(void)snprintf(link, sizeof(link), "%s/latest", base);
-	(void)snprintf(temporary, sizeof(temporary), "%s/.latest.%ld", base, (long)getpid());
-	if (symlink(name, temporary) != 0)
-		return;
-	if (rename(temporary, link) != 0)
-		(void)unlink(temporary);
-}
-
-/* A new directory base/FLOW-TIME, numbered when that second has seen one already. */
-static int make_result_dir(const char *base, const char *flow, char *ret_dir, size_t dir_bytes,
-			   struct err *reterr)
-{
-	time_t now = (time_t)(clock_wall_ms() / 1000);
-	struct tm tm;
-	char stamp[32];
-	char name[256];
-	int rc = dir_make(base, DIR_MODE, reterr);
-
-	if (rc != 0)
-		return rc;
-	(void)localtime_r(&now, &tm);
-	(void)strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-	for (int i = 1; i <= NAME_TRIES; i++) {
-		if (i == 1)
-			(void)snprintf(name, sizeof(name), "%.180s-%s", flow, stamp);
-		else
-			(void)snprintf(name, sizeof(name), "%.180s-%s-%d", flow, stamp, i);
-		int n = snprintf(ret_dir, dir_bytes, "%s/%s", base, name);
-		if (n < 0 || (size_t)n >= dir_bytes)
-			return err_set(reterr, -ENAMETOOLONG, "%s: path too long", base);
-		if (mkdir(ret_dir, DIR_MODE) == 0) {
-			point_latest(base, name);
-			return 0;
-		}
-		if (errno != EEXIST)
-			return err_errno(reterr, errno, "%s", ret_dir);
-	}
-	return err_set(reterr, -EEXIST, "%s: too many results in one second", ret_dir);
-}
-
 /* ---- running ---- */
 
 static bool want_colour(const struct run_command *c, int fd)
@@ -247,7 +196,7 @@ static int run_one(const struct run_command *c, const struct flow *f, bool seed_
 		.colour = want_colour(c, STDOUT_FILENO) && !c->json,
 	};
 
-	int rc = make_result_dir(c->results, f->name, dir, sizeof(dir), &e);
+	int rc = result_dir_make(c->results, f->name, dir, sizeof(dir), &e);
 	if (rc == 0)
 		rc = run_flow(&o, &outcome, &e);
 	if (rc != 0) {

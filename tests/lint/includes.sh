@@ -21,6 +21,7 @@ harness/peer                base/ harness/wire/ harness/scenario/ harness/world/
 harness/load                base/ harness/wire/ harness/scenario/ harness/world/ harness/load/
 harness/fault               base/ harness/wire/ harness/scenario/ harness/world/ harness/fault/
 harness/judge               base/ harness/wire/ harness/scenario/ harness/world/ harness/peer/ harness/load/ harness/fault/ harness/judge/
+harness/conform             base/ harness/wire/ harness/scenario/ harness/world/ harness/peer/ harness/load/ harness/fault/ harness/judge/ harness/conform/
 harness/cli                 base/ harness/ reports/
 reports                     base/ reports/
 tests/unit/base             base/ tests/

@@ -1,0 +1,38 @@
+/*
+ * conform_run: plays cases against one target: makes its world, asks what the
+ * server offers, plays, starts the server again when it dies, and ends
+ * everything.  Blocks until that is done; nothing runs afterwards.
+ */
+#ifndef HARNESS_CLI_CONFORM_RUN_H
+#define HARNESS_CLI_CONFORM_RUN_H
+
+#include "base/err.h"
+#include "harness/conform/suite.h"
+
+struct conform_run;
+
+struct conform_run_options {
+	const char *target;  /* "reference" */
+	const char *program; /* postriderd; NULL: the target's default */
+	const char *dir;     /* the result directory; exists */
+	bool keep_world;
+	const struct case_file *const *cases;
+	uint32_t case_count;
+	uint32_t at_once;
+	uint32_t repeat;
+	uint64_t seed;
+	bool shuffle;
+	suite_result_fn *on_result;
+	void *ctx;
+};
+
+/* NULL and *reterr when the harness itself failed.  What came of it is asked below. */
+struct conform_run *conform_run(const struct conform_run_options *o, struct err *reterr);
+const struct suite_result *conform_run_results(const struct conform_run *r);
+bool conform_run_was_interrupted(const struct conform_run *r);
+/* What kept the whole run from judging, such as a server that did not start; "". */
+const char *conform_run_problem(const struct conform_run *r);
+uint32_t conform_run_deaths(const struct conform_run *r);
+void conform_run_free(struct conform_run *r); /* accepts NULL */
+
+#endif

@@ -1,0 +1,67 @@
+#include "harness/conform/mailing.h"
+
+#include "harness/wire/dots.h"
+
+bool mailing_service(const struct sut *s, const struct case_file *c, enum case_service *ret_service)
+{
+	static const enum case_service ORDER[] = { CASE_SMTP, CASE_LMTP, CASE_SUBMISSIONS };
+
+	if (!case_service_is_pop3(c->service) && s->services[c->service].there) {
+		*ret_service = c->service;
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(ORDER) / sizeof(ORDER[0]); i++) {
+		*ret_service = ORDER[i];
+		if (s->services[ORDER[i]].there)
+			return true;
+	}
+	return false;
+}
+
+/* As a "quoted text" of a case has it. */
+static void add_quoted(struct buf *out, struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (c == '\r')
+			buf_add_cstr(out, "\\r");
+		else if (c == '\n')
+			buf_add_cstr(out, "\\n");
+		else if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '$')
+			buf_addf(out, "\\x%02x", c);
+		else
+			buf_add_u8(out, c);
+	}
+}
+
+static void add_hello(struct buf *out, enum case_service service)
+{
+	bool submits = service == CASE_SUBMISSION || service == CASE_SUBMISSIONS;
+
+	buf_addf(out, "S: 220 ...\nC: %s probe.example\nS: 250 ...\n",
+		 service == CASE_LMTP ? "LHLO" : "EHLO");
+	if (service == CASE_SUBMISSION)
+		buf_add_cstr(out, "C: STARTTLS\nS: 220 ...\nstarttls\nC: EHLO probe.example\nS: 250 ...\n");
+	if (submits)
+		buf_add_cstr(out, "C: AUTH PLAIN ${plain}\nS: 235 ...\n");
+}
+
+void mailing_text(const struct mailing *m, struct buf *out)
+{
+	struct dots_writer w = { 0 };
+	struct buf wire = { 0 };
+
+	dots_write(&w, m->content, &wire);
+	dots_write_end(&w, &wire);
+	buf_addf(out,
+		 "case: mailing\ntitle: a message on its way\nreq: RFC5321-mailing IMPLIED\nrole: server\n"
+		 "needs: %s mailbox\ntimeout: 20s\n== mailing\n",
+		 case_service_name(m->service));
+	add_hello(out, m->service);
+	buf_addf(out,
+		 "C: MAIL FROM:<%s>\nS: 250 ...\nC: RCPT TO:<%s>\nS: 250|251 ...\nC: DATA\nS: 354 ...\nC| \"",
+		 m->sender, m->recipient);
+	add_quoted(out, buf_span(&wire));
+	buf_add_cstr(out, "\"\n== verdict\nS: 250 ...\nC: QUIT\n");
+	buf_free(&wire);
+}

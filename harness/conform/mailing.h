@@ -1,0 +1,25 @@
+/*
+ * mailing: the text of a case that puts one message on its way, as a client
+ * without fault does it.  The engine plays it for `mail` and for fences.
+ */
+#ifndef HARNESS_CONFORM_MAILING_H
+#define HARNESS_CONFORM_MAILING_H
+
+#include "base/buf.h"
+#include "base/span.h"
+#include "harness/conform/sut.h"
+
+struct mailing {
+	enum case_service service;
+	const char *sender;
+	const char *recipient;
+	struct span content; /* not stuffed; ends in CRLF, or gets one */
+};
+
+/* The service by which mail for a case's mailboxes goes: its own, or the first that takes mail. */
+bool mailing_service(const struct sut *s, const struct case_file *c, enum case_service *ret_service);
+
+/* Appends a case file. */
+void mailing_text(const struct mailing *m, struct buf *out);
+
+#endif

@@ -1,0 +1,194 @@
+#include "harness/conform/message_check.h"
+
+#include "harness/judge/dsn_check.h"
+#include "harness/wire/message.h"
+
+#include <string.h>
+
+enum { SHOWN_BYTES = 200 };
+
+bool message_is_fence(struct span message)
+{
+	struct span header, body;
+	struct buf value = { 0 };
+
+	if (!message_split(message, &header, &body))
+		header = message;
+	bool is = field_value(header, SPAN_LIT(MESSAGE_FENCE_FIELD), &value);
+	buf_free(&value);
+	return is;
+}
+
+static void add_shown(struct buf *out, struct span s)
+{
+	struct span shown = span_sub(s, 0, SHOWN_BYTES);
+
+	for (size_t i = 0; i < shown.n; i++) {
+		unsigned char c = (unsigned char)shown.p[i];
+		if (c == '\r')
+			buf_add_cstr(out, "\\r");
+		else if (c == '\n')
+			buf_add_cstr(out, "\\n");
+		else if (c < 0x20 || c >= 0x7f)
+			buf_addf(out, "\\x%02x", c);
+		else
+			buf_add_u8(out, c);
+	}
+	if (shown.n < s.n)
+		buf_addf(out, "… (%zu bytes)", s.n);
+}
+
+static bool holds(struct span all, struct span part)
+{
+	return part.n == 0 || (part.n <= all.n && memmem(all.p, all.n, part.p, part.n) != NULL);
+}
+
+static bool text_passes(struct span got, struct span want, enum case_op op)
+{
+	switch (op) {
+	case CASE_EQ:
+		return span_eq(got, want);
+	case CASE_HAS:
+		return holds(got, want);
+	case CASE_LACKS:
+		return !holds(got, want);
+	case CASE_AT_LEAST:
+	case CASE_AT_MOST:
+		break;
+	}
+	return false;
+}
+
+static bool compare(uint64_t got, const struct case_check *c)
+{
+	return c->op == CASE_AT_LEAST ? got >= c->n : c->op == CASE_AT_MOST ? got <= c->n : got == c->n;
+}
+
+static bool check_text(const char *what, struct span got, struct span want, enum case_op op, struct buf *why)
+{
+	static const char *const WORDS[] = {
+		[CASE_EQ] = "is not \"", [CASE_HAS] = "has no \"", [CASE_LACKS] = "has \""
+	};
+
+	if (text_passes(got, want, op))
+		return true;
+	buf_addf(why, "%s %s", what, WORDS[op]);
+	add_shown(why, want);
+	buf_add_cstr(why, "\"; it is \"");
+	add_shown(why, got);
+	buf_add_cstr(why, "\"");
+	return false;
+}
+
+/* Any field of that name passes; of `lacks`, all must. */
+static bool check_field(struct span header, const struct case_check *c, struct span want, struct buf *why)
+{
+	struct field f;
+	struct span rest = header;
+	uint32_t count = 0, good = 0;
+
+	while (field_next(&rest, &f)) {
+		if (!span_eq_nocase(f.name, span_of(c->name)))
+			continue;
+		struct buf value = { 0 };
+		field_unfold(f.raw, &value);
+		count++;
+		good += text_passes(buf_span(&value), want, c->op);
+		buf_free(&value);
+	}
+	if (c->kind == CASE_CHECK_HEADER_COUNT) {
+		if (compare(count, c))
+			return true;
+		buf_addf(why, "the message has %u fields \"%s\"", count, c->name);
+		return false;
+	}
+	if (c->op == CASE_LACKS ? good == count : good > 0)
+		return true;
+	buf_addf(why, count == 0 ? "the message has no field \"%s\"" : "no field \"%s\" is as it should: ",
+		 c->name);
+	if (count > 0) {
+		buf_add_cstr(why, "\"");
+		add_shown(why, want);
+		buf_add_cstr(why, "\"");
+	}
+	return false;
+}
+
+static bool passes(struct span message, const struct case_check *c, struct span want, struct buf *why)
+{
+	struct span header, body;
+
+	if (!message_split(message, &header, &body)) {
+		header = message;
+		body = (struct span){ 0 };
+	}
+	switch (c->kind) {
+	case CASE_CHECK_BODY:
+		return check_text("the body", body, want, c->op, why);
+	case CASE_CHECK_RAW:
+		return check_text("the message", message, want, c->op, why);
+	case CASE_CHECK_HEADER:
+	case CASE_CHECK_HEADER_COUNT:
+		return check_field(header, c, want, why);
+	case CASE_CHECK_COUNT:
+		return true;
+	case CASE_CHECK_HAS:
+	case CASE_CHECK_LACKS:
+	case CASE_CHECK_STATUS:
+	case CASE_CHECK_STRICT:
+	case CASE_CHECK_LINE:
+	case CASE_CHECK_LINES:
+	case CASE_CHECK_DATA:
+		break;
+	}
+	return false;
+}
+
+bool message_passes(struct span message, const struct case_step *s, const struct values *v,
+		    struct buf *ret_why)
+{
+	bool fine = true;
+
+	for (uint32_t i = 0; i < s->check_count && fine; i++) {
+		struct buf want = { 0 };
+		struct span missing;
+		fine = values_expand(v, &s->checks[i].text, &want, NULL, &missing);
+		if (!fine)
+			buf_addf(ret_why, "${%.*s} has no value", SPAN_FMT(missing));
+		else
+			fine = passes(message, &s->checks[i], buf_span(&want), ret_why);
+		buf_free(&want);
+	}
+	return fine;
+}
+
+bool message_count_passes(uint32_t count, const struct case_step *s, bool *ret_any, struct buf *ret_why)
+{
+	*ret_any = false;
+	for (uint32_t i = 0; i < s->check_count; i++) {
+		if (s->checks[i].kind != CASE_CHECK_COUNT)
+			continue;
+		*ret_any = true;
+		if (!compare(count, &s->checks[i])) {
+			buf_addf(ret_why, "the mailbox has %u message%s", count, count == 1 ? "" : "s");
+			return false;
+		}
+	}
+	return true;
+}
+
+bool message_is_bounce(struct span message, struct buf *ret_why)
+{
+	struct dsn_report *r = dsn_check(message, (struct span){ 0 });
+	bool failed = false;
+
+	for (uint32_t i = 0; i < r->recipient_count; i++)
+		failed = failed || r->recipients[i].action == DSN_ACTION_FAILED;
+	if (!r->is_report)
+		buf_add_cstr(ret_why, "the message is no multipart/report");
+	else if (!failed)
+		buf_add_cstr(ret_why, "the notification names no recipient that failed");
+	bool is = r->is_report && failed;
+	dsn_report_free(r);
+	return is;
+}

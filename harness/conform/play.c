@@ -1,0 +1,421 @@
+#include "harness/conform/play.h"
+
+#include "harness/conform/play_parts.h"
+#include "harness/wire/base64.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void advance(void *ctx);
+static void on_timer(void *ctx);
+static void on_overall(void *ctx);
+
+int64_t play_now(void)
+{
+	return clock_mono_ns();
+}
+
+const struct case_step *play_step(const struct play *p)
+{
+	assert(p->at < p->file->step_count);
+	return &p->file->steps[p->at];
+}
+
+/* ---- variables that are given ---- */
+
+static void set(struct play *p, const char *name, const char *value)
+{
+	values_set(&p->values, span_of(name), span_of(value), false);
+}
+
+static void set_secret(struct play *p, const char *name, struct span value)
+{
+	values_set(&p->values, span_of(name), value, true);
+	transcript_add_secret(&p->outcome.transcript, value);
+}
+
+/* user, password, and what AUTH PLAIN takes (RFC 4616), of one mailbox. */
+static void set_account(struct play *p, uint32_t account, const char *suffix)
+{
+	const struct sut *s = p->o.sut;
+	char name[16];
+	struct buf plain = { 0 }, encoded = { 0 };
+
+	if (account >= s->account_count)
+		return;
+	(void)snprintf(name, sizeof(name), "rcpt%s", suffix);
+	set(p, name, s->addresses[account]);
+	(void)snprintf(name, sizeof(name), "user%s", suffix);
+	set(p, name, s->addresses[account]);
+	(void)snprintf(name, sizeof(name), "password%s", suffix);
+	set_secret(p, name, span_of(s->passwords[account]));
+	buf_add_u8(&plain, 0);
+	buf_add_cstr(&plain, s->addresses[account]);
+	buf_add_u8(&plain, 0);
+	buf_add_cstr(&plain, s->passwords[account]);
+	base64_encode(buf_span(&plain), &encoded);
+	(void)snprintf(name, sizeof(name), "plain%s", suffix);
+	set_secret(p, name, buf_span(&encoded));
+	explicit_bzero(plain.p, plain.room);
+	buf_free(&plain);
+	buf_free(&encoded);
+}
+
+static void set_given(struct play *p)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "c%" PRIx64, p->o.token);
+	set(p, "case.id", text);
+	(void)snprintf(text, sizeof(text), "s%" PRIx64 "@probe.example", p->o.token);
+	set(p, "case.sender", text);
+	set(p, "host", p->o.sut->host);
+	set(p, "domain", p->o.sut->domain);
+	set(p, "elsewhere", "nobody@elsewhere.example");
+	set_account(p, p->o.first_account, "");
+	set_account(p, p->o.first_account + 1, "2");
+}
+
+/* ---- life ---- */
+
+struct play *play_new(const struct play_options *o)
+{
+	struct play *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		abort();
+	p->o = *o;
+	p->file = o->file;
+	p->timer = timer_new(o->loop, on_timer, p);
+	p->overall = timer_new(o->loop, on_overall, p);
+	p->task = task_new(o->loop, advance, p);
+	for (uint32_t i = 0; i < CASE_CONNECTIONS_MAX; i++)
+		p->conns[i] = (struct play_conn){ .play = p, .index = i };
+	set_given(p);
+	return p;
+}
+
+void play_start(struct play *p)
+{
+	p->start_ns = play_now();
+	timer_set_ms(p->overall, PLAY_MAX_MS);
+	play_poke(p);
+}
+
+struct play_outcome *play_outcome(struct play *p)
+{
+	return &p->outcome;
+}
+
+const struct answer *play_last_answer(const struct play *p)
+{
+	return &p->conns[0].reader.answer;
+}
+
+void play_outcome_free(struct play_outcome *o)
+{
+	buf_free(&o->irregularities);
+	transcript_free(&o->transcript);
+}
+
+static void drop_all(struct play *p)
+{
+	for (uint32_t i = 0; i < CASE_CONNECTIONS_MAX; i++)
+		play_conn_drop(&p->conns[i]);
+	play_mailbox_end(p);
+}
+
+void play_free(struct play *p)
+{
+	if (p == NULL)
+		return;
+	drop_all(p);
+	for (uint32_t i = 0; i < CASE_CONNECTIONS_MAX; i++) {
+		buf_free(&p->conns[i].in);
+		answer_reader_free(&p->conns[i].reader);
+	}
+	timer_free(p->timer);
+	timer_free(p->overall);
+	task_free(p->task);
+	values_free(&p->values);
+	play_outcome_free(&p->outcome);
+	free(p);
+}
+
+void play_poke(struct play *p)
+{
+	if (p->wait != PLAY_IS_OVER)
+		task_schedule(p->task);
+}
+
+void play_await(struct play *p, enum play_wait wait, int64_t within_ms)
+{
+	p->wait = wait;
+	timer_set_ms(p->timer, within_ms);
+}
+
+void play_next(struct play *p)
+{
+	timer_clear(p->timer);
+	p->wait = PLAY_RUNS;
+	p->at++;
+	p->segment = 0;
+	p->segment_paused = false;
+	play_poke(p);
+}
+
+/* ---- outcomes ---- */
+
+static void end(struct play *p)
+{
+	p->wait = PLAY_IS_OVER;
+	timer_clear(p->timer);
+	timer_clear(p->overall);
+	drop_all(p);
+	p->outcome.elapsed_ms = (play_now() - p->start_ns) / 1000000;
+	task_schedule(p->task); /* done is told from there */
+}
+
+void play_finish(struct play *p, enum conform_verdict v, uint32_t line, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (p->wait == PLAY_IS_OVER)
+		return;
+	p->outcome.verdict = v;
+	p->outcome.line = line;
+	va_start(ap, fmt);
+	(void)vsnprintf(p->outcome.why, sizeof(p->outcome.why), fmt, ap);
+	va_end(ap);
+	end(p);
+}
+
+static void judge_against(struct play *p, uint32_t line, const char *text, const char *why)
+{
+	const struct case_section *section = &p->file->sections[play_step(p)->section];
+
+	p->outcome.req = section->req;
+	const char *colon = *text != '\0' && *why != '\0' ? ": " : "";
+	play_finish(p, conform_failure(p->file->reqs[section->req].level), line, "%s%s%s", text, colon, why);
+}
+
+static void decide(struct play *p, const struct case_alternative *a, const char *why)
+{
+	switch (a->outcome) {
+	case CASE_CONTINUE:
+		play_next(p);
+		return;
+	case CASE_PASS:
+		play_finish(p, CONFORM_PASS, a->line, "%s", a->text);
+		return;
+	case CASE_FAIL:
+		judge_against(p, a->line, a->text, why);
+		return;
+	case CASE_WARN:
+		p->outcome.req = p->file->sections[play_step(p)->section].req;
+		play_finish(p, CONFORM_WARN, a->line, "%s: %s", a->text, why);
+		return;
+	case CASE_NOT_TESTED:
+		play_finish(p, CONFORM_NOT_TESTED, a->line, "%s: %s", a->text, why);
+		return;
+	case CASE_INCONCLUSIVE:
+		play_finish(p, CONFORM_INCONCLUSIVE, a->line, "%s: %s", a->text, why);
+		return;
+	}
+}
+
+static bool alternative_fits(struct play *p, const struct case_alternative *a, enum case_event event,
+			     const struct answer *answer)
+{
+	struct buf ignored = { 0 };
+
+	if (a->event == CASE_ON_OTHER)
+		return true;
+	if (a->event != event)
+		return false;
+	if (event != CASE_ON_REPLY)
+		return true;
+	bool fits = answer != NULL && answer_matches(answer, &a->pattern, &p->values, &ignored);
+	buf_free(&ignored);
+	return fits;
+}
+
+void play_unexpected(struct play *p, enum case_event event, const struct answer *answer, const char *why)
+{
+	const struct case_step *s = play_step(p);
+	bool farewell = answer != NULL && strcmp(answer->code, "421") == 0;
+
+	for (uint32_t i = 0; i < s->alternative_count; i++) {
+		if (!alternative_fits(p, &s->alternatives[i], event, answer))
+			continue;
+		decide(p, &s->alternatives[i], why);
+		return;
+	}
+	if (!p->file->sections[s->section].judges)
+		play_finish(p, CONFORM_INCONCLUSIVE, s->line, "before the question: %s", why);
+	else if (farewell)
+		play_finish(p, CONFORM_INCONCLUSIVE, s->line, "the server said goodbye: %s", why);
+	else
+		judge_against(p, s->line, "", why);
+}
+
+bool play_expand(struct play *p, const struct case_text *t, struct buf *out)
+{
+	struct span missing;
+
+	if (values_expand(&p->values, t, out, NULL, &missing))
+		return true;
+	play_finish(p, CONFORM_ERROR, play_step(p)->line, "${%.*s} has no value on this way through the case",
+		    SPAN_FMT(missing));
+	return false;
+}
+
+/* ---- steps ---- */
+
+static void let(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+	struct buf text = { 0 }, value = { 0 };
+	struct span missing;
+	bool secret = false;
+
+	if (!values_expand(&p->values, &s->text, &text, &secret, &missing)) {
+		play_finish(p, CONFORM_ERROR, s->line, "${%.*s} has no value here", SPAN_FMT(missing));
+		goto out;
+	}
+	switch (s->let) {
+	case CASE_LET_TEXT:
+		buf_add(&value, buf_span(&text));
+		break;
+	case CASE_LET_BASE64:
+		base64_encode(buf_span(&text), &value);
+		break;
+	case CASE_LET_REPEAT:
+		for (uint32_t i = 0; i < s->times && buf_bytes(&value) <= CASE_TEXT_BYTES_MAX; i++)
+			buf_add(&value, buf_span(&text));
+		break;
+	}
+	values_set(&p->values, span_of(s->name), buf_span(&value), secret);
+	if (secret)
+		transcript_add_secret(&p->outcome.transcript, buf_span(&value));
+	if (buf_bytes(&value) > CASE_TEXT_BYTES_MAX)
+		play_finish(p, CONFORM_ERROR, s->line, "${%s} is longer than 1 MiB", s->name);
+	else
+		play_next(p);
+out:
+	buf_free(&text);
+	buf_free(&value);
+}
+
+/* Begins the step, or looks again at one that waits. */
+static void carry_out(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+
+	switch (s->kind) {
+	case CASE_CONNECT:
+		if (p->wait == PLAY_RUNS)
+			play_conn_open(p, s->connection, s->service);
+		if (p->wait != PLAY_IS_OVER && play_conn_ready(p))
+			play_next(p);
+		return;
+	case CASE_SEND:
+		if (play_conn_ready(p))
+			play_conn_send(p);
+		return;
+	case CASE_EXPECT:
+		if (play_conn_ready(p))
+			play_conn_expect(p);
+		return;
+	case CASE_STARTTLS:
+		if (play_conn_ready(p))
+			play_conn_starttls(p);
+		return;
+	case CASE_CLOSE:
+	case CASE_RESET:
+		play_conn_close(p, s->kind == CASE_RESET);
+		play_next(p);
+		return;
+	case CASE_CLOSED:
+		if (play_conn_ready(p))
+			play_conn_await_end(p);
+		return;
+	case CASE_LET:
+		let(p);
+		return;
+	case CASE_MAIL:
+		play_mailbox_mail(p);
+		return;
+	case CASE_STORED:
+	case CASE_NOT_STORED:
+	case CASE_BOUNCED:
+		play_mailbox_look(p);
+		return;
+	case CASE_STEP_KIND_COUNT:
+		break;
+	}
+	abort();
+}
+
+static void advance(void *ctx)
+{
+	struct play *p = ctx;
+
+	if (p->wait == PLAY_IS_OVER) {
+		p->o.done(p->o.ctx, p);
+		return;
+	}
+	if (p->at == p->file->step_count) {
+		play_finish(p, CONFORM_PASS, 0, "%s", "");
+		return;
+	}
+	p->wrote_on = 0;
+	if (p->wait == PLAY_WAITS_MAILBOX || p->wait == PLAY_WAITS_CHILD) {
+		play_mailbox_go_on(p);
+		return;
+	}
+	/* What follows without waiting is done in this round: lines that a case sends together leave together. */
+	uint32_t at;
+	do {
+		at = p->at;
+		carry_out(p);
+	} while (p->wait == PLAY_RUNS && p->at != at && p->at < p->file->step_count);
+}
+
+static void on_timer(void *ctx)
+{
+	struct play *p = ctx;
+	const struct case_step *s = play_step(p);
+	char why[120];
+
+	if (p->wait == PLAY_WAITS_PAUSE) {
+		p->wait = PLAY_RUNS;
+		play_poke(p);
+		return;
+	}
+	if (p->wait == PLAY_WAITS_MAILBOX || p->wait == PLAY_WAITS_CHILD) {
+		play_poke(p); /* the deadline decides there */
+		return;
+	}
+	const char *what = p->wait == PLAY_WAITS_OPEN      ? "no connection"
+			   : p->wait == PLAY_WAITS_DRAINED ? "the server did not read what was sent"
+			   : p->wait == PLAY_WAITS_SECURED ? "the TLS handshake did not end"
+			   : p->wait == PLAY_WAITS_END     ? "the server did not close"
+							   : "no reply";
+	(void)snprintf(why, sizeof(why), "%s within %.3g s", what, (double)s->within_ms / 1000);
+	transcript_note(&p->outcome.transcript, play_now(), s->connection, "%s", why);
+	play_unexpected(p, CASE_ON_TIMEOUT, NULL, why);
+}
+
+static void on_overall(void *ctx)
+{
+	struct play *p = ctx;
+	uint32_t line = p->at < p->file->step_count ? play_step(p)->line : 0;
+
+	play_finish(p, CONFORM_INCONCLUSIVE, line, "the case took longer than %d minutes",
+		    PLAY_MAX_MS / 60000);
+}

@@ -1,0 +1,380 @@
+#include "harness/conform/play_parts.h"
+
+#include "harness/conform/mailing.h"
+#include "harness/conform/message_check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	POLL_MS = 25,
+	MESSAGES_MAX = 1000,
+	MAILBOX_BYTES_MAX = 128 * 1024 * 1024,
+	ACCOUNTS = 2,
+};
+
+/* ---- looking ---- */
+
+static void on_message(void *ctx, const struct retrieved *m)
+{
+	struct play *p = ctx;
+	struct play_mailbox *b = &p->mailbox;
+
+	if (b->count == MESSAGES_MAX || b->bytes + m->message.n > MAILBOX_BYTES_MAX)
+		return;
+	b->messages = realloc(b->messages, (b->count + 1) * sizeof(*b->messages));
+	if (b->messages == NULL)
+		abort();
+	b->messages[b->count] = (struct buf){ 0 };
+	buf_add(&b->messages[b->count++], m->message);
+	b->bytes += m->message.n;
+}
+
+static void on_poll(void *ctx, const struct retriever_poll *poll)
+{
+	struct play *p = ctx;
+
+	p->mailbox.polled = poll->outcome == RETRIEVER_OK;
+	(void)snprintf(p->mailbox.problem, sizeof(p->mailbox.problem), "%s", poll->problem);
+	play_poke(p);
+}
+
+static void access_to(const struct play *p, uint32_t account, struct access *a)
+{
+	const struct sut *s = p->o.sut;
+	const struct sut_service *clear = &s->services[CASE_POP3], *tls = &s->services[CASE_POP3S];
+	bool scram = clear->there && sut_offers(s, CASE_POP3, "SASL=SCRAM-SHA-256");
+
+	*a = (struct access){ .server = clear->at,
+			      .allow_remote = s->allow_remote,
+			      .tls_ctx = s->tls,
+			      .server_name = s->host,
+			      .mechanism = scram ? ACCESS_SCRAM_SHA_256 : ACCESS_USER_PASS,
+			      .user = s->addresses[account],
+			      .password = s->passwords[account] };
+	if (scram)
+		return;
+	if (tls->there) {
+		a->server = tls->at;
+		a->tls = ACCESS_TLS;
+	} else if (sut_offers(s, CASE_POP3, "STLS")) {
+		a->tls = ACCESS_STARTTLS;
+	}
+}
+
+static bool open_mailbox(struct play *p, uint32_t which)
+{
+	struct retriever_options o = { .loop = p->o.loop,
+				       .interval_ms = POLL_MS,
+				       .on_message = on_message,
+				       .on_poll = on_poll,
+				       .ctx = p };
+	struct err e;
+
+	if (p->mailbox.retriever != NULL)
+		return true;
+	access_to(p, p->o.first_account + which, &o.access);
+	p->mailbox.retriever = retriever_new(&o, &e);
+	if (p->mailbox.retriever == NULL) {
+		play_finish(p, CONFORM_ERROR, play_step(p)->line, "%s", e.text);
+		return false;
+	}
+	retriever_start(p->mailbox.retriever);
+	return true;
+}
+
+static void close_mailbox(struct play *p)
+{
+	struct play_mailbox *b = &p->mailbox;
+
+	retriever_free(b->retriever);
+	for (uint32_t i = 0; i < b->count; i++)
+		buf_free(&b->messages[i]);
+	free(b->messages);
+	*b = (struct play_mailbox){ 0 };
+}
+
+static void end_child(struct play *p)
+{
+	play_free(p->child);
+	case_free(p->child_file);
+	p->child = NULL;
+	p->child_file = NULL;
+}
+
+void play_mailbox_end(struct play *p)
+{
+	close_mailbox(p);
+	end_child(p);
+	p->fence_sent = p->child_ok = false;
+}
+
+/* Which of the case's mailboxes; false, with the play over, when it is none. */
+static bool which_mailbox(struct play *p, uint32_t *ret_which, struct buf *ret_address)
+{
+	const struct sut *s = p->o.sut;
+
+	if (!play_expand(p, &play_step(p)->text, ret_address))
+		return false;
+	for (uint32_t i = 0; i < ACCOUNTS; i++) {
+		if (!span_eq_nocase(buf_span(ret_address), span_of(s->addresses[p->o.first_account + i])))
+			continue;
+		*ret_which = i;
+		return true;
+	}
+	play_finish(p, CONFORM_ERROR, play_step(p)->line,
+		    "%s is no mailbox of this case; ${rcpt} and ${rcpt2} are", buf_cstr(ret_address));
+	return false;
+}
+
+/* ---- a message on its way ---- */
+
+static void on_child(void *ctx, struct play *child)
+{
+	struct play *p = ctx;
+	const struct play_outcome *o = play_outcome(child);
+
+	p->child_ok = o->verdict == CONFORM_PASS;
+	transcript_note(&p->outcome.transcript, play_now(), 0, "%s%s%s",
+			p->fence_sent ? "fence sent" : "mail sent", p->child_ok ? "" : ", in vain: ", o->why);
+	if (!p->child_ok)
+		play_finish(p, CONFORM_INCONCLUSIVE, play_step(p)->line,
+			    "no mail could be sent to the mailbox: %s", o->why);
+	else
+		play_poke(p);
+}
+
+static void start_child(struct play *p, const char *recipient, struct span content)
+{
+	struct mailing m = { .recipient = recipient, .content = content };
+	struct buf text = { 0 }, messages = { 0 };
+	const struct sut *s = p->o.sut;
+
+	if (!mailing_service(s, p->file, &m.service)) {
+		play_finish(p, CONFORM_NOT_TESTED, play_step(p)->line,
+			    "the target has no service that takes mail");
+		return;
+	}
+	bool submits = m.service == CASE_SUBMISSION || m.service == CASE_SUBMISSIONS;
+	m.sender = submits ? s->addresses[p->o.first_account] : "harness@probe.example";
+	mailing_text(&m, &text);
+	p->child_file = case_read(&(struct case_options){
+		.path = "mailing", .text = buf_span(&text), .ret_messages = &messages });
+	if (p->child_file == NULL) {
+		play_finish(p, CONFORM_ERROR, play_step(p)->line, "mailing: %s", buf_cstr(&messages));
+	} else {
+		struct play_options o = p->o;
+		o.file = p->child_file;
+		o.done = on_child;
+		o.ctx = p;
+		p->child = play_new(&o);
+		p->child_ok = false;
+		p->wait = PLAY_WAITS_CHILD;
+		play_start(p->child);
+	}
+	buf_free(&text);
+	buf_free(&messages);
+}
+
+static void start_fence(struct play *p, const char *recipient)
+{
+	struct buf content = { 0 };
+
+	p->fence_sent = true;
+	(void)snprintf(p->fence, sizeof(p->fence), "f%" PRIx64 "-%u", p->o.token, ++p->fence_count);
+	buf_addf(&content,
+		 "From: <harness@probe.example>\r\nTo: <%s>\r\nSubject: fence\r\n"
+		 "Date: Sun, 01 Mar 2026 12:00:00 +0000\r\nMessage-ID: "
+		 "<%s@probe.example>\r\n" MESSAGE_FENCE_FIELD
+		 ": %s\r\n\r\nAll that came before this has come.\r\n",
+		 recipient, p->fence, p->fence);
+	start_child(p, recipient, buf_span(&content));
+	buf_free(&content);
+}
+
+static void set_deadline(struct play *p)
+{
+	p->deadline_ns = play_now() + play_step(p)->within_ms * 1000000;
+	timer_set_ms(p->timer, play_step(p)->within_ms);
+}
+
+void play_mailbox_mail(struct play *p)
+{
+	struct buf address = { 0 }, content = { 0 };
+	uint32_t which;
+
+	set_deadline(p);
+	if (which_mailbox(p, &which, &address) && play_expand(p, &play_step(p)->content, &content))
+		start_child(p, buf_cstr(&address), buf_span(&content));
+	buf_free(&address);
+	buf_free(&content);
+}
+
+void play_mailbox_look(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+	struct buf address = { 0 };
+	uint32_t which;
+	bool counts = s->kind == CASE_NOT_STORED;
+
+	set_deadline(p);
+	for (uint32_t i = 0; i < s->check_count; i++)
+		counts = counts || s->checks[i].kind == CASE_CHECK_COUNT;
+	if (which_mailbox(p, &which, &address)) {
+		p->wait = PLAY_WAITS_MAILBOX;
+		if (counts)
+			start_fence(p, buf_cstr(&address));
+		else
+			(void)open_mailbox(p, which);
+	}
+	buf_free(&address);
+}
+
+/* ---- judging ---- */
+
+static bool fence_is_here(const struct play *p)
+{
+	for (uint32_t i = 0; i < p->mailbox.count; i++) {
+		struct span m = buf_span(&p->mailbox.messages[i]);
+		if (m.n > 0 && memmem(m.p, m.n, p->fence, strlen(p->fence)) != NULL && message_is_fence(m))
+			return true;
+	}
+	return false;
+}
+
+static uint32_t count_messages(const struct play *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->mailbox.count; i++)
+		n += !message_is_fence(buf_span(&p->mailbox.messages[i]));
+	return n;
+}
+
+static bool is_wanted(struct play *p, struct span message, struct buf *why)
+{
+	const struct case_step *s = play_step(p);
+
+	buf_reset(why);
+	if (s->kind == CASE_BOUNCED && !message_is_bounce(message, why))
+		return false;
+	return message_passes(message, s, &p->values, why);
+}
+
+/* Whether a message is there that is all the step wants; *why has what the last one lacks. */
+static bool any_is_wanted(struct play *p, struct buf *why)
+{
+	for (uint32_t i = 0; i < p->mailbox.count; i++) {
+		struct span m = buf_span(&p->mailbox.messages[i]);
+		if (!message_is_fence(m) && is_wanted(p, m, why))
+			return true;
+	}
+	return false;
+}
+
+static void settle(struct play *p, bool fine, const char *why)
+{
+	transcript_note(&p->outcome.transcript, play_now(), 0, "mailbox: %u message%s", count_messages(p),
+			count_messages(p) == 1 ? "" : "s");
+	play_mailbox_end(p);
+	if (fine)
+		play_next(p);
+	else
+		play_unexpected(p, CASE_ON_OTHER, NULL, why);
+}
+
+/* A mailbox to which everything has come. */
+static void judge_last(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+	struct buf why = { 0 };
+	uint32_t count = count_messages(p);
+	bool counts, fine;
+
+	if (s->kind == CASE_NOT_STORED) {
+		fine = count == 0;
+		buf_addf(&why, "the mailbox has %u message%s", count, count == 1 ? "" : "s");
+	} else {
+		fine = message_count_passes(count, s, &counts, &why);
+		if (fine && !(counts && count == 0) && !any_is_wanted(p, &why)) {
+			fine = false;
+			if (buf_bytes(&why) == 0)
+				buf_add_cstr(&why, "no message is in the mailbox");
+		}
+	}
+	settle(p, fine, buf_cstr(&why));
+	buf_free(&why);
+}
+
+static void overdue(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+	struct buf why = { 0 };
+
+	buf_addf(&why, "%s within %.3g s",
+		 p->fence_sent ? "a second message sent after it did not arrive" : "no message arrived",
+		 (double)s->within_ms / 1000);
+	if (p->mailbox.problem[0] != '\0')
+		buf_addf(&why, "; the mailbox: %s", p->mailbox.problem);
+	bool blind = p->mailbox.problem[0] != '\0' || (p->fence_sent && s->kind == CASE_NOT_STORED);
+	play_mailbox_end(p);
+	if (blind)
+		play_finish(p, CONFORM_INCONCLUSIVE, s->line, "%s", buf_cstr(&why));
+	else
+		play_unexpected(p, CASE_ON_TIMEOUT, NULL, buf_cstr(&why));
+	buf_free(&why);
+}
+
+static void look_after_mail(struct play *p, uint32_t which)
+{
+	if (count_messages(p) <= p->placed[which])
+		return;
+	p->placed[which] = count_messages(p);
+	play_mailbox_end(p);
+	play_next(p);
+}
+
+static void look(struct play *p, uint32_t which, const char *address)
+{
+	struct buf why = { 0 };
+
+	p->mailbox.polled = false;
+	if (play_step(p)->kind == CASE_MAIL) {
+		look_after_mail(p, which);
+	} else if (p->fence_sent) {
+		if (fence_is_here(p))
+			judge_last(p);
+	} else if (any_is_wanted(p, &why)) {
+		settle(p, true, "");
+	} else if (count_messages(p) > 0) {
+		/* Perhaps the wanted one is still on its way: judged when nothing can come any more. */
+		start_fence(p, address);
+	}
+	buf_free(&why);
+}
+
+void play_mailbox_go_on(struct play *p)
+{
+	struct buf address = { 0 };
+	uint32_t which;
+
+	if (play_now() >= p->deadline_ns) {
+		overdue(p);
+		return;
+	}
+	if (!which_mailbox(p, &which, &address))
+		goto out;
+	if (p->wait == PLAY_WAITS_CHILD && p->child_ok) {
+		end_child(p);
+		p->child_ok = false;
+		p->wait = PLAY_WAITS_MAILBOX;
+		if (!open_mailbox(p, which))
+			goto out;
+	}
+	if (p->mailbox.polled)
+		look(p, which, buf_cstr(&address));
+out:
+	buf_free(&address);
+}

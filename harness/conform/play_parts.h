@@ -1,0 +1,114 @@
+/*
+ * play_parts: the inside of harness/conform/play, shared by its parts: the
+ * steps and their outcome (play.c), connections (play_conn.c), mailboxes
+ * (play_mailbox.c).  Nobody else includes this.
+ */
+#ifndef HARNESS_CONFORM_PLAY_PARTS_H
+#define HARNESS_CONFORM_PLAY_PARTS_H
+
+#include "base/conn.h"
+#include "harness/conform/answer.h"
+#include "harness/conform/play.h"
+#include "harness/load/retriever.h"
+
+enum play_wait {
+	PLAY_RUNS,
+	PLAY_WAITS_OPEN,
+	PLAY_WAITS_DRAINED,
+	PLAY_WAITS_PAUSE,
+	PLAY_WAITS_ANSWER,
+	PLAY_WAITS_SECURED,
+	PLAY_WAITS_END,
+	PLAY_WAITS_MAILBOX,
+	PLAY_WAITS_CHILD, /* a conversation of its own, which puts a message on its way */
+	PLAY_IS_OVER,
+};
+
+struct play_conn {
+	struct play *play;
+	uint32_t index;
+	enum case_service service;
+	struct conn *conn; /* NULL: never opened, or over */
+	bool open;         /* connected, and under TLS when the service has it */
+	bool secured;
+	bool ended;  /* by the server, or it was never reached */
+	bool paused; /* it says more than anybody reads */
+	char failure[256];
+	struct buf in;
+	struct answer_reader reader;
+};
+
+/* One mailbox while it is looked into. */
+struct play_mailbox {
+	struct retriever *retriever;
+	bool polled; /* a whole look has ended since the last question */
+	struct buf *messages;
+	uint32_t count;
+	size_t bytes;
+	char problem[256];
+};
+
+struct play {
+	struct play_options o;
+	const struct case_file *file;
+	struct values values;
+	struct play_outcome outcome;
+	struct play_conn conns[CASE_CONNECTIONS_MAX];
+	uint32_t at;      /* step */
+	uint32_t segment; /* of a CASE_SEND, the next to be written */
+	bool segment_paused;
+	enum play_wait wait;
+	uint32_t
+		wrote_on; /* connection + 1 of the last write of this round, which goes out with the next; 0: none */
+	struct timer *timer;   /* of the step */
+	struct timer *overall; /* of all */
+	struct task *task;
+	int64_t start_ns;
+	struct answer_reader *answered; /* whose answer is being judged */
+	/* mailbox steps */
+	struct play_mailbox mailbox;
+	uint32_t placed[2]; /* messages put into each mailbox by `mail` */
+	struct play *child;
+	struct case_file *child_file;
+	struct buf child_messages;
+	bool child_ok;
+	bool fence_sent;
+	char fence[64];
+	uint32_t fence_count;
+	int64_t deadline_ns; /* of the mailbox step */
+};
+
+/* ---- play.c ---- */
+const struct case_step *play_step(const struct play *p);
+int64_t play_now(void);
+/* Something happened: the step is looked at again, soon.  Steps that do not wait follow at once. */
+void play_poke(struct play *p);
+void play_next(struct play *p);
+/* What was expected did not come: an alternative, or the default for this section. */
+void play_unexpected(struct play *p, enum case_event event, const struct answer *a, const char *why);
+void play_finish(struct play *p, enum conform_verdict v, uint32_t line, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+void play_await(struct play *p, enum play_wait wait, int64_t within_ms);
+/* Appends the text; false, with the play over, when a variable has no value. */
+bool play_expand(struct play *p, const struct case_text *t, struct buf *out);
+
+/* ---- play_conn.c ---- */
+/* True when the step's connection is open; false: it waits, or it was found ended. */
+bool play_conn_ready(struct play *p);
+void play_conn_send(struct play *p);
+void play_conn_expect(struct play *p);
+void play_conn_starttls(struct play *p);
+void play_conn_close(struct play *p, bool reset);
+void play_conn_await_end(struct play *p);
+void play_conn_open(struct play *p, uint32_t index, enum case_service service);
+/* Frees a connection, whatever its state. */
+void play_conn_drop(struct play_conn *c);
+
+/* ---- play_mailbox.c ---- */
+void play_mailbox_mail(struct play *p);
+void play_mailbox_look(struct play *p);
+/* Called for PLAY_WAITS_MAILBOX and PLAY_WAITS_CHILD when something happened. */
+void play_mailbox_go_on(struct play *p);
+void play_mailbox_end(struct play *p);
+
+#endif

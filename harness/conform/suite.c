@@ -1,0 +1,371 @@
+#include "harness/conform/suite.h"
+
+#include "base/random.h"
+#include "harness/conform/play.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ACCOUNTS_OF_ONE = 2,
+	SECOND_TRIES = 16, /* pairs of mailboxes for cases that are played again after a death */
+};
+
+/* One playing of one case. */
+struct playing {
+	uint32_t index; /* of the result */
+	bool alone;
+	bool again; /* after a death: nobody else is there, so that it is clear who did it */
+	uint32_t first_account;
+};
+
+struct running {
+	struct suite *suite;
+	struct playing what;
+	struct play *play;
+	bool over;
+};
+
+struct suite {
+	struct suite_options o;
+	struct suite_result *results;
+	struct playing *waiting; /* the next is the last */
+	uint32_t waiting_count, waiting_room;
+	struct running *running;
+	uint32_t running_count;
+	uint32_t done_count;
+	uint32_t next_account;
+	uint64_t token;
+	bool server_is_gone;
+	bool stopped;
+	bool told;
+	struct task *task;
+};
+
+uint32_t suite_account_count(const struct case_file *const *cases, uint32_t case_count, uint32_t repeat)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < case_count; i++)
+		n += sut_accounts_of(cases[i]) * repeat;
+	return n > 0 ? n + ACCOUNTS_OF_ONE * SECOND_TRIES : 0;
+}
+
+/* ---- what waits ---- */
+
+static void add_waiting(struct suite *s, struct playing w)
+{
+	if (s->waiting_count == s->waiting_room) {
+		s->waiting_room = s->waiting_room == 0 ? 64 : s->waiting_room * 2;
+		s->waiting = realloc(s->waiting, s->waiting_room * sizeof(*s->waiting));
+		if (s->waiting == NULL)
+			abort();
+	}
+	s->waiting[s->waiting_count++] = w;
+}
+
+static void shuffle(struct suite *s)
+{
+	struct rng r = rng_seed(s->o.seed);
+
+	for (uint32_t i = s->waiting_count; i > 1; i--) {
+		uint32_t k = (uint32_t)rng_below(&r, i);
+		struct playing w = s->waiting[i - 1];
+		s->waiting[i - 1] = s->waiting[k];
+		s->waiting[k] = w;
+	}
+}
+
+/* Those that are played alone go to the front, which comes last. */
+static void put_alone_last(struct suite *s)
+{
+	struct playing *sorted = calloc(s->waiting_count + 1, sizeof(*sorted));
+	uint32_t n = 0;
+
+	if (sorted == NULL)
+		abort();
+	for (int pass = 0; pass < 2; pass++)
+		for (uint32_t i = 0; i < s->waiting_count; i++)
+			if (s->waiting[i].alone == (pass == 0))
+				sorted[n++] = s->waiting[i];
+	free(s->waiting);
+	s->waiting = sorted;
+	s->waiting_room = s->waiting_count + 1;
+}
+
+static uint32_t take_accounts(struct suite *s, const struct case_file *c)
+{
+	uint32_t first = s->next_account;
+
+	if (s->next_account + sut_accounts_of(c) > s->o.sut->account_count)
+		return s->o.sut->account_count; /* none left: the case says what it lacks */
+	s->next_account += sut_accounts_of(c);
+	return first;
+}
+
+static void line_up(struct suite *s)
+{
+	for (uint32_t n = 0; n < s->o.repeat; n++)
+		for (uint32_t i = s->o.case_count; i > 0; i--) /* the last is played first */
+			add_waiting(s,
+				    (struct playing){ .index = i - 1,
+						      .alone = case_has_tag(s->o.cases[i - 1], "alone"),
+						      .first_account = take_accounts(s, s->o.cases[i - 1]) });
+	if (s->o.shuffle)
+		shuffle(s);
+	put_alone_last(s);
+}
+
+/* ---- what it came to ---- */
+
+/* The worst of all playings is shown; when they differ, the case is flaky. */
+static bool is_worse(enum conform_verdict a, enum conform_verdict b)
+{
+	static const int RANK[CONFORM_VERDICT_COUNT] = {
+		[CONFORM_PASS] = 0, [CONFORM_WAIVED] = 0,       [CONFORM_NOT_TESTED] = 1,
+		[CONFORM_WARN] = 2, [CONFORM_INCONCLUSIVE] = 3, [CONFORM_FLAKY] = 4,
+		[CONFORM_FAIL] = 5, [CONFORM_ERROR] = 6
+	};
+	return RANK[a] > RANK[b];
+}
+
+static void add_irregularities(struct suite_result *r, struct span lines)
+{
+	struct span line;
+
+	while (span_take_until(&lines, '\n', &line)) {
+		struct span kept = buf_span(&r->irregularities);
+		if (kept.n < line.n || memmem(kept.p, kept.n, line.p, line.n) == NULL)
+			buf_addf(&r->irregularities, "%.*s\n", SPAN_FMT(line));
+	}
+}
+
+static void count_playing(struct suite *s, struct suite_result *r)
+{
+	uint32_t kinds = 0;
+
+	for (int i = 0; i < CONFORM_VERDICT_COUNT; i++)
+		kinds += r->seen[i] > 0;
+	if (++r->played < s->o.repeat)
+		return;
+	if (kinds > 1) {
+		char worst[600];
+		(void)snprintf(worst, sizeof(worst), "%.599s", r->why);
+		(void)snprintf(r->why, sizeof(r->why), "%u of %u times %s: %s", r->seen[r->verdict],
+			       r->played, conform_verdict_name(r->verdict), worst);
+		r->verdict = CONFORM_FLAKY;
+	}
+	r->done = true;
+	s->done_count++;
+	if (s->o.on_result != NULL)
+		s->o.on_result(s->o.ctx, r);
+}
+
+static void settle(struct suite *s, uint32_t index, enum conform_verdict v, uint32_t line, uint32_t req,
+		   const char *why)
+{
+	struct suite_result *r = &s->results[index];
+
+	r->seen[v]++;
+	if (r->played == 0 || is_worse(v, r->verdict)) {
+		r->verdict = v;
+		r->line = line;
+		r->req = req;
+		(void)snprintf(r->why, sizeof(r->why), "%s", why);
+	}
+}
+
+static void take_outcome(struct suite *s, const struct playing *w, struct play *play)
+{
+	struct suite_result *r = &s->results[w->index];
+	const struct play_outcome *o = play_outcome(play);
+	bool shown = r->played == 0 || is_worse(o->verdict, r->verdict);
+
+	settle(s, w->index, o->verdict, o->line, o->req, o->why);
+	if (shown) {
+		buf_reset(&r->transcript);
+		transcript_print(&o->transcript, "", &r->transcript);
+	}
+	add_irregularities(r, buf_span(&o->irregularities));
+	r->elapsed_ms += o->elapsed_ms;
+	count_playing(s, r);
+}
+
+/* ---- playing ---- */
+
+static void on_play(void *ctx, struct play *play)
+{
+	struct running *r = ctx;
+	struct suite *s = r->suite;
+
+	take_outcome(s, &r->what, play);
+	r->over = true;
+	task_schedule(s->task);
+}
+
+static void sweep(struct suite *s)
+{
+	for (uint32_t i = 0; i < s->o.at_once; i++) {
+		struct running *r = &s->running[i];
+		if (r->play == NULL || !r->over)
+			continue;
+		play_free(r->play);
+		*r = (struct running){ .suite = s };
+		s->running_count--;
+	}
+}
+
+static struct running *free_place(struct suite *s)
+{
+	for (uint32_t i = 0; i < s->o.at_once; i++)
+		if (s->running[i].play == NULL)
+			return &s->running[i];
+	return NULL;
+}
+
+/* False when what is next has to wait for those that are being played. */
+static bool may_start(const struct suite *s)
+{
+	const struct playing *next = &s->waiting[s->waiting_count - 1];
+
+	if (next->alone || next->again)
+		return s->running_count == 0;
+	for (uint32_t i = 0; i < s->o.at_once; i++)
+		if (s->running[i].play != NULL && (s->running[i].what.alone || s->running[i].what.again))
+			return false;
+	return true;
+}
+
+static void start_next(struct suite *s)
+{
+	struct playing w = s->waiting[--s->waiting_count];
+	const struct case_file *c = s->o.cases[w.index];
+	char lacks[160];
+
+	if (sut_lacks(s->o.sut, c, lacks, sizeof(lacks)) != NULL) {
+		settle(s, w.index, CONFORM_NOT_TESTED, 0, 0, lacks);
+		count_playing(s, &s->results[w.index]);
+		return;
+	}
+	struct running *r = free_place(s);
+	*r = (struct running){ .suite = s, .what = w };
+	r->play = play_new(&(struct play_options){ .loop = s->o.loop,
+						   .file = c,
+						   .sut = s->o.sut,
+						   .first_account = w.first_account,
+						   .token = s->o.seed * 1000003 + ++s->token,
+						   .done = on_play,
+						   .ctx = r });
+	s->running_count++;
+	play_start(r->play);
+}
+
+static void go_on(void *ctx)
+{
+	struct suite *s = ctx;
+
+	sweep(s);
+	while (!s->server_is_gone && !s->stopped && s->waiting_count > 0 && s->running_count < s->o.at_once &&
+	       may_start(s))
+		start_next(s);
+	if (s->running_count == 0 && s->waiting_count == 0 && !s->told && !s->stopped && !s->server_is_gone) {
+		s->told = true;
+		s->o.on_done(s->o.ctx, s);
+	}
+}
+
+/* ---- deaths ---- */
+
+void suite_server_died(struct suite *s, const char *why)
+{
+	char text[700];
+
+	s->server_is_gone = true;
+	bool sure = s->running_count == 1;
+	(void)snprintf(text, sizeof(text), "the server died: %.600s", why);
+	for (uint32_t i = 0; i < s->o.at_once; i++) {
+		struct running *r = &s->running[i];
+		if (r->play == NULL || r->over)
+			continue;
+		struct playing w = r->what;
+		s->results[w.index].deaths++;
+		if (sure) {
+			settle(s, w.index, CONFORM_FAIL, 0, 0, text);
+			count_playing(s, &s->results[w.index]);
+		} else {
+			w.again = true;
+			w.first_account = take_accounts(s, s->o.cases[w.index]);
+			add_waiting(s, w);
+		}
+		r->over = true;
+	}
+	sweep(s);
+}
+
+void suite_server_back(struct suite *s)
+{
+	s->server_is_gone = false;
+	task_schedule(s->task);
+}
+
+/* ---- life ---- */
+
+struct suite *suite_new(const struct suite_options *o)
+{
+	struct suite *s = calloc(1, sizeof(*s));
+
+	assert(o->at_once > 0 && o->repeat > 0);
+	if (s == NULL)
+		abort();
+	s->o = *o;
+	s->results = calloc(o->case_count + 1, sizeof(*s->results));
+	s->running = calloc(o->at_once, sizeof(*s->running));
+	if (s->results == NULL || s->running == NULL)
+		abort();
+	for (uint32_t i = 0; i < o->case_count; i++)
+		s->results[i].file = o->cases[i];
+	s->task = task_new(o->loop, go_on, s);
+	return s;
+}
+
+void suite_start(struct suite *s)
+{
+	line_up(s);
+	task_schedule(s->task);
+}
+
+void suite_stop(struct suite *s)
+{
+	s->stopped = true;
+	for (uint32_t i = 0; i < s->o.at_once; i++)
+		s->running[i].over = true;
+	sweep(s);
+}
+
+const struct suite_result *suite_results(const struct suite *s)
+{
+	return s->results;
+}
+
+uint32_t suite_done_count(const struct suite *s)
+{
+	return s->done_count;
+}
+
+void suite_free(struct suite *s)
+{
+	if (s == NULL)
+		return;
+	suite_stop(s);
+	for (uint32_t i = 0; i < s->o.case_count; i++) {
+		buf_free(&s->results[i].irregularities);
+		buf_free(&s->results[i].transcript);
+	}
+	task_free(s->task);
+	free(s->results);
+	free(s->running);
+	free(s->waiting);
+	free(s);
+}

@@ -1,0 +1,54 @@
+/*
+ * sut: what a case needs to know of the server under test: where each service
+ * is, which extensions it offers, and whose mailboxes there are.
+ *
+ * Plain data; whoever makes the server (world, or a remote address) fills it
+ * in.  What a server offers is what it said itself: in its EHLO or CAPA, in
+ * the clear and under TLS.
+ */
+#ifndef HARNESS_CONFORM_SUT_H
+#define HARNESS_CONFORM_SUT_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/tls.h"
+#include "harness/scenario/case.h"
+
+typedef void sut_queue_fn(void *ctx, bool known, uint32_t count);
+
+struct sut_service {
+	bool there;
+	struct addr at;
+	struct buf keywords; /* one line each, in the clear and under TLS: "AUTH PLAIN LOGIN" */
+};
+
+struct sut {
+	struct sut_service services[CASE_SERVICE_COUNT];
+	const char *host;   /* its own name, as in its certificate */
+	const char *domain; /* local */
+	struct tls_ctx *tls;
+	bool allow_remote;
+	/* Mailboxes: address and password by index. */
+	const char *const *addresses;
+	const char *const *passwords;
+	uint32_t account_count;
+	/*
+	 * Asks how many messages wait in its queue; answer is called once, from
+	 * the loop.  NULL: it cannot be asked.
+	 */
+	void (*ask_queue)(void *queue_ctx, sut_queue_fn *answer, void *ctx);
+	void *queue_ctx;
+};
+
+/* "PIPELINING", or "AUTH=PLAIN": the keyword with such a parameter. */
+bool sut_offers(const struct sut *s, enum case_service service, const char *keyword);
+
+/* NULL when the server offers all that the case needs; else what it lacks, in *ret_text. */
+const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_text, size_t text_bytes);
+
+/* How many mailboxes the case uses. */
+uint32_t sut_accounts_of(const struct case_file *c);
+
+void sut_free(struct sut *s); /* the keywords; the rest is borrowed */
+
+#endif

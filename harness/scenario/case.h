@@ -1,0 +1,241 @@
+/*
+ * case: one .case file, read and checked: a conversation with a server that
+ * judges requirements (docs/case-format.md is the reference).
+ *
+ * Bytes in, a struct case or messages out: no file but the one that is named,
+ * no network, no clock.  A struct case is plain data that the case owns; a
+ * case with mistakes is not returned.  Every mistake is one message with file,
+ * line, column, the line itself and a caret.
+ *
+ * A case is header lines, then steps in sections.  Only steps of a section
+ * `== verdict` can come to CASE_FAIL or CASE_WARN.  What the conversation does
+ * with the steps is harness/conform/play.h.
+ *
+ * Limits: a file of 256 KiB, 1000 steps, 8 connections, 16 requirements, 64
+ * checks or alternatives of one step, 100 messages kept.
+ */
+#ifndef HARNESS_SCENARIO_CASE_H
+#define HARNESS_SCENARIO_CASE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/span.h"
+
+enum {
+	CASE_BYTES_MAX = 256 * 1024,
+	CASE_STEPS_MAX = 1000,
+	CASE_CONNECTIONS_MAX = 8,
+	CASE_REQS_MAX = 16,
+	CASE_DETAILS_MAX = 64,
+	CASE_TEXT_BYTES_MAX = 1024 * 1024, /* of a text once `let … repeat` has made it long */
+};
+
+enum case_service {
+	CASE_SMTP,
+	CASE_SUBMISSION,
+	CASE_SUBMISSIONS, /* TLS from the first byte, as is POP3S */
+	CASE_LMTP,
+	CASE_POP3,
+	CASE_POP3S,
+	CASE_SERVICE_COUNT,
+};
+const char *case_service_name(enum case_service s); /* "smtp" */
+bool case_service_is_pop3(enum case_service s);
+bool case_service_has_tls(enum case_service s); /* from the first byte */
+
+enum case_level {
+	CASE_MUST,
+	CASE_MUST_NOT,
+	CASE_SHOULD,
+	CASE_SHOULD_NOT,
+	CASE_MAY,
+	CASE_IMPLIED, /* the text states it as a fact */
+	CASE_LEVEL_COUNT,
+};
+const char *case_level_name(enum case_level l); /* "MUST NOT" */
+
+struct case_req {
+	const char *id; /* "RFC5321-4.5.2-leading-dot-deleted" */
+	enum case_level level;
+};
+
+/* ---- texts ---- */
+enum case_part_kind {
+	CASE_PART_LITERAL,
+	CASE_PART_VARIABLE, /* text: its name */
+	CASE_PART_ANY,      /* "...", in patterns only */
+};
+struct case_part {
+	enum case_part_kind kind;
+	struct span text;
+};
+struct case_text {
+	struct case_part *parts;
+	uint32_t count;
+};
+
+/* One write of the client: the pause comes first. */
+struct case_segment {
+	int64_t pause_ms;
+	struct case_text text;
+};
+
+/* ---- replies ---- */
+struct case_code {
+	char text[5]; /* "250" "25x" "4xx" "+OK" "-ERR" "+" */
+};
+struct case_pattern {
+	struct case_code *codes; /* any of them */
+	uint32_t code_count;
+	bool single; /* exactly one line */
+	bool multi;  /* POP3: lines follow, to a lone dot */
+	struct case_text text;
+};
+
+enum case_outcome {
+	CASE_PASS,
+	CASE_FAIL,
+	CASE_WARN,
+	CASE_NOT_TESTED,
+	CASE_INCONCLUSIVE,
+	CASE_CONTINUE, /* of an alternative: as good as what was expected */
+};
+
+enum case_event {
+	CASE_ON_REPLY,   /* a reply that pattern matches */
+	CASE_ON_TIMEOUT, /* nothing in time */
+	CASE_ON_CLOSE,   /* the server ended the connection, or never took it */
+	CASE_ON_OTHER,   /* anything */
+};
+/* "else 4xx => inconclusive "temporary refusal"": the first that fits decides. */
+struct case_alternative {
+	uint32_t line;
+	enum case_event event;
+	struct case_pattern pattern;
+	enum case_outcome outcome;
+	const char *text; /* why, for a person */
+};
+
+/* ---- what a reply or a message must be like ---- */
+enum case_check_kind {
+	CASE_CHECK_HAS,    /* reply: a line with keyword `name`, its rest as `text` */
+	CASE_CHECK_LACKS,  /* reply: none */
+	CASE_CHECK_STATUS, /* reply: enhanced status as `name`, "5.1.1" or "5.x.x", in every line */
+	CASE_CHECK_STRICT, /* reply: nothing irregular in it */
+	CASE_CHECK_LINE,   /* reply: line n as `text` */
+	CASE_CHECK_LINES,  /* reply: how many lines; POP3: of the data */
+	CASE_CHECK_DATA,   /* POP3: all of the data, unstuffed */
+	CASE_CHECK_COUNT,  /* messages: how many */
+	CASE_CHECK_BODY,
+	CASE_CHECK_RAW,          /* the whole message */
+	CASE_CHECK_HEADER,       /* a field `name` as `text`, unfolded */
+	CASE_CHECK_HEADER_COUNT, /* how many fields `name` */
+};
+enum case_op { CASE_EQ, CASE_HAS, CASE_LACKS, CASE_AT_LEAST, CASE_AT_MOST };
+struct case_check {
+	enum case_check_kind kind;
+	uint32_t line;
+	enum case_op op;
+	const char *name;
+	uint64_t n;
+	bool has_text;
+	struct case_text text;
+};
+
+/* ---- steps ---- */
+enum case_step_kind {
+	CASE_CONNECT,
+	CASE_SEND,
+	CASE_EXPECT,
+	CASE_STARTTLS, /* the handshake, after the server agreed */
+	CASE_CLOSE,    /* by us: FIN */
+	CASE_RESET,    /* by us: RST */
+	CASE_CLOSED,   /* by the server */
+	CASE_LET,
+	CASE_MAIL,       /* puts a message into a mailbox, by a conversation of its own */
+	CASE_STORED,     /* a message is in the mailbox */
+	CASE_NOT_STORED, /* none is, when all that could come has come */
+	CASE_BOUNCED,    /* a failure notification is in the mailbox */
+	CASE_STEP_KIND_COUNT,
+};
+const char *case_step_name(enum case_step_kind k); /* as the file has it */
+
+enum case_let { CASE_LET_TEXT, CASE_LET_BASE64, CASE_LET_REPEAT };
+
+struct case_step {
+	enum case_step_kind kind;
+	uint32_t line;
+	uint32_t connection;       /* from 0 */
+	enum case_service service; /* CASE_CONNECT */
+	struct case_segment *segments;
+	uint32_t segment_count;
+	bool segmented;              /* CASE_SEND: each segment is a write of its own */
+	struct case_pattern pattern; /* CASE_EXPECT */
+	int64_t within_ms;
+	enum case_let let; /* CASE_LET: name, text, and repeat how often */
+	const char *name;
+	uint32_t times;
+	struct case_text text;    /* CASE_LET value; CASE_MAIL content; the address of the mailbox steps */
+	struct case_text content; /* CASE_MAIL */
+	struct case_check *checks;
+	uint32_t check_count;
+	struct case_alternative *alternatives;
+	uint32_t alternative_count;
+	uint32_t section;
+};
+
+struct case_section {
+	const char *name;
+	bool judges;  /* "verdict" */
+	uint32_t req; /* index: whom a failure here breaks */
+};
+
+struct case_file {
+	const char *path;
+	const char *id; /* "smtp/rfc5321/4.5.2/receiver-removes-leading-dot" */
+	const char *title;
+	struct case_req *reqs; /* at least one */
+	uint32_t req_count;
+	enum case_service service; /* the first service of needs */
+	bool services[CASE_SERVICE_COUNT];
+	bool needs_mailbox;
+	const char **keywords; /* EHLO or CAPA must offer them: "PIPELINING", "AUTH=PLAIN" */
+	uint32_t keyword_count;
+	const char **tags; /* "slow" "intrusive" "alone" */
+	uint32_t tag_count;
+	int64_t timeout_ms;
+	struct case_section *sections;
+	uint32_t section_count;
+	struct case_step *steps;
+	uint32_t step_count;
+	struct case_memory *memory; /* owns everything above */
+};
+
+struct case_options {
+	const char *path;          /* named in messages; read unless text is given */
+	struct span text;          /* p != NULL: the content */
+	const char *id;            /* what `case:` must say; NULL: anything */
+	struct buf *ret_messages;  /* what is wrong is appended here */
+	uint32_t *ret_error_count; /* may be NULL */
+};
+/* NULL after mistakes. */
+struct case_file *case_read(const struct case_options *o);
+void case_free(struct case_file *c); /* accepts NULL */
+
+bool case_has_tag(const struct case_file *c, const char *tag);
+
+/* ---- where cases are ---- */
+struct case_list {
+	const char **ids;   /* sorted */
+	const char **paths; /* one for each id */
+	uint32_t count;
+};
+/*
+ * All cases below ./scenarios/cases, or else what was installed with the
+ * program, or the source tree it was built in.  Negative errno when there is
+ * no such folder.
+ */
+int case_find_all(struct case_list *ret_list, struct err *reterr);
+void case_list_free(struct case_list *l);
+
+#endif

@@ -1,0 +1,254 @@
+#include "harness/scenario/case_read.h"
+
+#include <string.h>
+
+static const char *const REPLY_WORDS[] = { "else", "has",   "lacks", "status", "strict",
+					   "line", "lines", "data",  NULL };
+static const char *const MESSAGE_WORDS[] = { "else", "count", "body", "raw", "header", NULL };
+
+/* ---- alternatives ---- */
+
+static void add_alternative(struct case_reader *r, const struct case_alternative *a)
+{
+	struct case_step *s = r->step;
+
+	if (s->alternative_count == CASE_DETAILS_MAX) {
+		case_error(r, r->line, "more than %d alternatives", CASE_DETAILS_MAX);
+		return;
+	}
+	if (s->alternatives == NULL)
+		s->alternatives = case_alloc(r->c, CASE_DETAILS_MAX * sizeof(*a));
+	s->alternatives[s->alternative_count++] = *a;
+}
+
+/* What stands between "else" and "=>". */
+static bool read_event(struct case_reader *r, struct span s, struct case_alternative *a)
+{
+	static const char *const EVENTS[] = { "timeout", "close", "other", NULL };
+	static const enum case_event MEANT[] = { CASE_ON_TIMEOUT, CASE_ON_CLOSE, CASE_ON_OTHER };
+	struct span rest = s;
+	int index = case_index(case_word(&rest), EVENTS);
+
+	if (index >= 0 && span_trim(rest).n == 0) {
+		a->event = MEANT[index];
+		return true;
+	}
+	a->event = CASE_ON_REPLY;
+	/* A code alone takes any text here: an alternative is about the kind of answer. */
+	struct buf with_any = { 0 };
+	struct span pattern = s;
+	if (span_find(s, ' ') == s.n) {
+		buf_add(&with_any, s);
+		buf_add_cstr(&with_any, " ...");
+		pattern = case_keep_span(r->c, buf_span(&with_any));
+		buf_free(&with_any);
+	}
+	return case_pattern_of(r, pattern, &a->pattern);
+}
+
+static void read_outcome(struct case_reader *r, struct span rest, struct case_alternative *a)
+{
+	static const char *const NAMES[] = { "pass",         "fail",     "warn", "not-tested",
+					     "inconclusive", "continue", NULL };
+	struct span word = case_word(&rest);
+	int outcome = case_index(word, NAMES);
+	bool judges = r->c->sections[r->step->section].judges;
+
+	if (outcome < 0) {
+		case_unknown(r, word, "outcome", NAMES);
+		return;
+	}
+	a->outcome = (enum case_outcome)outcome;
+	if (!judges && (a->outcome == CASE_PASS || a->outcome == CASE_FAIL || a->outcome == CASE_WARN)) {
+		case_error(r, word, "only a section \"== verdict\" can %s", NAMES[outcome]);
+		return;
+	}
+	a->text = "";
+	if (a->outcome != CASE_CONTINUE && !case_take_words(r, &rest, &a->text))
+		return;
+	if (span_trim(rest).n > 0)
+		case_error(r, span_trim(rest), "nothing belongs here");
+	else
+		add_alternative(r, a);
+}
+
+static void read_else(struct case_reader *r, struct span rest)
+{
+	struct case_alternative a = { .line = r->line_number };
+
+	for (size_t i = 0; i + 1 < rest.n; i++) {
+		if (rest.p[i] != '=' || rest.p[i + 1] != '>')
+			continue;
+		if (read_event(r, span_trim(span_sub(rest, 0, i)), &a))
+			read_outcome(r, span_sub(rest, i + 2, rest.n), &a);
+		return;
+	}
+	case_error(r, rest.n > 0 ? span_trim(rest) : r->line, "it goes: else 4xx => inconclusive \"why\"");
+}
+
+/* ---- checks ---- */
+
+static void add_check(struct case_reader *r, const struct case_check *c)
+{
+	struct case_step *s = r->step;
+
+	if (s->check_count == CASE_DETAILS_MAX) {
+		case_error(r, r->line, "more than %d checks", CASE_DETAILS_MAX);
+		return;
+	}
+	if (s->checks == NULL)
+		s->checks = case_alloc(r->c, CASE_DETAILS_MAX * sizeof(*c));
+	s->checks[s->check_count++] = *c;
+}
+
+static bool take_number(struct case_reader *r, struct span *rest, uint64_t *ret_n)
+{
+	struct span word = case_word(rest);
+
+	if (span_to_u64(word, ret_n))
+		return true;
+	case_error(r, word.n > 0 ? word : r->line, "a number belongs here");
+	return false;
+}
+
+/* "== 2", ">= 1", "<= 3" */
+static bool take_comparison(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	static const char *const OPS[] = { "==", ">=", "<=", NULL };
+	static const enum case_op MEANT[] = { CASE_EQ, CASE_AT_LEAST, CASE_AT_MOST };
+	struct span word = case_word(rest);
+	int op = case_index(word, OPS);
+
+	if (op < 0) {
+		case_error(r, word.n > 0 ? word : r->line, "== or >= or <= belongs here");
+		return false;
+	}
+	c->op = MEANT[op];
+	return take_number(r, rest, &c->n);
+}
+
+/* == "text", has "text", lacks "text" */
+static bool take_text_test(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	static const char *const OPS[] = { "==", "has", "lacks", NULL };
+	static const enum case_op MEANT[] = { CASE_EQ, CASE_HAS, CASE_LACKS };
+	struct span word = case_word(rest);
+	int op = case_index(word, OPS);
+
+	if (op < 0) {
+		case_error(r, word.n > 0 ? word : r->line, "== or has or lacks belongs here");
+		return false;
+	}
+	c->op = MEANT[op];
+	c->has_text = true;
+	return case_take_quoted(r, rest, &c->text);
+}
+
+static bool take_keyword(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	struct span word = case_word(rest);
+
+	if (word.n == 0)
+		case_error(r, r->line, "which keyword?");
+	c->name = case_keep(r->c, word);
+	return word.n > 0;
+}
+
+/* A pattern to the end of the line. */
+static void take_pattern(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	struct span s = span_trim(*rest);
+
+	c->has_text = s.n > 0;
+	c->text = case_text_of(r, s, true);
+	*rest = (struct span){ 0 };
+}
+
+static bool read_reply_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
+{
+	switch (word) {
+	case 1:
+		c->kind = CASE_CHECK_HAS;
+		if (!take_keyword(r, rest, c))
+			return false;
+		take_pattern(r, rest, c);
+		return true;
+	case 2:
+		c->kind = CASE_CHECK_LACKS;
+		return take_keyword(r, rest, c);
+	case 3:
+		c->kind = CASE_CHECK_STATUS;
+		return take_keyword(r, rest, c);
+	case 4:
+		c->kind = CASE_CHECK_STRICT;
+		return true;
+	case 5:
+		c->kind = CASE_CHECK_LINE;
+		if (!take_number(r, rest, &c->n))
+			return false;
+		take_pattern(r, rest, c);
+		return true;
+	case 6:
+		c->kind = CASE_CHECK_LINES;
+		return take_comparison(r, rest, c);
+	default:
+		c->kind = CASE_CHECK_DATA;
+		return take_text_test(r, rest, c);
+	}
+}
+
+static bool read_message_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
+{
+	switch (word) {
+	case 1:
+		c->kind = CASE_CHECK_COUNT;
+		return take_comparison(r, rest, c);
+	case 2:
+		c->kind = CASE_CHECK_BODY;
+		return take_text_test(r, rest, c);
+	case 3:
+		c->kind = CASE_CHECK_RAW;
+		return take_text_test(r, rest, c);
+	default:
+		c->kind = CASE_CHECK_HEADER;
+		if (!take_keyword(r, rest, c))
+			return false;
+		struct span after = *rest;
+		if (!span_eq(case_word(&after), SPAN_LIT("count")))
+			return take_text_test(r, rest, c);
+		c->kind = CASE_CHECK_HEADER_COUNT;
+		*rest = after;
+		return take_comparison(r, rest, c);
+	}
+}
+
+void case_read_detail(struct case_reader *r)
+{
+	struct span rest = case_without_comment(r->line, true);
+	struct case_check c = { .line = r->line_number };
+
+	if (rest.n == 0 || rest.p[0] == '#')
+		return;
+	if (r->step == NULL) {
+		case_error(r, rest, "an indented line belongs to the step above it, and there is none");
+		return;
+	}
+	enum case_step_kind kind = r->step->kind;
+	bool replies = kind == CASE_EXPECT;
+	bool messages = kind == CASE_STORED || kind == CASE_BOUNCED;
+	const char *const *words = replies ? REPLY_WORDS : MESSAGE_WORDS;
+	struct span word = case_word(&rest);
+	int index = case_index(word, words);
+	if (index < 0) {
+		case_unknown(r, word, "detail", words);
+	} else if (index == 0) {
+		read_else(r, rest);
+	} else if (!replies && !messages) {
+		case_error(r, word, "nothing of \"%s\" can be checked that way", case_step_name(kind));
+	} else if ((replies ? read_reply_check : read_message_check)(r, index, &rest, &c)) {
+		if (span_trim(rest).n > 0)
+			case_error(r, span_trim(rest), "nothing belongs here");
+		else
+			add_check(r, &c);
+	}
+}

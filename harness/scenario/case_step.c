@@ -1,0 +1,346 @@
+#include "harness/scenario/case_read.h"
+
+#include "base/unit.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+	SEGMENTS_MAX = 256,
+	PAUSE_MAX_MS = 60000,
+	WITHIN_MAX_MS = 1800000,
+	REPEAT_MAX = 1024 * 1024,
+};
+
+static const char *const VERBS[] = { "connect", "C:",   "S:",     "starttls", "close",   "reset", "closed",
+				     "let",     "mail", "stored", "not",      "bounced", NULL };
+
+const char *case_step_name(enum case_step_kind k)
+{
+	static const char *const NAMES[] = { "connect", "C:",  "S:",   "starttls", "close",      "reset",
+					     "closed",  "let", "mail", "stored",   "not stored", "bounced" };
+
+	assert(k < CASE_STEP_KIND_COUNT);
+	return NAMES[k];
+}
+
+/* ---- pieces ---- */
+
+static struct case_step *add_step(struct case_reader *r, enum case_step_kind kind)
+{
+	struct case_file *c = r->c;
+
+	r->step = NULL;
+	if (c->section_count == 0) {
+		case_error(r, r->line, "a step stands in a section; \"== name\" opens one");
+		return NULL;
+	}
+	if (c->step_count == CASE_STEPS_MAX) {
+		case_error(r, r->line, "more than %d steps", CASE_STEPS_MAX);
+		return NULL;
+	}
+	c->steps = case_grow(c, c->steps, c->step_count, &r->step_room, sizeof(*c->steps));
+	r->step = &c->steps[c->step_count++];
+	*r->step = (struct case_step){ .kind = kind,
+				       .line = r->line_number,
+				       .section = c->section_count - 1,
+				       .within_ms = c->timeout_ms };
+	return r->step;
+}
+
+void case_take_within(struct case_reader *r, struct span *s, int64_t *within_ms)
+{
+	static const char WORD[] = " within ";
+	const size_t n = sizeof(WORD) - 1;
+
+	for (size_t i = 0; i + n <= s->n; i++) {
+		if (memcmp(s->p + i, WORD, n) != 0)
+			continue;
+		struct span value = span_trim(span_sub(*s, i + n, s->n));
+		if (span_find(value, ' ') < value.n)
+			continue; /* words of a reply */
+		if (!unit_parse_duration_ms(value, within_ms) || *within_ms <= 0 ||
+		    *within_ms > WITHIN_MAX_MS)
+			case_error(r, value, "a duration up to 30m belongs here, as in 30s");
+		*s = span_trim(span_sub(*s, 0, i));
+		return;
+	}
+}
+
+/* "2" of "C2:", or of "close 2"; none means 1. */
+static uint32_t connection_of(struct case_reader *r, struct span digits)
+{
+	uint64_t n = 1;
+
+	digits = span_trim(digits);
+	if (digits.n > 0 && (!span_to_u64(digits, &n) || n < 1 || n > CASE_CONNECTIONS_MAX)) {
+		case_error(r, digits, "connections have numbers from 1 to %d", CASE_CONNECTIONS_MAX);
+		n = 1;
+	}
+	return (uint32_t)n - 1;
+}
+
+/* "C2:" or "S|": the letter, a number perhaps, and what follows. */
+static bool is_line_of(struct span line, char letter, char *ret_kind, struct span *ret_number,
+		       struct span *ret_rest)
+{
+	size_t n = 1;
+
+	if (line.n < 2 || line.p[0] != letter)
+		return false;
+	while (n < line.n && line.p[n] >= '0' && line.p[n] <= '9')
+		n++;
+	if (n == line.n || (line.p[n] != ':' && line.p[n] != '|'))
+		return false;
+	*ret_kind = line.p[n];
+	*ret_number = span_sub(line, 1, n - 1);
+	*ret_rest = span_sub(line, n + 1, line.n);
+	return true;
+}
+
+/* ---- the conversation ---- */
+
+static void set_segments(struct case_reader *r, struct case_step *s, const struct case_segment *segments,
+			 uint32_t count)
+{
+	s->segments = case_alloc(r->c, count * sizeof(*segments));
+	memcpy(s->segments, segments, count * sizeof(*segments));
+	s->segment_count = count;
+}
+
+/* "C: text": verbatim, CRLF added. */
+static void read_send_line(struct case_reader *r, struct span number, struct span rest)
+{
+	struct case_step *s = add_step(r, CASE_SEND);
+
+	if (s == NULL)
+		return;
+	s->connection = connection_of(r, number);
+	if (rest.n > 0 && rest.p[0] != ' ')
+		case_error(r, span_sub(rest, 0, 1), "one blank stands between \"C:\" and the text");
+	struct case_segment segment = { .text = case_text_of(r, span_sub(rest, 1, rest.n), false) };
+	struct case_part *parts = case_alloc(r->c, (segment.text.count + 1) * sizeof(*parts));
+	if (segment.text.count > 0)
+		memcpy(parts, segment.text.parts, segment.text.count * sizeof(*parts));
+	parts[segment.text.count++] = (struct case_part){ CASE_PART_LITERAL, SPAN_LIT("\r\n") };
+	segment.text.parts = parts;
+	set_segments(r, s, &segment, 1);
+}
+
+static bool take_pause(struct case_reader *r, struct span *rest, int64_t *pause_ms)
+{
+	struct span s = span_sub(*rest, 1, rest->n);
+	size_t n = span_find(s, '~');
+
+	if (n == s.n || !unit_parse_duration_ms(span_sub(s, 0, n), pause_ms) || *pause_ms <= 0 ||
+	    *pause_ms > PAUSE_MAX_MS) {
+		case_error(r, *rest, "a pause is a duration up to 60s between tildes, as in ~20ms~");
+		return false;
+	}
+	*rest = span_trim(span_sub(s, n + 1, s.n));
+	return true;
+}
+
+/* C| "bytes" ~20ms~ "more" */
+static void read_send_raw(struct case_reader *r, struct span number, struct span rest)
+{
+	struct case_step *s = add_step(r, CASE_SEND);
+	struct case_segment segments[SEGMENTS_MAX];
+	uint32_t count = 0;
+	int64_t pause_ms = 0;
+
+	if (s == NULL)
+		return;
+	s->connection = connection_of(r, number);
+	s->segmented = true;
+	rest = case_without_comment(rest, true);
+	while (rest.n > 0 && count < SEGMENTS_MAX) {
+		if (rest.p[0] == '~') {
+			if (!take_pause(r, &rest, &pause_ms))
+				return;
+			continue;
+		}
+		segments[count] = (struct case_segment){ .pause_ms = pause_ms };
+		if (!case_take_quoted(r, &rest, &segments[count++].text))
+			return;
+		rest = span_trim(rest);
+		pause_ms = 0;
+	}
+	if (count == 0 || pause_ms > 0)
+		case_error(r, r->line, "a \"quoted text\" is missing");
+	else if (rest.n > 0)
+		case_error(r, rest, "more than %d segments", SEGMENTS_MAX);
+	else
+		set_segments(r, s, segments, count);
+}
+
+static void read_expect(struct case_reader *r, struct span number, struct span rest)
+{
+	struct case_step *s = add_step(r, CASE_EXPECT);
+
+	if (s == NULL)
+		return;
+	s->connection = connection_of(r, number);
+	rest = case_without_comment(rest, false);
+	case_take_within(r, &rest, &s->within_ms);
+	(void)case_pattern_of(r, rest, &s->pattern);
+}
+
+/* ---- words ---- */
+
+/* starttls, close, reset, closed: a number perhaps, and a time perhaps. */
+static void read_plain(struct case_reader *r, enum case_step_kind kind)
+{
+	struct case_step *s = add_step(r, kind);
+
+	if (s == NULL)
+		return;
+	/* The word itself stays in, so that " within" is found behind it. */
+	struct span all = case_without_comment(r->line, false);
+	case_take_within(r, &all, &s->within_ms);
+	(void)case_word(&all);
+	s->connection = connection_of(r, all);
+}
+
+static void read_connect(struct case_reader *r, struct span rest)
+{
+	struct case_step *s = add_step(r, CASE_CONNECT);
+	const char *names[CASE_SERVICE_COUNT + 1] = { 0 };
+
+	if (s == NULL)
+		return;
+	s->service = r->c->service;
+	s->connection = 0;
+	for (int i = 0; i < CASE_SERVICE_COUNT; i++)
+		names[i] = case_service_name((enum case_service)i);
+	for (struct span word = case_word(&rest); word.n > 0; word = case_word(&rest)) {
+		int service = case_index(word, names);
+		if (service >= 0 && r->c->services[service])
+			s->service = (enum case_service)service;
+		else if (service >= 0)
+			case_error(r, word, "\"needs:\" does not name this service");
+		else
+			s->connection = connection_of(r, word);
+	}
+}
+
+/* let NAME = "text" | base64 "text" | repeat 600 "text" */
+static void read_let(struct case_reader *r, struct span rest)
+{
+	static const char *const MAKERS[] = { "base64", "repeat", NULL };
+	struct case_step *s = add_step(r, CASE_LET);
+	struct span name = case_word(&rest);
+
+	if (s == NULL)
+		return;
+	if (!case_is_name(name) || !span_eq(case_word(&rest), SPAN_LIT("="))) {
+		case_error(r, name, "it goes: let name = \"text\"");
+		return;
+	}
+	rest = case_without_comment(rest, true);
+	if (rest.n > 0 && rest.p[0] != '"') {
+		struct span maker = case_word(&rest);
+		int which = case_index(maker, MAKERS);
+		uint64_t times = 0;
+		struct span digits = which == 1 ? case_word(&rest) : (struct span){ 0 };
+		s->let = which == 0 ? CASE_LET_BASE64 : CASE_LET_REPEAT;
+		if (which < 0)
+			case_unknown(r, maker, "way to make a value", MAKERS);
+		else if (which == 1 && (!span_to_u64(digits, &times) || times < 1 || times > REPEAT_MAX))
+			case_error(r, digits.n > 0 ? digits : maker, "how often? 1 to %d", REPEAT_MAX);
+		s->times = (uint32_t)times;
+	}
+	if (!case_take_quoted(r, &rest, &s->text))
+		return;
+	if (span_trim(rest).n > 0)
+		case_error(r, span_trim(rest), "nothing belongs here");
+	s->name = case_keep(r->c, name);
+	case_bind(r, name);
+}
+
+/* mail ADDRESS "content" */
+static void read_mail(struct case_reader *r, struct span rest)
+{
+	struct case_step *s = add_step(r, CASE_MAIL);
+
+	if (s == NULL)
+		return;
+	if (!r->c->needs_mailbox)
+		case_error(r, r->line, "\"needs:\" must name a mailbox");
+	s->text = case_text_of(r, case_word(&rest), false);
+	rest = case_without_comment(rest, true);
+	case_take_within(r, &rest, &s->within_ms);
+	if (case_take_quoted(r, &rest, &s->content) && span_trim(rest).n > 0)
+		case_error(r, span_trim(rest), "nothing belongs here");
+}
+
+/* stored ADDRESS within 10s: */
+static void read_mailbox(struct case_reader *r, enum case_step_kind kind, struct span rest)
+{
+	struct case_step *s = add_step(r, kind);
+
+	if (s == NULL)
+		return;
+	if (!r->c->needs_mailbox)
+		case_error(r, r->line, "\"needs:\" must name a mailbox");
+	rest = case_without_comment(rest, false);
+	if (rest.n > 0 && rest.p[rest.n - 1] == ':')
+		rest.n--;
+	case_take_within(r, &rest, &s->within_ms);
+	struct span address = case_word(&rest);
+	if (address.n == 0)
+		case_error(r, r->line, "whose mailbox?");
+	if (span_trim(rest).n > 0)
+		case_error(r, span_trim(rest), "nothing belongs here");
+	s->text = case_text_of(r, address, false);
+}
+
+static void read_not(struct case_reader *r, struct span rest)
+{
+	struct span word = case_word(&rest);
+
+	if (span_eq(word, SPAN_LIT("stored")))
+		read_mailbox(r, CASE_NOT_STORED, rest);
+	else
+		case_error(r, word, "there is \"not stored\"");
+}
+
+void case_read_step(struct case_reader *r)
+{
+	struct span rest = r->line, number, after;
+	char kind;
+
+	if (is_line_of(r->line, 'C', &kind, &number, &after)) {
+		(kind == ':' ? read_send_line : read_send_raw)(r, number, after);
+		return;
+	}
+	if (is_line_of(r->line, 'S', &kind, &number, &after) && kind == ':') {
+		read_expect(r, number, after);
+		return;
+	}
+	struct span word = case_word(&rest);
+	if (span_eq(word, SPAN_LIT("connect")))
+		read_connect(r, case_without_comment(rest, false));
+	else if (span_eq(word, SPAN_LIT("starttls")))
+		read_plain(r, CASE_STARTTLS);
+	else if (span_eq(word, SPAN_LIT("close")))
+		read_plain(r, CASE_CLOSE);
+	else if (span_eq(word, SPAN_LIT("reset")))
+		read_plain(r, CASE_RESET);
+	else if (span_eq(word, SPAN_LIT("closed")))
+		read_plain(r, CASE_CLOSED);
+	else if (span_eq(word, SPAN_LIT("let")))
+		read_let(r, rest);
+	else if (span_eq(word, SPAN_LIT("mail")))
+		read_mail(r, rest);
+	else if (span_eq(word, SPAN_LIT("stored")))
+		read_mailbox(r, CASE_STORED, rest);
+	else if (span_eq(word, SPAN_LIT("bounced")))
+		read_mailbox(r, CASE_BOUNCED, rest);
+	else if (span_eq(word, SPAN_LIT("not")))
+		read_not(r, rest);
+	else {
+		r->step = NULL;
+		case_unknown(r, word, "step", VERBS);
+	}
+}

@@ -1,0 +1,195 @@
+#include "harness/scenario/case.h"
+
+#include "tests/unit/harness/exact.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A whole good header, on lines 1 to 5; steps begin on line 6. */
+#define HEAD                                                                                 \
+	"case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: server\nneeds: smtp mailbox " \
+	"PIPELINING\n"
+#define JUDGED "== verdict\nS: 250 ...\n"
+
+static struct case_file *read_text(const char *text, struct buf *messages)
+{
+	struct exact e = exact_of(span_of(text));
+	struct case_file *c = case_read(
+		&(struct case_options){ .path = "t.case", .text = exact_span(e), .ret_messages = messages });
+
+	exact_free(e);
+	return c;
+}
+
+static void a_whole_case_is_read_as_written(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+	struct case_file *c = read_text(
+		HEAD
+		"timeout: 3s\ntags: slow\n# a comment\n== greeting\nS: 220 ...  # hello\n"
+		"C: EHLO x  # stays\nC2:\n== verdict\nS2: 250|25x single ${a} ... within 7s\n"
+		"   has SIZE ${n}\n   else 4xx => inconclusive \"later\"\n   else close => fail \"gone\"\n"
+		"C| \"a\\r\\n\\x00${rcpt}\" ~20ms~ \"$${b}\"\nstored ${rcpt} within 60s:\n   body == \"x\"\n"
+		"   header Subject has \"y\"\n   count >= 2\nlet long = repeat 600 \"ab\"\nC: "
+		"${long}\nclosed 2 within 1s\n",
+		&messages);
+
+	assert_string_equal(buf_cstr(&messages), "");
+	assert_non_null(c);
+	assert_string_equal(c->id, "a/b");
+	assert_int_equal(c->service, CASE_SMTP);
+	assert_true(c->needs_mailbox);
+	assert_string_equal(c->keywords[0], "PIPELINING");
+	assert_int_equal(c->timeout_ms, 3000);
+	assert_true(case_has_tag(c, "slow"));
+	assert_int_equal(c->section_count, 2);
+	assert_false(c->sections[0].judges);
+	assert_true(c->sections[1].judges);
+	const struct case_step *s = c->steps;
+	assert_int_equal(s[0].kind, CASE_EXPECT);
+	assert_int_equal(s[0].within_ms, 3000);
+	assert_int_equal(s[0].pattern.text.count, 1); /* the comment is none of it */
+	assert_int_equal(s[1].segments[0].text.parts[0].text.n, strlen("EHLO x  # stays"));
+	assert_int_equal(s[2].connection, 1);
+	assert_int_equal(s[2].segments[0].text.count, 1); /* CRLF alone */
+	assert_int_equal(s[3].within_ms, 7000);
+	assert_true(s[3].pattern.single);
+	assert_int_equal(s[3].pattern.code_count, 2);
+	assert_int_equal(s[3].alternative_count, 2);
+	assert_int_equal(s[3].alternatives[1].event, CASE_ON_CLOSE);
+	assert_int_equal(s[3].alternatives[1].outcome, CASE_FAIL);
+	assert_int_equal(s[3].checks[0].kind, CASE_CHECK_HAS);
+	assert_true(s[4].segmented);
+	assert_int_equal(s[4].segment_count, 2);
+	assert_int_equal(s[4].segments[1].pause_ms, 20);
+	assert_int_equal(s[4].segments[0].text.parts[0].text.n, 4);
+	assert_int_equal(s[4].segments[0].text.parts[1].kind, CASE_PART_VARIABLE);
+	assert_int_equal(s[4].segments[1].text.parts[0].kind, CASE_PART_LITERAL);
+	assert_int_equal(s[5].kind, CASE_STORED);
+	assert_int_equal(s[5].check_count, 3);
+	assert_int_equal(s[6].times, 600);
+	assert_int_equal(s[8].kind, CASE_CLOSED);
+	assert_int_equal(s[8].connection, 1);
+	assert_int_equal(s[8].within_ms, 1000);
+	case_free(c);
+	buf_free(&messages);
+}
+
+static const struct wrong {
+	const char *name, *text, *message;
+} WRONG[] = {
+	{ "key", "titel: x\n" HEAD JUDGED,
+	  "t.case:1:1: error: unknown header line \"titel\"; did you mean \"title\"?" },
+	{ "twice", HEAD "title: u\n" JUDGED, "6:1: error: \"title:\" stands here twice" },
+	{ "no title", "case: a\nreq: RFC5321-1 MUST\nrole: server\nneeds: smtp\n" JUDGED,
+	  "the header has no \"title:\"" },
+	{ "level", "req: RFC5321-x MIGHT\n", "1:16: error: behind the requirement stands" },
+	{ "need", "needs: smtp mailbx\n", "1:13: error: needs are services" },
+	{ "no service", "needs: mailbox\n", "which service does the case speak to?" },
+	{ "role", "role: relay\n", "the role is \"server\"" },
+	{ "timeout", "timeout: 11m\n", "1:10: error: a duration up to 10m" },
+	{ "tag", "tags: slwo\n", "did you mean \"slow\"?" },
+	{ "nothing judged", HEAD "== a\nS: 220 ...\n", "nothing is judged" },
+	{ "step before section", HEAD "S: 220 ...\n", "unknown header line \"S\"" },
+	{ "code", HEAD "== verdict\nS: 2500 ...\n", "7:4: error: \"2500\" is no reply code" },
+	{ "no text", HEAD "== verdict\nS: 250\n", "\"250 ...\" takes any text" },
+	{ "blank", HEAD "== verdict\nC:x\n", "7:3: error: one blank stands" },
+	{ "trailing", HEAD "== verdict\nC: x \n", "7:5: error: blanks at the end" },
+	{ "CR", HEAD "== verdict\r\n", "6:11: error: a case file has LF alone" },
+	{ "unbound", HEAD "== verdict\nC: ${x}\n", "7:6: error: ${x} has no value here" },
+	{ "variable", HEAD "== verdict\nC: ${x\n", "7:4: error: not a variable" },
+	{ "escape", HEAD "== verdict\nC| \"\\q\"\n", "7:5: error: there are \\r" },
+	{ "quote", HEAD "== verdict\nC| \"x\n", "the closing quote is missing" },
+	{ "pause", HEAD "== verdict\nC| ~x~ \"a\"\n", "7:4: error: a pause is a duration" },
+	{ "connection", HEAD "== verdict\nC9: x\n", "connections have numbers from 1 to 8" },
+	{ "detail", HEAD "== verdict\nS: 250 ...\n   hsa SIZE\n",
+	  "8:4: error: unknown detail \"hsa\"; did you mean \"has\"?" },
+	{ "detail of nothing", HEAD "== verdict\n   has SIZE\n", "belongs to the step above it" },
+	{ "fail early", HEAD "== a\nS: 250 ...\n   else 5xx => fail \"no\"\n",
+	  "only a section \"== verdict\" can fail" },
+	{ "outcome", HEAD "== verdict\nS: 250 ...\n   else 5xx => flail \"no\"\n", "did you mean \"fail\"?" },
+	{ "arrow", HEAD "== verdict\nS: 250 ...\n   else 5xx fail\n", "it goes: else 4xx =>" },
+	{ "mailbox", "needs: smtp\n== verdict\nstored ${rcpt}:\n", "\"needs:\" must name a mailbox" },
+	{ "requirement", HEAD "== verdict RFC5321-other\n", "6:12: error: unknown requirement of this case" },
+	{ "service", HEAD "== a\nconnect 2 pop3\n", "\"needs:\" does not name this service" },
+	{ "let", HEAD "== a\nlet x \"y\"\n", "it goes: let name" },
+	{ "repeat", HEAD "== a\nlet x = repeat 0 \"y\"\n", "how often? 1 to" },
+	{ "step", HEAD "== a\nstartls\n", "did you mean \"starttls\"?" },
+	{ "UTF-8", HEAD "== a\nC: \xff\n", "the file is not UTF-8" },
+};
+
+static void every_mistake_is_told_with_its_place(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+		struct buf messages = { 0 };
+		struct case_file *c = read_text(WRONG[i].text, &messages);
+		if (c != NULL || strstr(buf_cstr(&messages), WRONG[i].message) == NULL)
+			fail_msg("%s: wanted \"%s\", got \"%s\"", WRONG[i].name, WRONG[i].message,
+				 buf_cstr(&messages));
+		buf_free(&messages);
+	}
+}
+
+static void the_place_of_a_file_is_its_name(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+
+	assert_null(case_read(&(struct case_options){
+		.path = "t.case", .id = "a/c", .text = span_of(HEAD JUDGED), .ret_messages = &messages }));
+	assert_non_null(strstr(buf_cstr(&messages), "the file's place makes its name \"a/c\""));
+	buf_free(&messages);
+}
+
+static void a_file_beyond_the_limit_is_refused(void **state)
+{
+	(void)state;
+	struct buf text = { 0 }, messages = { 0 };
+
+	buf_add_cstr(&text, HEAD JUDGED);
+	while (buf_bytes(&text) <= CASE_BYTES_MAX)
+		buf_add_cstr(&text, "# more\n");
+	assert_null(read_text(buf_cstr(&text), &messages));
+	assert_non_null(strstr(buf_cstr(&messages), "more than"));
+	buf_free(&text);
+	buf_free(&messages);
+}
+
+static void more_steps_than_the_limit_are_refused(void **state)
+{
+	(void)state;
+	struct buf text = { 0 }, messages = { 0 };
+
+	buf_add_cstr(&text, HEAD JUDGED);
+	for (int i = 1; i < CASE_STEPS_MAX; i++)
+		buf_add_cstr(&text, "C: x\n");
+	struct case_file *c = read_text(buf_cstr(&text), &messages);
+	assert_non_null(c);
+	case_free(c);
+	buf_add_cstr(&text, "C: x\n");
+	assert_null(read_text(buf_cstr(&text), &messages));
+	assert_non_null(strstr(buf_cstr(&messages), "more than 1000 steps"));
+	buf_free(&text);
+	buf_free(&messages);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_whole_case_is_read_as_written),
+		cmocka_unit_test(every_mistake_is_told_with_its_place),
+		cmocka_unit_test(the_place_of_a_file_is_its_name),
+		cmocka_unit_test(a_file_beyond_the_limit_is_refused),
+		cmocka_unit_test(more_steps_than_the_limit_are_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

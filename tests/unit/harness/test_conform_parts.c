@@ -1,0 +1,289 @@
+#include "harness/conform/answer.h"
+
+#include "harness/conform/message_check.h"
+#include "harness/conform/sut.h"
+#include "harness/conform/transcript.h"
+#include "harness/conform/values.h"
+#include "tests/unit/harness/exact.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define HEAD(needs) \
+	"case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: server\nneeds: " needs "\n== verdict\n"
+
+/* The first step of a case made of these lines. */
+static struct case_file *steps(const char *needs_and_lines)
+{
+	struct buf messages = { 0 };
+	struct case_file *c = case_read(&(struct case_options){
+		.path = "t", .text = span_of(needs_and_lines), .ret_messages = &messages });
+
+	if (c == NULL)
+		fail_msg("%s", buf_cstr(&messages));
+	buf_free(&messages);
+	return c;
+}
+
+/* ---- replies ---- */
+
+static const struct row {
+	const char *name, *lines, *wire;
+	bool fits;
+} REPLIES[] = {
+	{ "code", "S: 250 ...\n", "250 ok\r\n", true },
+	{ "other code", "S: 250 ...\n", "251 ok\r\n", false },
+	{ "class", "S: 25x ...\n", "251 ok\r\n", true },
+	{ "other class", "S: 4xx ...\n", "550 no\r\n", false },
+	{ "one of several", "S: 500|501 ...\n", "501 no\r\n", true },
+	{ "several lines", "S: 250 ...\n", "250-a\r\n250 b\r\n", true },
+	{ "single wanted", "S: 250 single ...\n", "250-a\r\n250 b\r\n", false },
+	{ "text", "S: 250 2.1.0 ...\n", "250 2.1.0 fine\r\n", true },
+	{ "other text", "S: 250 2.1.0 ...\n", "250 2.1.5 fine\r\n", false },
+	{ "gap in the middle", "S: 250 a ... c\n", "250 a b c\r\n", true },
+	{ "gap at the front", "S: 250 ... c\n", "250 a b d\r\n", false },
+	{ "has", "S: 250 ...\n   has SIZE\n", "250-h\r\n250-SIZE 10\r\n250 HELP\r\n", true },
+	{ "has with a parameter", "S: 250 ...\n   has SIZE ${n}\n", "250-h\r\n250 SIZE 10\r\n", true },
+	{ "has with another", "S: 250 ...\n   has SIZE 11\n", "250-h\r\n250 SIZE 10\r\n", false },
+	{ "first line is no keyword", "S: 250 ...\n   has SIZE\n", "250-SIZE\r\n250 HELP\r\n", false },
+	{ "has a longer word", "S: 250 ...\n   has SIZE\n", "250-h\r\n250 SIZES\r\n", false },
+	{ "lacks", "S: 250 ...\n   lacks SIZE\n", "250-h\r\n250 HELP\r\n", true },
+	{ "lacks what is there", "S: 250 ...\n   lacks help\n", "250-h\r\n250 HELP\r\n", false },
+	{ "status", "S: 550 ...\n   status 5.1.1\n", "550 5.1.1 no\r\n", true },
+	{ "any status", "S: 550 ...\n   status 5.x.x\n", "550-5.1.10 no\r\n550 5.7.1 no\r\n", true },
+	{ "no status", "S: 550 ...\n   status 5.x.x\n", "550 no\r\n", false },
+	{ "status in one line only", "S: 550 ...\n   status 5.x.x\n", "550-5.1.1 no\r\n550 never\r\n",
+	  false },
+	{ "longer status", "S: 550 ...\n   status 5.1.1\n", "550 5.1.10 no\r\n", false },
+	{ "strict", "S: 250 ...\n   strict\n", "250 ok\r\n", true },
+	{ "bare LF", "S: 250 ...\n   strict\n", "250 ok\n", false },
+	{ "mixed codes", "S: 250 ...\n   strict\n", "251-a\r\n250 ok\r\n", false },
+	{ "lines", "S: 250 ...\n   lines == 2\n", "250-a\r\n250 b\r\n", true },
+	{ "fewer lines", "S: 250 ...\n   lines >= 3\n", "250-a\r\n250 b\r\n", false },
+	{ "second line", "S: 250 ...\n   line 2 b ${x}\n", "250-a\r\n250 b 7\r\n", true },
+	{ "no second line", "S: 250 ...\n   line 2 ...\n", "250 b 7\r\n", false },
+};
+
+static bool read_whole(struct answer_reader *r, struct span in, bool multi)
+{
+	bool done = false;
+	size_t n = answer_read(r, in, multi, &done);
+
+	return done && n == in.n;
+}
+
+/* One byte at a time gives the same as all at once. */
+static bool read_bytes(struct answer_reader *r, struct span in, bool multi)
+{
+	bool done = false;
+
+	for (size_t i = 0; i < in.n; i++) {
+		assert_false(done);
+		struct exact e = exact_of(span_sub(in, i, 1));
+		assert_int_equal(answer_read(r, exact_span(e), multi, &done), 1);
+		exact_free(e);
+	}
+	return done;
+}
+
+static void check_row(const char *head, const struct row *row, bool pop3, bool multi)
+{
+	for (int split = 0; split < 2; split++) {
+		struct buf text = { 0 }, why = { 0 };
+		struct values v = { 0 };
+		struct answer_reader r = { .pop3 = pop3 };
+		buf_addf(&text, "%s%s", head, row->lines);
+		struct case_file *c = steps(buf_cstr(&text));
+		const struct case_step *s = &c->steps[0];
+		assert_true((split ? read_bytes : read_whole)(&r, span_of(row->wire), multi));
+		bool fits = answer_matches(&r.answer, &s->pattern, &v, &why) &&
+			    answer_passes(&r.answer, s->checks, s->check_count, &v, &why);
+		if (fits != row->fits || fits != (buf_bytes(&why) == 0))
+			fail_msg("%s: %s", row->name, buf_cstr(&why));
+		case_free(c);
+		values_free(&v);
+		answer_reader_free(&r);
+		buf_free(&text);
+		buf_free(&why);
+	}
+}
+
+static void replies_are_held_against_patterns(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(REPLIES) / sizeof(REPLIES[0]); i++)
+		check_row(HEAD("smtp"), &REPLIES[i], false, false);
+}
+
+static const struct row RESPONSES[] = {
+	{ "ok", "S: +OK ...\n", "+OK\r\n", true },
+	{ "err", "S: +OK ...\n", "-ERR no\r\n", false },
+	{ "err wanted", "S: -ERR ...\n", "-ERR no\r\n", true },
+	{ "neither", "S: -ERR ...\n", "what?\r\n", false },
+	{ "challenge", "S: + ...\n", "+ abc=\r\n", true },
+	{ "lower case", "S: +OK ...\n   strict\n", "+ok\r\n", false },
+};
+static const struct row LISTS[] = {
+	{ "data", "S: +OK multi ...\n   data == \".x\\r\\ny\\r\\n\"\n", "+OK\r\n..x\r\ny\r\n.\r\n", true },
+	{ "other data", "S: +OK multi ...\n   data == \"x\\r\\n\"\n", "+OK\r\ny\r\n.\r\n", false },
+	{ "no data", "S: +OK multi ...\n   lines == 0\n", "+OK\r\n.\r\n", true },
+	{ "keyword", "S: +OK multi ...\n   has UIDL\n", "+OK\r\nTOP\r\nUIDL\r\n.\r\n", true },
+	{ "line", "S: +OK multi ...\n   line 1 1 ${octets}\n", "+OK\r\n1 120\r\n.\r\n", true },
+	{ "err is one line", "S: -ERR multi ...\n", "-ERR no\r\n", true },
+};
+
+static void pop3_responses_are_held_against_patterns(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(RESPONSES) / sizeof(RESPONSES[0]); i++)
+		check_row(HEAD("pop3"), &RESPONSES[i], true, false);
+	for (size_t i = 0; i < sizeof(LISTS) / sizeof(LISTS[0]); i++)
+		check_row(HEAD("pop3"), &LISTS[i], true, true);
+}
+
+static void variables_are_bound_once_and_then_compared(void **state)
+{
+	(void)state;
+	struct values v = { 0 };
+	struct case_file *c = steps(HEAD("smtp") "S: 250 ${a} and ${b} ...\nS: 250 ${b}-${a}\n");
+	const struct case_text *first = &c->steps[0].pattern.text, *second = &c->steps[1].pattern.text;
+
+	assert_false(values_match(&v, first, SPAN_LIT("x or y")));
+	assert_null(values_get(&v, SPAN_LIT("a"))); /* what did not match binds nothing */
+	assert_true(values_match(&v, first, SPAN_LIT("x and y z")));
+	assert_true(span_eq(buf_span(&values_get(&v, SPAN_LIT("b"))->value), SPAN_LIT("y")));
+	assert_true(values_match(&v, second, SPAN_LIT("y-x")));
+	assert_false(values_match(&v, second, SPAN_LIT("y-y")));
+	case_free(c);
+	values_free(&v);
+}
+
+static void a_pattern_that_costs_too_much_does_not_match(void **state)
+{
+	(void)state;
+	struct values v = { 0 };
+	struct buf hostile = { 0 };
+	struct case_file *c = steps(HEAD("smtp") "S: 250 ...a...a...a...a...a...b\n");
+
+	for (int i = 0; i < 60000; i++)
+		buf_add_cstr(&hostile, "a");
+	assert_false(values_match(&v, &c->steps[0].pattern.text, buf_span(&hostile)));
+	case_free(c);
+	buf_free(&hostile);
+}
+
+/* ---- transcripts ---- */
+
+static void secrets_never_enter_a_transcript(void **state)
+{
+	(void)state;
+	struct transcript t = { 0 };
+	struct buf out = { 0 };
+
+	transcript_add_secret(&t, SPAN_LIT("hunter22"));
+	transcript_add_secret(&t, SPAN_LIT("hunter22hunter22"));
+	transcript_add_secret(&t, SPAN_LIT("abc")); /* too short to be one */
+	transcript_add(&t, 1000, TRANSCRIPT_CLIENT, 0, SPAN_LIT("PASS hunter22\r\nabc hunter22hunter22\r\n"));
+	transcript_add(&t, 2000, TRANSCRIPT_SERVER, 1, SPAN_LIT("-ERR hunter22?\n"));
+	transcript_print(&t, "", &out);
+	assert_null(strstr(buf_cstr(&out), "hunter"));
+	assert_non_null(strstr(buf_cstr(&out), "C1 -> PASS [secret]\\r\\n\n"));
+	assert_non_null(strstr(buf_cstr(&out), "| -> abc [secret]\\r\\n\n"));
+	assert_non_null(strstr(buf_cstr(&out), "S2 <- -ERR [secret]?\\n\n"));
+	transcript_free(&t);
+	buf_free(&out);
+}
+
+static void a_transcript_is_bounded(void **state)
+{
+	(void)state;
+	struct transcript t = { 0 };
+	struct buf big = { 0 }, out = { 0 };
+
+	for (int i = 0; i < 100000; i++)
+		buf_add_cstr(&big, "x");
+	for (int i = 0; i < 200; i++)
+		transcript_add(&t, i + 1, TRANSCRIPT_SERVER, 0, buf_span(&big));
+	assert_true(buf_bytes(&t.bytes) <= TRANSCRIPT_BYTES_MAX + TRANSCRIPT_EVENT_BYTES_MAX);
+	transcript_print(&t, "", &out);
+	assert_non_null(strstr(buf_cstr(&out), "100000 bytes in all"));
+	assert_non_null(strstr(buf_cstr(&out), "pieces more, not kept"));
+	transcript_free(&t);
+	buf_free(&big);
+	buf_free(&out);
+}
+
+/* ---- messages ---- */
+
+static const char MESSAGE[] = "Received: a\r\nReceived: b\r\nSubject: one\r\n two\r\n\r\n.x\r\nbody\r\n";
+
+static const struct row MESSAGES[] = {
+	{ "body", "stored ${rcpt}:\n   body == \".x\\r\\nbody\\r\\n\"\n", MESSAGE, true },
+	{ "other body", "stored ${rcpt}:\n   body == \".x\\r\\n\"\n", MESSAGE, false },
+	{ "body has", "stored ${rcpt}:\n   body has \"bod\"\n", MESSAGE, true },
+	{ "body lacks", "stored ${rcpt}:\n   body lacks \"bod\"\n", MESSAGE, false },
+	{ "field", "stored ${rcpt}:\n   header subject == \"one two\"\n", MESSAGE, true },
+	{ "any field of the name", "stored ${rcpt}:\n   header received == \"b\"\n", MESSAGE, true },
+	{ "all lack it", "stored ${rcpt}:\n   header received lacks \"b\"\n", MESSAGE, false },
+	{ "no field", "stored ${rcpt}:\n   header to has \"b\"\n", MESSAGE, false },
+	{ "field count", "stored ${rcpt}:\n   header received count == 2\n", MESSAGE, true },
+	{ "other field count", "stored ${rcpt}:\n   header to count >= 1\n", MESSAGE, false },
+	{ "raw", "stored ${rcpt}:\n   raw has \"two\\r\\n\\r\\n.x\"\n", MESSAGE, true },
+};
+
+static void messages_are_held_against_checks(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(MESSAGES) / sizeof(MESSAGES[0]); i++) {
+		struct buf text = { 0 }, why = { 0 };
+		struct values v = { 0 };
+		buf_addf(&text, "%s%s", HEAD("smtp mailbox"), MESSAGES[i].lines);
+		struct case_file *c = steps(buf_cstr(&text));
+		bool passes = message_passes(span_of(MESSAGES[i].wire), &c->steps[0], &v, &why);
+		if (passes != MESSAGES[i].fits)
+			fail_msg("%s: %s", MESSAGES[i].name, buf_cstr(&why));
+		case_free(c);
+		buf_free(&text);
+		buf_free(&why);
+	}
+}
+
+/* ---- what is offered ---- */
+
+static void keywords_are_found_with_their_parameters(void **state)
+{
+	(void)state;
+	struct sut s = { 0 };
+
+	buf_add_cstr(&s.services[CASE_SMTP].keywords,
+		     "SIZE 100\nAUTH PLAIN LOGIN\nAUTH=CRAM-MD5\nPIPELININGX\n");
+	assert_true(sut_offers(&s, CASE_SMTP, "SIZE"));
+	assert_true(sut_offers(&s, CASE_SMTP, "AUTH=LOGIN"));
+	assert_true(sut_offers(&s, CASE_SMTP, "AUTH=CRAM-MD5"));
+	assert_false(sut_offers(&s, CASE_SMTP, "AUTH=SCRAM"));
+	assert_false(sut_offers(&s, CASE_SMTP, "PIPELINING"));
+	assert_false(sut_offers(&s, CASE_POP3, "SIZE"));
+	sut_free(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(replies_are_held_against_patterns),
+		cmocka_unit_test(pop3_responses_are_held_against_patterns),
+		cmocka_unit_test(variables_are_bound_once_and_then_compared),
+		cmocka_unit_test(a_pattern_that_costs_too_much_does_not_match),
+		cmocka_unit_test(secrets_never_enter_a_transcript),
+		cmocka_unit_test(a_transcript_is_bounded),
+		cmocka_unit_test(messages_are_held_against_checks),
+		cmocka_unit_test(keywords_are_found_with_their_parameters),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
