@@ -10,6 +10,7 @@
 #   make e2e            end-to-end tests only    make format    clang-format in place
 #   make asan | tsan    unit + end-to-end tests under a sanitizer
 #   make fuzz           every fuzzer, SECONDS=60 each (clang)
+#   make fuzz-long      RUNS=10000000 of each, at idle priority; goes on where it was stopped
 #   make check-requirements   the requirement catalogue; RFC_TEXTS=DIR holds it against the RFC texts
 #   make setup-bench    install the peers that benchmarks compare with
 #   make power-cuts     CUTS=1000 simulated power cuts: nothing acknowledged may be lost
@@ -81,9 +82,11 @@ OPT_debug   := -Og
 SAN_asan    := -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN_tsan    := -fsanitize=thread
 SAN_fuzz    := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+# Many more inputs in the same time; undefined behaviour is looked for by the short runs.
+SAN_fuzz-long := -fsanitize=address,fuzzer-no-link
 SAN := $(SAN_$(MODE))
 ifneq ($(SAN),)
-OPT_$(MODE) := -O1 -fno-omit-frame-pointer $(SAN)
+OPT_$(MODE) := $(if $(filter fuzz-long,$(MODE)),-O2,-O1) -fno-omit-frame-pointer $(SAN)
 LD_$(MODE)  := $(SAN)
 # The sanitizers' own instrumentation makes GCC see null dereferences and large frames that are not there.
 WARN += -Wno-null-dereference $(if $(IS_CLANG),,-Wno-restrict -Wno-stringop-overflow -Wno-maybe-uninitialized) $(if $(IS_CLANG),-Wno-frame-larger-than,-Wno-stack-usage)
@@ -225,7 +228,11 @@ asan tsan:
 
 fuzz:
 	@$(MAKE) MODE=fuzz CC=clang fuzz-run
-.PHONY: fuzz-run fuzz-build
+.PHONY: fuzz-run fuzz-build fuzz-long fuzz-long-run
+fuzz-long:
+	@$(MAKE) MODE=fuzz-long CC=clang fuzz-long-run
+fuzz-long-run: $(FUZZERS)
+	@python3 -B tests/fuzz/long.py $(OUT) $(or $(RUNS),10000000) $(FUZZERS)
 fuzz-build: $(FUZZERS)
 FUZZ_RUNS ?= 10000
 fuzz-short: $(FUZZERS)
