@@ -373,6 +373,9 @@ static enum convert_result convert_multipart(struct buf *out, const struct entit
 		} else {
 			return CONVERT_MALFORMED;
 		}
+		if (!convert_is_7bit(
+			    delimiter)) /* a CR too many: whether it is one would have to be guessed */
+			return CONVERT_MALFORMED;
 		buf_add(out, delimiter);
 		if (kind == LAST_DELIMITER) {
 			struct span rest = span_sub(e->body, at, e->body.n);

@@ -43,8 +43,9 @@ void quoted_printable_encode(struct buf *out, struct span bytes, bool binary)
 		}
 		bool as_it_is = goes_as_it_is(bytes, i, column, binary);
 		size_t width = as_it_is ? 1 : 3;
-		/* Room for the "=" of a soft line break, unless the line ends here anyway. */
-		if (column + width + !ends_line(bytes, i, binary) > LINE_BYTES_MAX) {
+		/* Room for the "=" of a soft line break, which the caller may put behind the last byte, unless the
+		 * line ends here. */
+		if (column + width + (binary || !is_crlf(bytes, i + 1)) > LINE_BYTES_MAX) {
 			buf_add_cstr(out, "=\r\n");
 			column = 0;
 			as_it_is = goes_as_it_is(bytes, i, column, binary);

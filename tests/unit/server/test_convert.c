@@ -13,6 +13,7 @@
 
 #define T "Content-Type: "
 #define E "Content-Transfer-Encoding: "
+#define X73 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define MIXED T "multipart/mixed; boundary=\"=_x y\"\r\n"
 
 static const struct {
@@ -35,6 +36,9 @@ static const struct {
 	{ "text that does not end with a line", CONVERT_OK,
 	  "MIME-Version: 1.0\r\n" T "text/plain\r\n\r\nviele \xf6",
 	  "MIME-Version: 1.0\r\n" T "text/plain\r\n" E "quoted-printable\r\n\r\nviele =F6=\r\n" },
+	{ "the same with a full last line", CONVERT_OK,
+	  "MIME-Version: 1.0\r\n" T "text/plain\r\n\r\n" X73 "\xf6",
+	  "MIME-Version: 1.0\r\n" T "text/plain\r\n" E "quoted-printable\r\n\r\n" X73 "=\r\n=F6=\r\n" },
 	{ "only the part that needs it", CONVERT_OK,
 	  "MIME-Version: 1.0\r\n" E "8bit\r\n" MIXED
 	  "\r\nfront\r\n--=_x y\r\n\r\nplain\r\n--=_x y \r\nA: b\r\n" T
@@ -86,6 +90,8 @@ static const struct {
 	  "" },
 	{ "8 bits between the parts", CONVERT_MALFORMED,
 	  "MIME-Version: 1.0\r\n" MIXED "\r\n\xf6\r\n--=_x y\r\n\r\nb\r\n--=_x y--\r\n", "" },
+	{ "a delimiter, or not", CONVERT_MALFORMED,
+	  "MIME-Version: 1.0\r\n" T "multipart/mixed; boundary=b\r\n\r\n--b\r\r\n\r\n\xf6\r\n--b--\r\n", "" },
 	{ "a line that is no field", CONVERT_MALFORMED, "A: b\r\nwhat\r\n\r\n\xf6\r\n", "" },
 	{ "a piece of a message", CONVERT_MALFORMED,
 	  "MIME-Version: 1.0\r\n" T "message/partial; id=a; number=1\r\n\r\n\xf6\r\n", "" },
