@@ -106,7 +106,10 @@ int dir_make(const char *path, mode_t mode, struct err *reterr)
 		end += strcspn(end, "/");
 		buf_reset(&b);
 		buf_add(&b, (struct span){ path, (size_t)(end - path) });
-		if (mkdir(buf_cstr(&b), mode) != 0 && errno != EEXIST)
+		if (mkdir(buf_cstr(&b), mode) == 0)
+			sync_parent(
+				buf_cstr(&b)); /* or a power cut may take it away with all that is in it */
+		else if (errno != EEXIST)
 			rc = err_errno(reterr, errno, "%s: create directory", buf_cstr(&b));
 	}
 	buf_free(&b);

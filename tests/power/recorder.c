@@ -3,8 +3,12 @@
  * wrote to its store, synced it, and told its clients.
  *
  * POWER_LOG names the log.  What is recorded is the file with the base name
- * data.mdb, LMDB's only data file.  Records, little-endian, before the deed
- * unless said otherwise:
+ * data.mdb, LMDB's only data file, and the names on the way to it.  LMDB is
+ * used without MDB_WRITEMAP, so it writes by calls and not by memory.  A way to
+ * write that is not recorded (writable mapping, fallocate, a second descriptor)
+ * ends the process: a log with a gap would prove nothing.
+ *
+ * Records, little-endian, before the deed unless said otherwise:
  *
  *    u32 kind, u32 length, u64 offset, then `length` bytes
  *
@@ -16,23 +20,28 @@
  *    5 DSYNC   after a write through a descriptor with O_DSYNC has returned:
  *              the WRITE just before, by the same thread, is on disk
  *    6 SIZE    the file is cut or grown to offset bytes
+ *    7 NAMED   after data.mdb, or any directory, was created: its path
+ *    8 NAMES   after a directory was synced: its path
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum { FDS_MAX = 4096, TOLD_BYTES_MAX = 65536 };
-enum kind { WRITE = 1, SYNC = 2, TOLD = 3, BEGIN = 4, DSYNC = 5, SIZE = 6 };
+enum kind { WRITE = 1, SYNC = 2, TOLD = 3, BEGIN = 4, DSYNC = 5, SIZE = 6, NAMED = 7, NAMES = 8 };
 
 static unsigned char tracked[FDS_MAX]; /* 1: the store's file; 2: with O_DSYNC */
 static int log_fd = -1;
@@ -88,14 +97,33 @@ static void record(enum kind kind, uint64_t offset, const void *bytes, size_t n)
 	errno = saved;
 }
 
-static int track(int fd, const char *path, int flags)
+static void record_path(enum kind kind, const char *path)
+{
+	char whole[PATH_MAX];
+
+	if (realpath(path, whole) != NULL)
+		record(kind, 0, whole, strlen(whole));
+}
+
+static bool is_store(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	const char *name = slash != NULL ? slash + 1 : path;
+
+	return strcmp(slash != NULL ? slash + 1 : path, "data.mdb") == 0;
+}
+
+static int track(int fd, const char *path, int flags, bool existed)
+{
 	bool writes = (flags & O_ACCMODE) != O_RDONLY;
 
-	if (fd >= 0 && fd < FDS_MAX)
-		tracked[fd] = !writes || strcmp(name, "data.mdb") != 0 ? 0 : (flags & O_DSYNC) != 0 ? 2 : 1;
+	if (fd < 0 || fd >= FDS_MAX) {
+		if (fd >= 0 && is_store(path))
+			abort();
+		return fd;
+	}
+	tracked[fd] = !writes || !is_store(path) ? 0 : (flags & O_DSYNC) != 0 ? 2 : 1;
+	if (tracked[fd] != 0 && !existed)
+		record_path(NAMED, path);
 	return fd;
 }
 
@@ -104,18 +132,43 @@ static int mode_of(int flags, va_list ap)
 	return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(ap, int) : 0;
 }
 
-#define OPEN(name)                                                  \
-	int name(const char *path, int flags, ...)                  \
-	{                                                           \
-		REAL(int, #name, const char *, int, ...)            \
-		va_list ap;                                         \
-		va_start(ap, flags);                                \
-		int mode = mode_of(flags, ap);                      \
-		va_end(ap);                                         \
-		return track(real(path, flags, mode), path, flags); \
+#define OPEN(name)                                                           \
+	int name(const char *path, int flags, ...)                           \
+	{                                                                    \
+		REAL(int, #name, const char *, int, ...)                     \
+		va_list ap;                                                  \
+		va_start(ap, flags);                                         \
+		int mode = mode_of(flags, ap);                               \
+		va_end(ap);                                                  \
+		bool existed = !is_store(path) || access(path, F_OK) == 0;   \
+		return track(real(path, flags, mode), path, flags, existed); \
 	}
 OPEN(open)
 OPEN(open64)
+
+#define OPENAT(name)                                                           \
+	int name(int dir, const char *path, int flags, ...)                    \
+	{                                                                      \
+		REAL(int, #name, int, const char *, int, ...)                  \
+		va_list ap;                                                    \
+		va_start(ap, flags);                                           \
+		int mode = mode_of(flags, ap);                                 \
+		va_end(ap);                                                    \
+		if (is_store(path))                                            \
+			abort();                                               \
+		return track(real(dir, path, flags, mode), path, flags, true); \
+	}
+OPENAT(openat)
+OPENAT(openat64)
+
+int mkdir(const char *path, mode_t mode)
+{
+	REAL(int, "mkdir", const char *, mode_t)
+	int rc = real(path, mode);
+	if (rc == 0)
+		record_path(NAMED, path);
+	return rc;
+}
 
 int close(int fd)
 {
@@ -178,27 +231,42 @@ ssize_t writev(int fd, const struct iovec *v, int count)
 	return raw_writev(fd, v, count);
 }
 
-ssize_t pwritev(int fd, const struct iovec *v, int count, off_t at)
+#define PWRITEV(name)                                                       \
+	ssize_t name(int fd, const struct iovec *v, int count, off_t at)    \
+	{                                                                   \
+		REAL(ssize_t, #name, int, const struct iovec *, int, off_t) \
+		if (tracking(fd) == 2)                                      \
+			abort();                                            \
+		if (tracking(fd) != 0)                                      \
+			record_iov((uint64_t)at, v, count);                 \
+		return real(fd, v, count, at);                              \
+	}
+PWRITEV(pwritev)
+PWRITEV(pwritev64)
+
+static void directory_synced(int fd)
 {
-	REAL(ssize_t, "pwritev", int, const struct iovec *, int, off_t)
-	if (tracking(fd) == 2)
-		abort();
-	if (tracking(fd) != 0)
-		record_iov((uint64_t)at, v, count);
-	return real(fd, v, count, at);
+	struct stat st;
+	char link[64];
+
+	if (fstat(fd, &st) != 0 || !S_ISDIR(st.st_mode))
+		return;
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	record_path(NAMES, link);
 }
 
-#define SYNC_CALL(name)                           \
-	int name(int fd)                          \
-	{                                         \
-		REAL(int, #name, int)             \
-		if (tracking(fd) == 0)            \
-			return real(fd);          \
-		record(BEGIN, 0, NULL, 0);        \
-		int rc = real(fd);                \
-		if (rc == 0)                      \
-			record(SYNC, 0, NULL, 0); \
-		return rc;                        \
+#define SYNC_CALL(name)                            \
+	int name(int fd)                           \
+	{                                          \
+		REAL(int, #name, int)              \
+		if (tracking(fd) != 0)             \
+			record(BEGIN, 0, NULL, 0); \
+		int rc = real(fd);                 \
+		if (rc == 0 && tracking(fd) != 0)  \
+			record(SYNC, 0, NULL, 0);  \
+		else if (rc == 0)                  \
+			directory_synced(fd);      \
+		return rc;                         \
 	}
 SYNC_CALL(fdatasync)
 SYNC_CALL(fsync)
@@ -213,6 +281,48 @@ SYNC_CALL(fsync)
 	}
 TRUNCATE(ftruncate)
 TRUNCATE(ftruncate64)
+
+/* ---- what is not recorded must not happen ---- */
+
+#define MMAP(name)                                                                                    \
+	void *name(void *at, size_t n, int protection, int flags, int fd, off_t offset)               \
+	{                                                                                             \
+		REAL(void *, #name, void *, size_t, int, int, int, off_t)                             \
+		if (tracking(fd) != 0 && (protection & PROT_WRITE) != 0 && (flags & MAP_SHARED) != 0) \
+			abort();                                                                      \
+		return real(at, n, protection, flags, fd, offset);                                    \
+	}
+MMAP(mmap)
+MMAP(mmap64)
+
+#define NOT_OF_THE_STORE(type, name, parameters, types, arguments) \
+	type name parameters                                       \
+	{                                                          \
+		REAL(type, #name, types)                           \
+		if (tracking(fd) != 0)                             \
+			abort();                                   \
+		return real arguments;                             \
+	}
+#define WITH_COMMAS(...) __VA_ARGS__
+NOT_OF_THE_STORE(int, dup, (int fd), int, (fd))
+NOT_OF_THE_STORE(int, dup2, (int fd, int to), WITH_COMMAS(int, int), (fd, to))
+NOT_OF_THE_STORE(int, dup3, (int fd, int to, int flags), WITH_COMMAS(int, int, int), (fd, to, flags))
+NOT_OF_THE_STORE(int, fallocate, (int fd, int mode, off_t at, off_t n), WITH_COMMAS(int, int, off_t, off_t),
+		 (fd, mode, at, n))
+NOT_OF_THE_STORE(int, posix_fallocate, (int fd, off_t at, off_t n), WITH_COMMAS(int, off_t, off_t),
+		 (fd, at, n))
+NOT_OF_THE_STORE(ssize_t, pwritev2, (int fd, const struct iovec *v, int count, off_t at, int flags),
+		 WITH_COMMAS(int, const struct iovec *, int, off_t, int), (fd, v, count, at, flags))
+
+int rename(const char *from, const char *to)
+{
+	REAL(int, "rename", const char *, const char *)
+	if (is_store(from) || is_store(to))
+		abort();
+	return real(from, to);
+}
+
+/* ---- what clients are told ---- */
 
 ssize_t send(int fd, const void *bytes, size_t n, int flags)
 {
