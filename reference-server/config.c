@@ -25,6 +25,9 @@ enum {
 	DEFAULT_PORT_POP3S = 40995,
 };
 
+/* Of package dns-root-data. */
+#define DEFAULT_TRUST_ANCHOR "/usr/share/dns/root.key"
+
 static const char *const service_names[] = {
 	[SERVICE_SMTP] = "smtp",
 	[SERVICE_SUBMISSION] = "submission",
@@ -156,6 +159,7 @@ void config_free(struct config *c)
 	free(c->tls_certificate);
 	free(c->tls_key);
 	free(c->dns_forwarder);
+	free(c->dns_trust_anchor);
 	free(c->log_socket);
 	free(c->notifications.postmaster);
 	free(c);
@@ -250,6 +254,8 @@ void config_complete(struct config *c)
 			c->hostname = copy(name);
 		}
 	}
+	if (c->outbound.dane && c->dns_trust_anchor == NULL)
+		c->dns_trust_anchor = copy(DEFAULT_TRUST_ANCHOR);
 	if (c->listen_count > 0)
 		return;
 	for (unsigned i = 0; i < SERVICE_COUNT; i++) {
@@ -341,6 +347,7 @@ void config_add_fixed(const struct config *c, unsigned i, struct buf *text)
 		break;
 	case FIXED_DNS:
 		add_word(text, c->dns_forwarder);
+		add_word(text, c->dns_trust_anchor);
 		buf_addf(text, "%lld\n", (long long)c->dns_timeout_ms);
 		break;
 	case FIXED_STORE:
@@ -610,6 +617,7 @@ static void read_services(struct config *c, struct yaml *y, const struct yaml_no
 	(void)yaml_get_u32(m, "expire_days", 0, 100000, &c->pop3_expire_days);
 	m = yaml_get_map(root, "dns");
 	read_str(m, "forwarder", &c->dns_forwarder);
+	read_str(m, "trust_anchor", &c->dns_trust_anchor);
 	(void)yaml_get_duration_ms(m, "timeout", 10, HOUR_MS, &c->dns_timeout_ms);
 	m = yaml_get_map(root, "log");
 	if (yaml_get_choice(m, "level", levels, &level))

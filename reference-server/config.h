@@ -114,13 +114,15 @@ struct config {
 		int64_t drain_ms;   /* at SIGTERM */
 	} timeouts;
 
-	char *dns_forwarder; /* "127.0.0.1@5353"; NULL: resolv.conf */
+	char *dns_forwarder;    /* "127.0.0.1@5353"; NULL: resolv.conf */
+	char *dns_trust_anchor; /* file; NULL: nothing is validated */
 	int64_t dns_timeout_ms;
 
 	struct config_outbound {
 		uint16_t port;
 		struct addr bind; /* n == 0: any */
 		enum tls_policy tls;
+		bool dane;    /* RFC 7672 */
 		char *tls_ca; /* PEM file: who is trusted; NULL: the system's */
 		struct tls_rule *tls_rules;
 		uint32_t tls_rule_count;

@@ -119,6 +119,7 @@ void config_read_tls(struct config_outbound *o, struct yaml *y, const struct yam
 		o->tls = (enum tls_policy)policy;
 	if (yaml_get_str(outbound, "tls_ca", &ca))
 		o->tls_ca = must(strdup(ca));
+	(void)yaml_get_bool(outbound, "dane", &o->dane);
 	const struct yaml_node *map = yaml_get_map(outbound, "tls_policies");
 	o->tls_rules = must(calloc(yaml_child_count(map) + 1, sizeof(*o->tls_rules)));
 	for (const struct yaml_node *n = yaml_first(map); n != NULL; n = yaml_next(n))

@@ -8,7 +8,7 @@
 #include "base/yaml.h"
 #include "reference-server/config.h"
 
-/* Keys tls, tls_ca and tls_policies of the mapping; mistakes are noted in y. */
+/* Keys tls, tls_ca, dane and tls_policies of the mapping; mistakes are noted in y. */
 void config_read_tls(struct config_outbound *o, struct yaml *y, const struct yaml_node *outbound);
 void config_free_tls(struct config_outbound *o);
 

@@ -16,6 +16,8 @@ enum {
 	DEFAULT_TIMEOUT_MS = 10000,
 	DEFAULT_IN_FLIGHT_MAX = 1000,
 	NAME_BYTES_MAX = 255,
+	WHY_BYTES_MAX = 200,
+	CNAMES_MAX = 20,
 	SLOW_MS = 3000, /* a failure that took so long was silence: libunbound gave up */
 };
 
@@ -25,6 +27,8 @@ struct query {
 	int async_id;
 	bool out; /* libunbound has it */
 	enum route_dns result;
+	bool secure;
+	char expanded[NAME_BYTES_MAX + 1]; /* behind its CNAMEs; empty: there are none */
 };
 
 struct lookup {
@@ -41,10 +45,14 @@ struct lookup {
 
 	resolver_mx_fn *mx_fn;
 	resolver_addresses_fn *addresses_fn;
+	resolver_records_fn *records_fn;
 	void *ctx;
+	char why[WHY_BYTES_MAX];
 	struct route_mx *mx; /* their hosts are offsets into names until the answer is given */
 	uint32_t mx_count;
-	struct buf names;
+	struct buf names;     /* or the bytes of records */
+	struct span *records; /* offsets likewise */
+	uint32_t record_count;
 	struct route_addr *addrs; /* A from the front; AAAA too, moved behind them at the end */
 	uint32_t addr_count;
 	uint32_t a_count;
@@ -114,17 +122,69 @@ static void add_address(struct lookup *l, const ldns_rr *rr)
 	l->addr_count++;
 }
 
+static void add_record(struct lookup *l, const ldns_rr *rr)
+{
+	if (l->record_count == RESOLVER_RECORDS_MAX)
+		return;
+	if (l->records == NULL)
+		l->records = must(calloc(RESOLVER_RECORDS_MAX, sizeof(*l->records)));
+	size_t before = buf_bytes(&l->names);
+	for (size_t i = 0; i < ldns_rr_rd_count(rr); i++) {
+		const ldns_rdf *rdf = ldns_rr_rdf(rr, i);
+		buf_add(&l->names, (struct span){ (const char *)ldns_rdf_data(rdf), ldns_rdf_size(rdf) });
+	}
+	l->records[l->record_count++].n = buf_bytes(&l->names) - before;
+}
+
+/* Follows the CNAMEs of an answer from the name asked for, to wherever they lead. */
+static void note_expanded(struct query *q, const ldns_rr_list *answer)
+{
+	ldns_rdf *at = ldns_dname_new_frm_str(q->lookup->name);
+	uint32_t steps = 0;
+	bool moved = at != NULL;
+
+	while (moved && steps < CNAMES_MAX) {
+		moved = false;
+		for (size_t i = 0; i < ldns_rr_list_rr_count(answer) && !moved; i++) {
+			const ldns_rr *rr = ldns_rr_list_rr(answer, i);
+			if (ldns_rr_get_type(rr) != LDNS_RR_TYPE_CNAME || ldns_rr_rd_count(rr) != 1 ||
+			    ldns_dname_compare(ldns_rr_owner(rr), at) != 0)
+				continue;
+			ldns_rdf_deep_free(at);
+			at = ldns_rdf_clone(ldns_rr_rdf(rr, 0));
+			steps++;
+			moved = at != NULL;
+		}
+	}
+	char *text = NULL;
+	if (steps > 0 && at != NULL) {
+		ldns_dname2canonical(at);
+		text = ldns_rdf2str(at);
+	}
+	struct span name = text != NULL ? span_of(text) : (struct span){ NULL, 0 };
+	if (name.n > 0 && name.p[name.n - 1] == '.')
+		name.n--;
+	if (name.n > 0)
+		(void)span_copy(name, q->expanded, sizeof(q->expanded));
+	free(text);
+	ldns_rdf_deep_free(at);
+}
+
 static enum route_dns read_records(struct query *q, const ldns_pkt *packet)
 {
 	const ldns_rr_list *answer = ldns_pkt_answer(packet);
 	uint32_t count = 0;
 
+	if (q->type != LDNS_RR_TYPE_CNAME)
+		note_expanded(q, answer);
 	for (size_t i = 0; i < ldns_rr_list_rr_count(answer); i++) {
 		const ldns_rr *rr = ldns_rr_list_rr(answer, i);
 		if (ldns_rr_get_type(rr) != q->type)
 			continue; /* the CNAMEs on the way */
 		count++;
-		if (q->type == LDNS_RR_TYPE_MX)
+		if (q->lookup->records_fn != NULL)
+			add_record(q->lookup, rr);
+		else if (q->type == LDNS_RR_TYPE_MX)
 			add_mx(q->lookup, rr);
 		else
 			add_address(q->lookup, rr);
@@ -183,11 +243,17 @@ static void note_result(struct query *q, enum route_dns result)
 static void on_answer(void *ctx, int rcode, void *packet, int packet_bytes, int security, char *why_bogus,
 		      int was_ratelimited)
 {
+	enum { BOGUS = 1, SECURE = 2 };
 	struct query *q = ctx;
-	(void)security;
-	(void)why_bogus;
 	(void)was_ratelimited;
 
+	q->secure = security == SECURE;
+	if (security == BOGUS || why_bogus != NULL) {
+		(void)snprintf(q->lookup->why, sizeof(q->lookup->why), "bogus: %s",
+			       why_bogus != NULL ? why_bogus : "validation failed");
+		note_result(q, ROUTE_DNS_FAILED);
+		return;
+	}
 	note_result(q, read_packet(q, rcode, packet, packet_bytes));
 }
 
@@ -231,6 +297,7 @@ static void destroy(struct lookup *l)
 {
 	timer_free(l->deadline);
 	buf_free(&l->names);
+	free(l->records);
 	free(l->mx);
 	free(l->addrs);
 	free(l);
@@ -287,16 +354,41 @@ static enum route_dns addresses_result(const struct lookup *l)
 	return a == ROUTE_DNS_NXDOMAIN && aaaa == ROUTE_DNS_NXDOMAIN ? ROUTE_DNS_NXDOMAIN : ROUTE_DNS_NODATA;
 }
 
-static void give_answer(struct lookup *l)
+/* Of all that was found; when nothing was, of that. */
+static struct resolver_proof proof_of(const struct lookup *l)
 {
-	if (l->addresses_fn != NULL) {
-		struct route_addresses found = { .result = addresses_result(l),
-						 .addrs = l->addrs,
-						 .count = l->addr_count };
-		l->addresses_fn(l->ctx, &found);
-		return;
+	struct resolver_proof p = { .secure = true, .why = l->why[0] != '\0' ? l->why : NULL };
+	bool any = false;
+
+	for (uint32_t i = 0; i < l->query_count; i++)
+		any |= l->queries[i].result == ROUTE_DNS_FOUND;
+	for (uint32_t i = 0; i < l->query_count; i++) {
+		const struct query *q = &l->queries[i];
+		if (any && q->result != ROUTE_DNS_FOUND)
+			continue;
+		struct span name = span_of(q->expanded[0] != '\0' ? q->expanded : l->name);
+		p.secure &= q->secure && (p.name.n == 0 || span_eq_nocase(name, p.name));
+		if (p.name.n == 0)
+			p.name = name;
 	}
+	return p;
+}
+
+static void give_records(struct lookup *l, const struct resolver_proof *proof)
+{
 	size_t at = 0;
+
+	for (uint32_t i = 0; i < l->record_count; i++) {
+		l->records[i] = span_sub(buf_span(&l->names), at, l->records[i].n);
+		at += l->records[i].n;
+	}
+	l->records_fn(l->ctx, l->queries[0].result, l->records, l->record_count, proof);
+}
+
+static void give_mx(struct lookup *l, const struct resolver_proof *proof)
+{
+	size_t at = 0;
+
 	for (uint32_t i = 0; i < l->mx_count; i++) {
 		l->mx[i].host = span_sub(buf_span(&l->names), at, l->mx[i].host.n);
 		at += l->mx[i].host.n;
@@ -304,7 +396,23 @@ static void give_answer(struct lookup *l)
 	enum route_dns result = l->queries[0].result;
 	if (result == ROUTE_DNS_FOUND && l->mx_count == 0)
 		result = ROUTE_DNS_FAILED;
-	l->mx_fn(l->ctx, result, l->mx, l->mx_count);
+	l->mx_fn(l->ctx, result, l->mx, l->mx_count, proof);
+}
+
+static void give_answer(struct lookup *l)
+{
+	struct resolver_proof proof = proof_of(l);
+
+	if (l->addresses_fn != NULL) {
+		struct route_addresses found = { .result = addresses_result(l),
+						 .addrs = l->addrs,
+						 .count = l->addr_count };
+		l->addresses_fn(l->ctx, &found, &proof);
+	} else if (l->records_fn != NULL) {
+		give_records(l, &proof);
+	} else {
+		give_mx(l, &proof);
+	}
 }
 
 /* Answers what is ready, then sends what waits.  Outside every callback of libunbound. */
@@ -362,6 +470,20 @@ struct lookup *resolver_addresses(struct resolver *r, struct span host, resolver
 	return l;
 }
 
+struct lookup *resolver_records(struct resolver *r, struct span name, enum resolver_type type,
+				resolver_records_fn *fn, void *ctx)
+{
+	static const ldns_rr_type types[] = {
+		[RESOLVER_TLSA] = LDNS_RR_TYPE_TLSA, [RESOLVER_CNAME] = LDNS_RR_TYPE_CNAME
+	};
+	struct lookup *l = lookup_new(r, name, ctx);
+
+	l->records_fn = fn;
+	l->queries[0] = (struct query){ .lookup = l, .type = types[type] };
+	l->query_count = 1;
+	return l;
+}
+
 uint32_t resolver_lookup_count(const struct resolver *r)
 {
 	return r->lookup_count;
@@ -371,7 +493,7 @@ uint32_t resolver_lookup_count(const struct resolver *r)
 
 struct resolver *resolver_new(const struct resolver_options *o, struct err *reterr)
 {
-	struct contexts *contexts = contexts_new(o->loop, o->forwarder, reterr);
+	struct contexts *contexts = contexts_new(o->loop, o->forwarder, o->trust_anchor, reterr);
 	if (contexts == NULL)
 		return NULL;
 	struct resolver *r = must(calloc(1, sizeof(*r)));

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <ldns/ldns.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -29,9 +31,16 @@ struct failure {
 	int64_t at_ms;
 };
 
+/* One DS or DNSKEY record, as text. */
+struct anchor {
+	char *record;
+	struct anchor *next;
+};
+
 struct contexts {
 	struct loop *loop;
 	char *forwarder;
+	struct anchor *anchors; /* none: nothing is validated */
 	int64_t renewed_ms;
 	TAILQ_HEAD(, context) list; /* the first one is the current */
 	struct failure failures[FAILURE_SLOTS];
@@ -44,16 +53,42 @@ static void *must(void *p)
 	return p;
 }
 
+static int set_validation(struct ub_ctx *ub, const struct anchor *anchors)
+{
+	static const char *const options[][2] = {
+		{ "module-config:", "validator iterator" },
+		{ "val-bogus-ttl:", "5" }, /* as other trouble */
+		{ "val-log-level:", "2" }, /* it tells us why, too */
+		{ "key-cache-size:", "1m" },
+		{ "key-cache-slabs:", "1" },
+	};
+	int rc = 0;
+
+	if (anchors == NULL)
+		return ub_ctx_set_option(ub, "module-config:", "iterator");
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]) && rc == 0; i++)
+		rc = ub_ctx_set_option(ub, options[i][0], options[i][1]);
+	for (const struct anchor *a = anchors; a != NULL && rc == 0; a = a->next)
+		rc = ub_ctx_add_ta(ub, a->record);
+	(void)ub_ctx_debugout(ub, NULL); /* what it has to say comes with the answer */
+	return rc;
+}
+
 static int set_options(struct ub_ctx *ub)
 {
 	static const char *const options[][2] = {
-		{ "do-not-query-localhost:", "no" }, { "module-config:", "iterator" },
-		{ "qname-minimisation:", "no" },     { "serve-expired:", "no" },
+		{ "do-not-query-localhost:", "no" },
+		{ "qname-minimisation:", "no" },
+		{ "serve-expired:", "no" },
 		{ "rrset-roundrobin:", "no" }, /* the order is the name server's choice */
-		{ "cache-max-negative-ttl:", "5" },  { "infra-host-ttl:", "60" },
-		{ "msg-cache-size:", "4m" },         { "rrset-cache-size:", "8m" },
-		{ "infra-cache-numhosts:", "1000" }, { "msg-cache-slabs:", "1" },
-		{ "rrset-cache-slabs:", "1" },       { "infra-cache-slabs:", "1" },
+		{ "cache-max-negative-ttl:", "5" },
+		{ "infra-host-ttl:", "60" },
+		{ "msg-cache-size:", "4m" },
+		{ "rrset-cache-size:", "8m" },
+		{ "infra-cache-numhosts:", "1000" },
+		{ "msg-cache-slabs:", "1" },
+		{ "rrset-cache-slabs:", "1" },
+		{ "infra-cache-slabs:", "1" },
 	};
 	int rc = 0;
 
@@ -88,6 +123,8 @@ static struct context *context_new(struct contexts *all, struct err *reterr)
 	}
 	const char *what = "options";
 	int rc = set_options(ub);
+	if (rc == 0)
+		rc = set_validation(ub, all->anchors);
 	if (rc == 0 && all->forwarder != NULL) {
 		what = all->forwarder;
 		rc = ub_ctx_set_fwd(ub, all->forwarder);
@@ -118,14 +155,71 @@ static void context_free(struct context *c)
 	free(c);
 }
 
-struct contexts *contexts_new(struct loop *loop, const char *forwarder, struct err *reterr)
+static void anchors_free(struct anchor *a)
+{
+	while (a != NULL) {
+		struct anchor *next = a->next;
+		free(a->record);
+		free(a);
+		a = next;
+	}
+}
+
+static void add_anchor(struct anchor **list, const ldns_rr *rr)
+{
+	struct anchor *a = must(calloc(1, sizeof(*a)));
+
+	a->record = must(ldns_rr2str(rr));
+	a->next = *list;
+	*list = a;
+}
+
+/* Read here, because libunbound reads it at the first lookup only, and says nothing about mistakes. */
+static int read_anchors(const char *path, struct anchor **ret_list, struct err *reterr)
+{
+	FILE *file = fopen(path, "re");
+	struct anchor *list = NULL;
+	int line = 0;
+	ldns_status status = LDNS_STATUS_OK;
+
+	if (file == NULL)
+		return err_errno(reterr, errno, "%s: open trust anchor", path);
+	while (!feof(file) && status == LDNS_STATUS_OK) {
+		ldns_rr *rr = NULL;
+		status = ldns_rr_new_frm_fp_l(&rr, file, NULL, NULL, NULL, &line);
+		if (status == LDNS_STATUS_SYNTAX_EMPTY || status == LDNS_STATUS_SYNTAX_TTL ||
+		    status == LDNS_STATUS_SYNTAX_ORIGIN)
+			status = LDNS_STATUS_OK;
+		else if (status == LDNS_STATUS_OK && (ldns_rr_get_type(rr) == LDNS_RR_TYPE_DS ||
+						      ldns_rr_get_type(rr) == LDNS_RR_TYPE_DNSKEY))
+			add_anchor(&list, rr);
+		ldns_rr_free(rr);
+	}
+	(void)fclose(file);
+	int rc = 0;
+	if (status != LDNS_STATUS_OK)
+		rc = err_set(reterr, -EINVAL, "%s:%d: trust anchor: %s", path, line,
+			     ldns_get_errorstr_by_id(status));
+	else if (list == NULL)
+		rc = err_set(reterr, -EINVAL, "%s: no DS or DNSKEY record in it, so it is no trust anchor",
+			     path);
+	if (rc == 0)
+		*ret_list = list;
+	else
+		anchors_free(list);
+	return rc;
+}
+
+struct contexts *contexts_new(struct loop *loop, const char *forwarder, const char *trust_anchor,
+			      struct err *reterr)
 {
 	struct contexts *all = must(calloc(1, sizeof(*all)));
 
 	all->loop = loop;
 	all->forwarder = forwarder != NULL ? must(strdup(forwarder)) : NULL;
 	TAILQ_INIT(&all->list);
-	if (context_new(all, reterr) == NULL) {
+	bool anchored = trust_anchor == NULL || read_anchors(trust_anchor, &all->anchors, reterr) == 0;
+	if (!anchored || context_new(all, reterr) == NULL) {
 		contexts_free(all);
 		return NULL;
 	}
@@ -138,6 +232,7 @@ void contexts_free(struct contexts *all)
 		return;
 	while (!TAILQ_EMPTY(&all->list))
 		context_free(TAILQ_FIRST(&all->list));
+	anchors_free(all->anchors);
 	free(all->forwarder);
 	free(all);
 }

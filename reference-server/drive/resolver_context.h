@@ -24,8 +24,9 @@ struct ub_ctx; /* libunbound's */
 struct contexts;
 struct context;
 
-/* forwarder NULL: resolv.conf. */
-struct contexts *contexts_new(struct loop *loop, const char *forwarder, struct err *reterr);
+/* forwarder NULL: resolv.conf.  trust_anchor: file; NULL: no validation. */
+struct contexts *contexts_new(struct loop *loop, const char *forwarder, const char *trust_anchor,
+			      struct err *reterr);
 /* No lookup may be under way any more.  Accepts NULL. */
 void contexts_free(struct contexts *all);
 

@@ -661,6 +661,7 @@ static int start(struct run *r, struct err *reterr)
 	s->auth = auth_new(s);
 	s->resolver = resolver_new(&(struct resolver_options){ .loop = s->loop,
 							       .forwarder = s->config->dns_forwarder,
+							       .trust_anchor = s->config->dns_trust_anchor,
 							       .timeout_ms = s->config->dns_timeout_ms },
 				   reterr);
 	if (s->resolver == NULL)

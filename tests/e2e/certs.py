@@ -25,6 +25,9 @@ class Ca:
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3", "-subj", f"/CN={name}",
                 "-keyout", self.key, "-out", self.path)
 
+    def der(self):
+        return openssl("x509", "-in", self.path, "-outform", "DER")
+
     def certificate(self, names, days=3):
         """A key and a certificate with its chain; days below zero: expired."""
         stem = f"{self.stem}-{secrets.token_hex(4)}"
@@ -64,9 +67,6 @@ class Certificate:
         """SubjectPublicKeyInfo, as DER."""
         pem = openssl("x509", "-in", self.path, "-noout", "-pubkey")
         return base64.b64decode(b"".join(line for line in pem.splitlines() if b"-----" not in line))
-
-    def der(self):
-        return openssl("x509", "-in", self.path, "-outform", "DER")
 
     def pin(self):
         return "sha256/" + base64.b64encode(hashlib.sha256(self.public_key()).digest()).decode()

@@ -91,6 +91,7 @@ LENSES = {
     "reload-is-ignored": "SIGHUP is not delivered",
     "output-is-silent": "what a program prints is not seen",
     "next-hop-is-an-impostor": "every certificate of a scripted next hop is from a CA that nobody knows",
+    "signatures-are-stripped": "no answer of a signed zone has a signature",
     "ack-is-invented": "one message counts as acknowledged that was never sent",
 }
 
