@@ -309,6 +309,17 @@ static bool data_is(const struct answer *a, const struct case_check *c, struct v
 	return fine;
 }
 
+static bool octets_are(const struct answer *a, const struct case_check *c, struct values *v, struct buf *why)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%zu", buf_bytes(&a->data));
+	if (values_match(v, &c->text, span_of(text)))
+		return true;
+	buf_addf(why, "the data has %s octets", text);
+	return false;
+}
+
 static bool passes(const struct answer *a, const struct case_check *c, struct values *v, struct buf *why)
 {
 	struct span ignored;
@@ -337,6 +348,8 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 		return false;
 	case CASE_CHECK_DATA:
 		return data_is(a, c, v, why);
+	case CASE_CHECK_OCTETS:
+		return octets_are(a, c, v, why);
 	case CASE_CHECK_COUNT:
 	case CASE_CHECK_BODY:
 	case CASE_CHECK_RAW:

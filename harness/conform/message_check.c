@@ -139,6 +139,7 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 	case CASE_CHECK_LINE:
 	case CASE_CHECK_LINES:
 	case CASE_CHECK_DATA:
+	case CASE_CHECK_OCTETS:
 		break;
 	}
 	return false;

@@ -49,6 +49,11 @@ static void set_account(struct play *p, uint32_t account, const char *suffix)
 		return;
 	(void)snprintf(name, sizeof(name), "rcpt%s", suffix);
 	set(p, name, s->addresses[account]);
+	if (*suffix == '\0')
+		values_set(&p->values, SPAN_LIT("rcpt.local"),
+			   span_sub(span_of(s->addresses[account]), 0,
+				    span_find(span_of(s->addresses[account]), '@')),
+			   false);
 	(void)snprintf(name, sizeof(name), "user%s", suffix);
 	set(p, name, s->addresses[account]);
 	(void)snprintf(name, sizeof(name), "password%s", suffix);
@@ -311,6 +316,21 @@ out:
 	buf_free(&value);
 }
 
+static void differ(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+	struct buf a = { 0 }, b = { 0 };
+
+	if (play_expand(p, &s->text, &a) && play_expand(p, &s->content, &b)) {
+		if (span_eq(buf_span(&a), buf_span(&b)))
+			play_unexpected(p, CASE_ON_OTHER, NULL, "both are the same");
+		else
+			play_next(p);
+	}
+	buf_free(&a);
+	buf_free(&b);
+}
+
 /* Begins the step, or looks again at one that waits. */
 static void carry_out(struct play *p)
 {
@@ -346,6 +366,9 @@ static void carry_out(struct play *p)
 		return;
 	case CASE_LET:
 		let(p);
+		return;
+	case CASE_DIFFER:
+		differ(p);
 		return;
 	case CASE_MAIL:
 		play_mailbox_mail(p);

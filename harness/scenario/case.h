@@ -125,6 +125,7 @@ enum case_check_kind {
 	CASE_CHECK_LINE,   /* reply: line n as `text` */
 	CASE_CHECK_LINES,  /* reply: how many lines; POP3: of the data */
 	CASE_CHECK_DATA,   /* POP3: all of the data, unstuffed */
+	CASE_CHECK_OCTETS, /* POP3: how many octets the data has, unstuffed, as `text` */
 	CASE_CHECK_COUNT,  /* messages: how many */
 	CASE_CHECK_BODY,
 	CASE_CHECK_RAW,          /* the whole message */
@@ -152,6 +153,7 @@ enum case_step_kind {
 	CASE_RESET,    /* by us: RST */
 	CASE_CLOSED,   /* by the server */
 	CASE_LET,
+	CASE_DIFFER,     /* `text` is not `content` */
 	CASE_MAIL,       /* puts a message into a mailbox, by a conversation of its own */
 	CASE_STORED,     /* a message is in the mailbox */
 	CASE_NOT_STORED, /* none is, when all that could come has come */
@@ -176,7 +178,7 @@ struct case_step {
 	const char *name;
 	uint32_t times;
 	struct case_text text;    /* CASE_LET value; CASE_MAIL content; the address of the mailbox steps */
-	struct case_text content; /* CASE_MAIL */
+	struct case_text content; /* CASE_MAIL, CASE_DIFFER */
 	struct case_check *checks;
 	uint32_t check_count;
 	struct case_alternative *alternatives;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 static const char *const REPLY_WORDS[] = { "else", "has",   "lacks", "status", "strict",
-					   "line", "lines", "data",  NULL };
+					   "line", "lines", "data",  "octets", NULL };
 static const char *const MESSAGE_WORDS[] = { "else", "count", "body", "raw", "header", NULL };
 
 /* ---- alternatives ---- */
@@ -191,9 +191,13 @@ static bool read_reply_check(struct case_reader *r, int word, struct span *rest,
 	case 6:
 		c->kind = CASE_CHECK_LINES;
 		return take_comparison(r, rest, c);
-	default:
+	case 7:
 		c->kind = CASE_CHECK_DATA;
 		return take_text_test(r, rest, c);
+	default:
+		c->kind = CASE_CHECK_OCTETS;
+		take_pattern(r, rest, c);
+		return true;
 	}
 }
 

@@ -12,13 +12,14 @@ enum {
 	REPEAT_MAX = 1024 * 1024,
 };
 
-static const char *const VERBS[] = { "connect", "C:",   "S:",     "starttls", "close",   "reset", "closed",
-				     "let",     "mail", "stored", "not",      "bounced", NULL };
+static const char *const VERBS[] = { "connect", "C:",     "S:",   "starttls", "close", "reset",   "closed",
+				     "let",     "differ", "mail", "stored",   "not",   "bounced", NULL };
 
 const char *case_step_name(enum case_step_kind k)
 {
-	static const char *const NAMES[] = { "connect", "C:",  "S:",   "starttls", "close",      "reset",
-					     "closed",  "let", "mail", "stored",   "not stored", "bounced" };
+	static const char *const NAMES[] = { "connect", "C:",         "S:",     "starttls", "close",
+					     "reset",   "closed",     "let",    "differ",   "mail",
+					     "stored",  "not stored", "bounced" };
 
 	assert(k < CASE_STEP_KIND_COUNT);
 	return NAMES[k];
@@ -258,6 +259,19 @@ static void read_let(struct case_reader *r, struct span rest)
 	case_bind(r, name);
 }
 
+/* differ "text" "text" */
+static void read_differ(struct case_reader *r, struct span rest)
+{
+	struct case_step *s = add_step(r, CASE_DIFFER);
+
+	if (s == NULL)
+		return;
+	rest = case_without_comment(rest, true);
+	if (case_take_quoted(r, &rest, &s->text) && case_take_quoted(r, &rest, &s->content) &&
+	    span_trim(rest).n > 0)
+		case_error(r, span_trim(rest), "nothing belongs here");
+}
+
 /* mail ADDRESS "content" */
 static void read_mail(struct case_reader *r, struct span rest)
 {
@@ -331,6 +345,8 @@ void case_read_step(struct case_reader *r)
 		read_plain(r, CASE_CLOSED);
 	else if (span_eq(word, SPAN_LIT("let")))
 		read_let(r, rest);
+	else if (span_eq(word, SPAN_LIT("differ")))
+		read_differ(r, rest);
 	else if (span_eq(word, SPAN_LIT("mail")))
 		read_mail(r, rest);
 	else if (span_eq(word, SPAN_LIT("stored")))
