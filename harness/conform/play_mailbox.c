@@ -10,6 +10,7 @@
 
 enum {
 	POLL_MS = 25,
+	QUEUE_MS = 50, /* between two questions to a queue that is not empty */
 	MESSAGES_MAX = 1000,
 	MAILBOX_BYTES_MAX = 128 * 1024 * 1024,
 	ACCOUNTS = 2,
@@ -37,6 +38,7 @@ static void on_poll(void *ctx, const struct retriever_poll *poll)
 	struct play *p = ctx;
 
 	p->mailbox.polled = poll->outcome == RETRIEVER_OK;
+	p->mailbox.poll_start_ns = poll->start_ns;
 	(void)snprintf(p->mailbox.problem, sizeof(p->mailbox.problem), "%s", poll->problem);
 	play_poke(p);
 }
@@ -108,7 +110,13 @@ void play_mailbox_end(struct play *p)
 {
 	close_mailbox(p);
 	end_child(p);
+	if (p->queue != NULL)
+		p->queue->play = NULL;
+	p->queue = NULL;
+	timer_free(p->queue_timer);
+	p->queue_timer = NULL;
 	p->fence_sent = p->child_ok = false;
+	p->queue_empty_ns = 0;
 }
 
 /* Which of the case's mailboxes; false, with the play over, when it is none. */
@@ -232,6 +240,59 @@ void play_mailbox_look(struct play *p)
 	buf_free(&address);
 }
 
+/* ---- the server's queue ---- */
+
+static void ask_queue(struct play *p);
+
+static void on_queue_timer(void *ctx)
+{
+	ask_queue(ctx);
+}
+
+static void on_queue(void *ctx, bool known, uint32_t count)
+{
+	struct play_queue *q = ctx;
+	struct play *p = q->play;
+
+	free(q);
+	if (p == NULL)
+		return;
+	p->queue = NULL;
+	if (known && count == 0) {
+		p->queue_empty_ns = play_now(); /* the next look into the mailbox decides */
+		return;
+	}
+	if (p->queue_timer == NULL)
+		p->queue_timer = timer_new(p->o.loop, on_queue_timer, p);
+	timer_set_ms(p->queue_timer, QUEUE_MS);
+}
+
+static void ask_queue(struct play *p)
+{
+	struct play_queue *q = calloc(1, sizeof(*q));
+
+	if (q == NULL)
+		abort();
+	q->play = p;
+	p->queue = q;
+	p->o.sut->ask_queue(p->o.sut->queue_ctx, on_queue, q);
+}
+
+/*
+ * Whether the mailbox was looked into after the queue had been found empty; asks it when that is not known yet.
+ * A queue that cannot be asked counts as empty.
+ */
+static bool all_has_come(struct play *p)
+{
+	if (p->o.sut->ask_queue == NULL)
+		return true;
+	if (p->queue_empty_ns > 0)
+		return p->mailbox.poll_start_ns >= p->queue_empty_ns;
+	if (p->queue == NULL && (p->queue_timer == NULL || !timer_is_set(p->queue_timer)))
+		ask_queue(p);
+	return false;
+}
+
 /* ---- judging ---- */
 
 static bool fence_is_here(const struct play *p)
@@ -318,6 +379,8 @@ static void overdue(struct play *p)
 		 (double)s->within_ms / 1000);
 	if (p->mailbox.problem[0] != '\0')
 		buf_addf(&why, "; the mailbox: %s", p->mailbox.problem);
+	if (p->fence_sent && fence_is_here(p))
+		buf_add_cstr(&why, ", or did but the server's queue did not become empty");
 	bool blind = p->mailbox.problem[0] != '\0' || (p->fence_sent && s->kind == CASE_NOT_STORED);
 	play_mailbox_end(p);
 	if (blind)
@@ -344,7 +407,7 @@ static void look(struct play *p, uint32_t which, const char *address)
 	if (play_step(p)->kind == CASE_MAIL) {
 		look_after_mail(p, which);
 	} else if (p->fence_sent) {
-		if (fence_is_here(p))
+		if (fence_is_here(p) && all_has_come(p))
 			judge_last(p);
 	} else if (any_is_wanted(p, &why)) {
 		settle(p, true, "");

@@ -38,10 +38,16 @@ struct play_conn {
 	struct answer_reader reader;
 };
 
+/* A question may outlive who asked. */
+struct play_queue {
+	struct play *play; /* NULL: nobody waits any more */
+};
+
 /* One mailbox while it is looked into. */
 struct play_mailbox {
 	struct retriever *retriever;
-	bool polled; /* a whole look has ended since the last question */
+	int64_t poll_start_ns; /* of the last look that ended */
+	bool polled;           /* a whole look has ended since the last question */
 	struct buf *messages;
 	uint32_t count;
 	size_t bytes;
@@ -73,6 +79,9 @@ struct play {
 	struct buf child_messages;
 	bool child_ok;
 	bool fence_sent;
+	struct play_queue *queue; /* a question that is out; NULL: none */
+	int64_t queue_empty_ns;   /* when it was, after the fence had arrived; 0: not yet */
+	struct timer *queue_timer;
 	char fence[64];
 	uint32_t fence_count;
 	int64_t deadline_ns; /* of the mailbox step */
