@@ -3,7 +3,9 @@
 #include "base/buf.h"
 #include "base/opt.h"
 #include "base/suggest.h"
+#include "harness/cli/list_requirements.h"
 #include "harness/scenario/flow.h"
+#include "harness/scenario/requirement.h"
 
 #include <glob.h>
 #include <stdlib.h>
@@ -114,13 +116,44 @@ static int list_all(void)
 
 int cli_list(int argc, char **argv)
 {
+	bool requirements = false;
+	struct list_filter f = { .level = LIST_ANY, .bound = LIST_ANY };
+	const struct opt options[] = {
+		{ "requirements", OPT_FLAG, &requirements,
+		  .help = "what RFCs demand instead, and the cases that judge it" },
+		{ "rfc", OPT_U32, &f.rfc, .value = "N", .help = "only those of RFC N", .min = 1,
+		  .max = UINT16_MAX },
+		{ "section", OPT_STR, &f.section, .value = "S",
+		  .help = "only those of section S and below it" },
+		{ "level", OPT_CHOICE, &f.level, .value = "LEVEL", .help = "only those of this level",
+		  .choices = REQUIREMENT_LEVELS },
+		{ "binds", OPT_CHOICE, &f.bound, .value = "WHO",
+		  .help = "only those that bind server, client, …", .choices = REQUIREMENT_BOUND },
+		{ "gaps", OPT_FLAG, &f.gaps, .help = "only what could be tested and no case judges" },
+		{ 0 },
+	};
 	int rc = opt_parse(
 		&(struct opt_command){ .name = "postrider list",
-				       .purpose = "Names the flows that 'postrider run NAME' finds, with "
-						  "their titles.",
-				       .example = "postrider list",
-				       .exit_codes = "0  done\n2  no flows, or one with mistakes" },
+				       .purpose = "Names the flows that 'postrider run NAME' finds, "
+						  "with their titles; or the requirements that "
+						  "cases judge.",
+				       .options = options,
+				       .example = "postrider list\n"
+						  "postrider list --requirements --rfc 5321 "
+						  "--section 4.5.2",
+				       .exit_codes = "0  done\n2  nothing found, or something with "
+						     "mistakes" },
 		argc, argv);
 
-	return rc == OPT_GO ? list_all() : rc;
+	if (rc != OPT_GO)
+		return rc;
+	if (requirements)
+		return list_requirements(&f);
+	if (f.rfc != 0 || f.section != NULL || f.level != LIST_ANY || f.bound != LIST_ANY || f.gaps) {
+		(void)fprintf(stderr,
+			      "postrider list: --rfc, --section, --level, --binds and --gaps choose among "
+			      "--requirements\n");
+		return OPT_EXIT_USAGE;
+	}
+	return list_all();
 }
