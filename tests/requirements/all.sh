@@ -9,5 +9,5 @@ results_begin
 step 'requirements: the checker turns red' python3 -B tests/requirements/test_check.py
 step 'requirements: the catalogue is sound' python3 -B tests/requirements/check.py \
 	${1:+--texts "$1"} --record reports/published/requirements.md
-python3 -B tests/requirements/check.py 2>/dev/null || true
+python3 -B tests/requirements/check.py ${1:+--texts "$1"} 2>/dev/null || true
 results_end
