@@ -1,20 +1,18 @@
 #include "reference-server/config.h"
 
+#include "base/idna.h"
 #include "base/span.h"
-#include "base/yaml.h"
+#include "reference-server/config_parts.h"
 #include "reference-server/config_tls.h"
 #include "reference-server/core/address.h"
+#include "reference-server/store/account.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
-
-#define MINUTE_MS (INT64_C(60) * 1000)
-#define HOUR_MS (60 * MINUTE_MS)
-#define DAY_MS (24 * HOUR_MS)
-#define YEAR_MS (365 * DAY_MS)
 
 enum {
 	MIB = 1024 * 1024,
@@ -100,6 +98,8 @@ struct config *config_new(void)
 		.drain_ms = 5000,
 	};
 	c->dns_timeout_ms = 10000;
+	c->subaddress_separator = '+';
+	c->smtp = (struct config_smtp){ .hold_ms_max = 30 * DAY_MS };
 	c->outbound = (struct config_outbound){
 		.port = 25,
 		.tls = TLS_POLICY_MAY,
@@ -169,9 +169,12 @@ void config_free(struct config *c)
 
 int config_set_domain(struct config *c, const char *domain, struct err *reterr)
 {
-	if (!address_is_domain(span_of(domain)))
+	char text[IDNA_NAME_BYTES_MAX + 1];
+	struct span name;
+
+	if (!idna_to_ascii(span_of(domain), text, &name) || !address_is_domain(name))
 		return err_set(reterr, -EINVAL, "\"%s\" is not a domain name", domain);
-	*(char **)push(&c->domains, &c->domain_count, sizeof(char *)) = lower_copy(span_of(domain));
+	*(char **)push(&c->domains, &c->domain_count, sizeof(char *)) = copy(text);
 	return 0;
 }
 
@@ -381,10 +384,19 @@ static void read_addr(struct yaml *y, const struct yaml_node *n, struct addr *re
 		yaml_error(y, n, "\"%s\" is not ADDRESS:PORT, as in 127.0.0.1:25 or [::1]:25", s);
 }
 
+static bool is_mailbox(const char *s)
+{
+	char text[IDNA_NAME_BYTES_MAX + 1];
+	struct span name;
+	struct address a;
+
+	return address_parse_mailbox(span_of(s), &a) == ADDRESS_OK &&
+	       (address_is_ascii(a) || idna_to_ascii(a.domain, text, &name));
+}
+
 static bool read_address(struct yaml *y, const struct yaml_node *n, const char *s)
 {
-	struct address unused;
-	if (address_parse_mailbox(span_of(s), &unused) == ADDRESS_OK)
+	if (is_mailbox(s))
 		return true;
 	yaml_error(y, n, "\"%s\" is not an address (local-part@domain)", s);
 	return false;
@@ -416,10 +428,15 @@ static void read_alias(struct config *c, struct yaml *y, const struct yaml_node 
 {
 	struct config_alias *a = push(&c->aliases, &c->alias_count, sizeof(*a));
 
-	a->from = lower_copy(span_of(yaml_key(n)));
-	if (address_parse_mailbox(span_of(a->from), &(struct address){ { NULL, 0 }, { NULL, 0 } }) !=
-	    ADDRESS_OK)
-		yaml_error_at_key(y, n, "\"%s\" is not an address (local-part@domain)", a->from);
+	char text[ADDRESS_TEXT_BYTES_MAX], key_text[ACCOUNT_ADDRESS_BYTES_MAX + 1];
+	struct address from;
+	struct span key;
+
+	if (address_parse_mailbox(span_of(yaml_key(n)), &from) == ADDRESS_OK &&
+	    account_key(address_key(from, text), key_text, &key))
+		a->from = copy(key_text);
+	else
+		yaml_error_at_key(y, n, "\"%s\" is not an address (local-part@domain)", yaml_key(n));
 	bool is_list = yaml_kind(n) == YAML_LIST;
 	for (const struct yaml_node *t = is_list ? yaml_first(n) : n; t != NULL;
 	     t = is_list ? yaml_next(t) : NULL) {
@@ -488,6 +505,17 @@ static bool split_host_port(const char *s, uint16_t usual_port, char **ret_host,
 	return true;
 }
 
+/* "bücher.example" and ".bücher.example" as A-labels; what is no name at all meets no domain. */
+static char *route_domain(const char *domain)
+{
+	char text[IDNA_NAME_BYTES_MAX + 2] = ".";
+	struct span name;
+	bool below = domain[0] == '.';
+
+	return idna_to_ascii(span_of(domain + below), text + 1, &name) ? copy(text + !below)
+								       : lower_copy(span_of(domain));
+}
+
 static void read_route(struct config *c, struct yaml *y, const char *domain, const struct yaml_node *n)
 {
 	const char *s = NULL;
@@ -495,7 +523,7 @@ static void read_route(struct config *c, struct yaml *y, const char *domain, con
 		return;
 	struct config_route *r = push(&c->routes, &c->route_count, sizeof(*r));
 	struct span rest = span_of(s);
-	r->domain = lower_copy(span_of(domain));
+	r->domain = route_domain(domain);
 	r->lmtp = span_take_prefix_nocase(&rest, SPAN_LIT("lmtp:"));
 	if (!split_host_port(rest.p, r->lmtp ? 0 : 25, &r->host, &r->port))
 		yaml_error(y, n, "\"%s\" is not HOST:PORT%s", s, r->lmtp ? " behind lmtp:" : "");
@@ -545,6 +573,7 @@ static void read_numbers(struct config *c, struct yaml *y, const struct yaml_nod
 	(void)yaml_get_u32(m, "recipients", 100, 10000, &c->limits.recipient_count_max);
 	(void)yaml_get_u32(m, "hops", 100, 10000, &c->limits.received_count_max);
 	(void)yaml_get_u32(m, "errors", 1, 1000000, &c->limits.error_count_max);
+	(void)yaml_get_u32(m, "transactions", 0, 999999, &c->limits.transaction_count_max);
 	(void)yaml_get_u32(m, "connections", 1, 1000000, &c->limits.connection_count_max);
 	(void)yaml_get_u32(m, "unacknowledged", 1, 1000000, &c->limits.unacknowledged_count_max);
 	(void)yaml_get_size_bytes(m, "unacknowledged_size", MIB, UINT64_C(1) << 40,
@@ -630,6 +659,21 @@ static void read_services(struct config *c, struct yaml *y, const struct yaml_no
 	read_metrics(c, y, root);
 }
 
+/* RFC 6531 3.7.1: in greetings, as A-labels. */
+static bool make_ascii(char **name)
+{
+	char text[IDNA_NAME_BYTES_MAX + 1];
+	struct span ascii;
+
+	if (!idna_to_ascii(span_of(*name), text, &ascii) || !address_is_domain(ascii))
+		return false;
+	if (strcasecmp(*name, text) != 0) {
+		free(*name);
+		*name = copy(text);
+	}
+	return true;
+}
+
 struct config *config_load(const char *path)
 {
 	struct yaml *y = yaml_load(&(struct yaml_options){ .path = path });
@@ -642,7 +686,7 @@ struct config *config_load(const char *path)
 	}
 	read_str(root, "data", &c->data_dir);
 	read_str(root, "hostname", &c->hostname);
-	if (c->hostname != NULL && !address_is_domain(span_of(c->hostname)))
+	if (c->hostname != NULL && !make_ascii(&c->hostname))
 		yaml_error(y, yaml_get(root, "hostname"), "\"%s\" is not a domain name", c->hostname);
 	read_str(root, "user", &c->user);
 	read_domains(c, y, root);
@@ -652,6 +696,7 @@ struct config *config_load(const char *path)
 	read_relay_from(c, y, root);
 	read_accounts(c, y, root);
 	read_listens(c, y, root);
+	config_read_smtp(c, y, root);
 	read_outbound(c, y, root);
 	read_notifications(c, y, root);
 	read_numbers(c, y, root);

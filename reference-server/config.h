@@ -37,7 +37,7 @@ struct config_listen {
 
 /* address as given, key in lower case. */
 struct config_alias {
-	char *from; /* address_key form */
+	char *from; /* account_key form */
 	char **to;  /* address texts */
 	uint32_t to_count;
 };
@@ -67,8 +67,8 @@ struct config_route {
 struct config {
 	char *data_dir;
 	char *hostname;
-	char *user; /* to become after binding; NULL: stay */
-	char **domains;
+	char *user;     /* to become after binding; NULL: stay */
+	char **domains; /* as A-labels, lower case */
 	uint32_t domain_count;
 	struct config_alias *aliases;
 	uint32_t alias_count;
@@ -88,6 +88,17 @@ struct config {
 	struct config_certificate *certificates; /* besides that one */
 	uint32_t certificate_count;
 
+	char subaddress_separator; /* '\0': none */
+
+	/* What is offered by SMTP and LMTP. */
+	struct config_smtp {
+		unsigned without;        /* enum smtp_offer bits */
+		bool vrfy, expn;         /* on submission, to those who have logged in */
+		bool refuse_8bit_header; /* without SMTPUTF8 */
+		int64_t by_ms_min;       /* DELIVERBY */
+		int64_t hold_ms_max;     /* FUTURERELEASE; 0: not offered */
+	} smtp;
+
 	bool auth_plain_without_tls;
 	uint32_t auth_iterations;
 	int64_t auth_failure_delay_ms;   /* of the first refusal; doubles with each from the same address */
@@ -102,6 +113,7 @@ struct config {
 		uint32_t recipient_count_max; /* RFC 5321 4.5.3.1.8: at least 100 */
 		uint32_t received_count_max;  /* RFC 5321 6.3: at least 100 */
 		uint32_t error_count_max;
+		uint32_t transaction_count_max; /* MAIL commands in a session; 0: no maximum */
 		uint32_t connection_count_max;
 		uint32_t unacknowledged_count_max; /* messages taken and not yet durable, all sessions */
 		uint64_t unacknowledged_bytes_max;

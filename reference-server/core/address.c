@@ -1,5 +1,7 @@
 #include "reference-server/core/address.h"
 
+#include "reference-server/core/utf8.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -55,23 +57,27 @@ static struct span take_bytes(struct span *s, size_t n)
 	return head;
 }
 
-static bool has_high_bytes(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return true;
-	return false;
-}
-
 /* ---- local-part ------------------------------------------------------------ */
+
+/* Bytes of the atext at index i, a whole character (RFC 6531 3.3); 0 when there is none. */
+static size_t atext_bytes(struct span s, size_t i)
+{
+	return is_atext(s.p[i]) ? 1 : utf8_char_bytes(s, i);
+}
 
 /* Bytes of the Dot-string at the front of s; 0 when there is none. */
 static size_t dot_string_bytes(struct span s)
 {
 	size_t n = 0;
 
-	while (n < s.n && (is_atext(s.p[n]) || (s.p[n] == '.' && n > 0 && s.p[n - 1] != '.')))
-		n++;
+	while (n < s.n) {
+		size_t more = atext_bytes(s, n);
+		if (more == 0 && s.p[n] == '.' && n > 0 && s.p[n - 1] != '.')
+			more = 1;
+		if (more == 0)
+			break;
+		n += more;
+	}
 	return n > 0 && s.p[n - 1] == '.' ? 0 : n;
 }
 
@@ -79,8 +85,13 @@ static size_t dot_string_bytes(struct span s)
 static size_t quoted_string_bytes(struct span s)
 {
 	for (size_t i = 1; i < s.n; i++) {
+		size_t wide = utf8_char_bytes(s, i);
 		if (s.p[i] == '"')
 			return i + 1;
+		if (wide > 0) {
+			i += wide - 1;
+			continue;
+		}
 		if (s.p[i] == '\\')
 			i++;
 		if (i >= s.n || s.p[i] < ' ' || s.p[i] > '~')
@@ -103,20 +114,32 @@ static enum address_result take_local(struct span *s, struct span *ret_local)
 
 /* ---- domain ---------------------------------------------------------------- */
 
-/* Bytes of the Domain at the front of s; 0 when there is none. */
+static bool is_label(struct span s)
+{
+	if (s.n == 0 || s.p[s.n - 1] == '-')
+		return false;
+	return s.n <= ADDRESS_LABEL_BYTES_MAX || !utf8_is_ascii(s);
+}
+
+/*
+ * Bytes of the Domain at the front of s; 0 when there is none.  Of a label that is not ASCII only the form is
+ * looked at: whether it is a U-label, and how long its A-label is, takes tables (RFC 5890 2.3.2.1).
+ */
 static size_t domain_bytes(struct span s)
 {
 	size_t label_start = 0;
 
-	for (size_t i = 0;; i++) {
-		if (i < s.n && (is_let_dig(s.p[i]) || (s.p[i] == '-' && i > label_start)))
+	for (size_t i = 0;;) {
+		size_t wide = i < s.n ? utf8_char_bytes(s, i) : 0;
+		if (i < s.n && (is_let_dig(s.p[i]) || (s.p[i] == '-' && i > label_start) || wide > 0)) {
+			i += wide > 0 ? wide : 1;
 			continue;
-		size_t label_bytes = i - label_start;
-		if (label_bytes == 0 || label_bytes > ADDRESS_LABEL_BYTES_MAX || s.p[i - 1] == '-')
+		}
+		if (!is_label(span_sub(s, label_start, i - label_start)))
 			return 0;
 		if (i == s.n || s.p[i] != '.')
 			return i;
-		label_start = i + 1;
+		label_start = ++i;
 	}
 }
 
@@ -221,7 +244,8 @@ static size_t literal_bytes(struct span s)
 
 bool address_is_domain(struct span text)
 {
-	return text.n > 0 && text.n <= ADDRESS_DOMAIN_BYTES_MAX && domain_bytes(text) == text.n;
+	return text.n > 0 && text.n <= ADDRESS_DOMAIN_BYTES_MAX && utf8_is_ascii(text) &&
+	       domain_bytes(text) == text.n;
 }
 
 bool address_is_literal(struct span text)
@@ -305,7 +329,7 @@ static enum address_result take_path(struct span *s, struct address *ret_address
 
 static enum address_result explain(enum address_result r, struct span text)
 {
-	return r == ADDRESS_SYNTAX && has_high_bytes(text) ? ADDRESS_NOT_ASCII : r;
+	return r == ADDRESS_SYNTAX && !utf8_is_ascii(text) ? ADDRESS_SYNTAX_8BIT : r;
 }
 
 /* The one domainless path beside <>: RFC 5321 4.1.1.3. */
@@ -472,6 +496,11 @@ bool address_eq_nocase(struct address a, struct address b)
 	char plain_b[ADDRESS_LOCAL_BYTES_MAX];
 
 	return same_kind(a, b) && span_eq_nocase(unquote(a.local, plain_a), unquote(b.local, plain_b));
+}
+
+bool address_is_ascii(struct address a)
+{
+	return utf8_is_ascii(a.local) && utf8_is_ascii(a.domain);
 }
 
 bool address_is_postmaster(struct address a)

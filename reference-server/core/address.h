@@ -18,8 +18,12 @@
  * local-parts as case-insensitive (RFC 5321 2.4 leaves that to the final
  * host).  A key's domain begins after its last '@'.
  *
- * Non-ASCII is told apart from other syntax errors, because its reply differs
- * (553 5.6.7, RFC 6531 3.5, as long as SMTPUTF8 is not offered).
+ * Local-parts and domains may hold UTF-8 (RFC 6531 3.3), well-formed only.
+ * That a name's labels are U-labels is for others to find out, because it takes
+ * tables (RFC 5890).  Lower case here is that of ASCII.  address_is_ascii()
+ * says whether the address needs SMTPUTF8; a syntax error in a text with
+ * bytes above 127 is told apart from others, because where SMTPUTF8 was not
+ * asked for its reply differs (550 and 553 5.6.7, RFC 6531 3.5).
  */
 #ifndef SERVER_CORE_ADDRESS_H
 #define SERVER_CORE_ADDRESS_H
@@ -30,7 +34,7 @@
 enum {
 	ADDRESS_LOCAL_BYTES_MAX = 64,   /* as written, quotes included */
 	ADDRESS_DOMAIN_BYTES_MAX = 255, /* brackets of a literal included */
-	ADDRESS_LABEL_BYTES_MAX = 63,   /* RFC 1035 2.3.4 */
+	ADDRESS_LABEL_BYTES_MAX = 63,   /* RFC 1035 2.3.4; of one in ASCII */
 	ADDRESS_PATH_BYTES_MAX = 256,   /* with '<', '>' and any source route */
 	/* The longest text or key: local-part, '@', domain. */
 	ADDRESS_TEXT_BYTES_MAX = ADDRESS_LOCAL_BYTES_MAX + 1 + ADDRESS_DOMAIN_BYTES_MAX,
@@ -39,7 +43,7 @@ enum {
 enum address_result {
 	ADDRESS_OK,
 	ADDRESS_SYNTAX,
-	ADDRESS_NOT_ASCII,
+	ADDRESS_SYNTAX_8BIT, /* the same, in a text that is not all ASCII */
 	ADDRESS_LOCAL_TOO_LONG,
 	ADDRESS_DOMAIN_TOO_LONG,
 	ADDRESS_PATH_TOO_LONG,
@@ -64,7 +68,7 @@ enum address_result address_parse_mailbox(struct span text, struct address *ret_
 /* Reads back what address_text() wrote: a mailbox, "postmaster" alone, or nothing at all (null path). */
 enum address_result address_parse_text(struct span text, struct address *ret_address);
 
-/* The whole span is a Domain / an address-literal, by RFC 5321 4.1.2 and 4.1.3. */
+/* The whole span is a Domain in ASCII / an address-literal, by RFC 5321 4.1.2 and 4.1.3. */
 bool address_is_domain(struct span text);
 bool address_is_literal(struct span text);
 
@@ -86,6 +90,8 @@ bool address_eq(struct address a, struct address b);
 
 /* The rule for our own accounts: both without case. */
 bool address_eq_nocase(struct address a, struct address b);
+
+bool address_is_ascii(struct address a);
 
 /* <postmaster> without a domain, or the local-part postmaster at any domain (RFC 5321 4.5.1). */
 bool address_is_postmaster(struct address a);

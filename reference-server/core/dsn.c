@@ -2,6 +2,7 @@
 
 #include "reference-server/core/quoted_printable.h"
 #include "reference-server/core/trace.h"
+#include "reference-server/core/utf8.h"
 
 #include <assert.h>
 
@@ -22,29 +23,6 @@ const char *dsn_action_name(enum dsn_action action)
 
 /* ---- bytes from outside ---- */
 
-/* Of the well-formed UTF-8 character beyond ASCII that begins at i (RFC 3629 4); 0 when none does. */
-static size_t utf8_char_bytes(struct span s, size_t i)
-{
-	unsigned char first = (unsigned char)s.p[i];
-	unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-	unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-	size_t n = first >= 0xC2 && first <= 0xDF   ? 2
-		   : (first & 0xF0) == 0xE0         ? 3
-		   : first >= 0xF0 && first <= 0xF4 ? 4
-						    : 0;
-
-	if (n == 0 || s.n - i < n)
-		return 0;
-	for (size_t k = 1; k < n; k++) {
-		unsigned char c = (unsigned char)s.p[i + k];
-		if (c < low || c > high)
-			return 0;
-		low = 0x80;
-		high = 0xBF;
-	}
-	return n;
-}
-
 /* Nothing from outside reaches a line of ours but through this. */
 static void add_visible(struct buf *out, struct span s, bool keep_tabs, bool utf8)
 {
@@ -61,14 +39,6 @@ static void add_visible(struct buf *out, struct span s, bool keep_tabs, bool utf
 		buf_add(out, n > 0 ? span_sub(s, i, n) : SPAN_LIT("?"));
 		i += n > 0 ? n : 1;
 	}
-}
-
-static bool is_ascii(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return false;
-	return true;
 }
 
 static int hex_value(char c)
@@ -133,6 +103,19 @@ static void decode_unitext(struct buf *out, struct span s)
 	}
 }
 
+/* UTF-8 as utf-8-addr-xtext, the one form that is ASCII. */
+static void add_embedded(struct buf *out, struct span s)
+{
+	while (s.n > 0) {
+		size_t n = utf8_char_bytes(s, 0);
+		if (n > 0)
+			buf_addf(out, "\\x{%X}", (unsigned)utf8_code_point(s, n));
+		else
+			buf_add(out, span_sub(s, 0, 1));
+		s = span_sub(s, n > 0 ? n : 1, s.n);
+	}
+}
+
 /* ---- fields ---- */
 
 static void add_text(struct buf *out, struct span s, bool utf8)
@@ -161,7 +144,7 @@ static void add_date_field(struct buf *out, const char *name, int64_t time_ms)
 static void add_part(struct buf *out, const struct dsn *d, const char *type, const char *utf8_type,
 		     const struct buf *body)
 {
-	bool ascii = is_ascii(buf_span(body));
+	bool ascii = utf8_is_ascii(buf_span(body));
 
 	buf_add_cstr(out, "--");
 	buf_add(out, d->boundary);
@@ -202,7 +185,7 @@ static const char *subject(const struct dsn *d)
 /* An original with 8-bit bytes that is no SMTPUTF8 message comes back as it is: message/rfc822 takes no encoding. */
 static bool is_8bit(const struct dsn *d)
 {
-	return !d->utf8 && !is_ascii(d->whole);
+	return !d->utf8 && !utf8_is_ascii(d->whole);
 }
 
 static void add_header(struct buf *out, const struct dsn *d)
@@ -231,8 +214,12 @@ static const char *rcpt_words(const struct dsn_rcpt *r)
 		[DSN_RELAYED] = "was passed on to a host that does not report delivery.",
 		[DSN_EXPANDED] = "was passed on to the addresses that this one stands for.",
 	};
-	return r->expired && r->action == DSN_FAILED ? "gave up after trying for too long."
-						     : words[r->action];
+	if (r->expired && r->action == DSN_FAILED)
+		return r->status.class_digit == 5 ? "could not be delivered by the time asked for."
+						  : "gave up after trying for too long.";
+	if (r->expired && r->action == DSN_DELAYED)
+		return "could not be delivered by the time asked for, and is being tried again.";
+	return words[r->action];
 }
 
 static void add_rcpt_words(struct buf *out, const struct dsn *d, const struct dsn_rcpt *r)
@@ -297,8 +284,12 @@ static void add_original_rcpt(struct buf *out, const struct dsn *d, struct span 
 
 	if (orcpt.n == 0 || !span_take_until(&rest, ';', &type) || type.n == 0)
 		return;
-	dsn_decode_xtext(&decoded, rest);
-	if (d->utf8 && span_eq_nocase(type, SPAN_LIT("utf-8")))
+	bool is_utf8 = span_eq_nocase(type, SPAN_LIT("utf-8"));
+	if (is_utf8 && !d->utf8)
+		add_embedded(&decoded, rest);
+	else
+		dsn_decode_xtext(&decoded, rest);
+	if (d->utf8 && is_utf8)
 		decode_unitext(&plain, buf_span(&decoded));
 	else
 		buf_add(&plain, buf_span(&decoded));
@@ -315,7 +306,7 @@ static void add_rcpt_fields(struct buf *out, const struct dsn *d, const struct d
 {
 	buf_add_cstr(out, "\r\n");
 	add_original_rcpt(out, d, r->orcpt);
-	buf_addf(out, "Final-Recipient: %s; ", d->utf8 && !is_ascii(r->final_rcpt) ? "utf-8" : "rfc822");
+	buf_addf(out, "Final-Recipient: %s; ", d->utf8 && !utf8_is_ascii(r->final_rcpt) ? "utf-8" : "rfc822");
 	add_text(out, r->final_rcpt, d->utf8);
 	buf_addf(out, "\r\nAction: %s\r\nStatus: ", dsn_action_name(r->action));
 	smtp_status_add(out, r->status);
@@ -343,6 +334,9 @@ static void add_status(struct buf *out, const struct dsn *d)
 	add_field(&body, "X-Postrider-Queue-ID: ", d->queue_id);
 	if (d->arrival_ms > 0)
 		add_date_field(&body, "Arrival-Date: ", d->arrival_ms);
+	if (d->deliver_by_ms != 0)
+		add_date_field(&body, "Deliver-By-Date: ", d->deliver_by_ms);
+	add_field(&body, "Future-Release-Request: ", d->hold);
 	for (uint32_t i = 0; i < d->rcpt_count; i++)
 		add_rcpt_fields(&body, d, &d->rcpts[i]);
 	add_part(out, d, "message/delivery-status", "message/global-delivery-status", &body);

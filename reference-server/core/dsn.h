@@ -59,7 +59,7 @@ struct dsn_rcpt {
 		remote_mta; /* name of the host that said it, a blank and its address may follow; or empty */
 	int64_t last_attempt_ms;     /* since 1970; 0: never attempted */
 	int64_t will_retry_until_ms; /* DELAYED; 0: not said */
-	bool expired;                /* gave up after temporary failures: said in words */
+	bool expired;                /* because time ran out: said in words */
 };
 
 struct dsn {
@@ -71,8 +71,10 @@ struct dsn {
 	struct span queue_id;   /* of the original */
 	struct span envid;      /* of the original: xtext; or empty */
 	int64_t now_ms;
-	int64_t arrival_ms; /* of the original; 0: not known */
-	bool utf8;          /* the original is an SMTPUTF8 message */
+	int64_t arrival_ms;    /* of the original; 0: not known */
+	int64_t deliver_by_ms; /* RFC 2852 5; 0: no such wish */
+	struct span hold;      /* RFC 4865 5.1.2: "for;" or "until;" and a value; or empty */
+	bool utf8;             /* the original is an SMTPUTF8 message */
 	const struct dsn_rcpt *rcpts;
 	uint32_t rcpt_count;     /* > 0 */
 	struct span header;      /* the original's header section; may be cut, may hold anything */

@@ -1,7 +1,6 @@
 #include "reference-server/core/header.h"
 
 #include <assert.h>
-#include <string.h>
 
 enum where {
 	AT_LINE_START,
@@ -28,6 +27,7 @@ static const struct span field_names[HEADER_FIELD_COUNT] = {
 	[HEADER_CONTENT_TYPE] = { "content-type", 12 },
 	[HEADER_CONTENT_TRANSFER_ENCODING] = { "content-transfer-encoding", 25 },
 	[HEADER_AUTO_SUBMITTED] = { "auto-submitted", 14 },
+	[HEADER_TLS_REQUIRED] = { "tls-required", 12 },
 };
 
 void header_scan_init(struct header_scan *h)
@@ -47,6 +47,34 @@ static void end_field_name(struct header_scan *h)
 	if (h->count[field] < UINT32_MAX)
 		h->count[field]++;
 	h->where = IN_BODY;
+	h->in_tls_required = field == HEADER_TLS_REQUIRED;
+	h->value_bytes = 0;
+	if (h->in_tls_required)
+		h->tls_required_no = false;
+}
+
+/* "No" with blanks and folds around it. */
+static void read_tls_required(struct header_scan *h, struct span part)
+{
+	static const struct span no = { "no", 2 };
+
+	for (size_t i = 0; i < part.n; i++) {
+		char c = part.p[i];
+		if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
+			continue;
+		if (h->value_bytes == no.n || (c | 0x20) != no.p[h->value_bytes]) {
+			h->in_tls_required = h->tls_required_no = false; /* nothing that follows mends it */
+			return;
+		}
+		h->value_bytes++;
+		h->tls_required_no = h->value_bytes == no.n;
+	}
+}
+
+static void look_for_8bit(struct header_scan *h, struct span part)
+{
+	for (size_t i = 0; i < part.n; i++)
+		h->has_8bit |= (unsigned char)part.p[i] >= 0x80;
 }
 
 static void end_without_empty_line(struct header_scan *h)
@@ -119,6 +147,9 @@ void header_scan_feed(struct header_scan *h, struct span run)
 		size_t lf = at + span_find(span_sub(run, at, run.n), '\n');
 		size_t next = lf < run.n ? lf + 1 : run.n;
 		h->header_bytes += next - at;
+		look_for_8bit(h, span_sub(run, at, next - at));
+		if (h->in_tls_required)
+			read_tls_required(h, span_sub(run, at, next - at));
 		if (lf < run.n)
 			h->where = AT_LINE_START;
 		at = next;

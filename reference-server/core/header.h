@@ -3,7 +3,8 @@
  *
  * Fed with the runs that content.h cuts, it keeps no line and no text, only
  * counts: how often each field it knows occurred, how many bytes the header
- * section has, and how it ended.  It judges nothing: loop detection (RFC 5321
+ * section has, whether all of them are ASCII, and how it ended.  The one value
+ * it reads is that of TLS-Required.  It judges nothing: loop detection (RFC 5321
  * 6.3), supplying Date and Message-ID on submission (RFC 6409 8) and size
  * limits are decisions of its callers.
  *
@@ -34,7 +35,8 @@ enum header_field {
 	HEADER_CONTENT_TYPE,
 	HEADER_CONTENT_TRANSFER_ENCODING,
 	HEADER_AUTO_SUBMITTED,
-	HEADER_FIELD_COUNT, /* also: any other field */
+	HEADER_TLS_REQUIRED, /* RFC 8689 3 */
+	HEADER_FIELD_COUNT,  /* also: any other field */
 };
 
 enum header_end {
@@ -53,11 +55,15 @@ struct header_scan {
 	enum header_end end;
 	uint64_t header_bytes;                  /* final once end is not HEADER_OPEN */
 	uint32_t count[HEADER_FIELD_COUNT + 1]; /* saturating; the last one counts all other fields */
+	bool has_8bit;                          /* some byte of it is above 127 */
+	bool tls_required_no;                   /* the value of the last TLS-Required is "No" (RFC 8689 3) */
 
 	/* The line in progress; of no interest to callers. */
 	uint8_t where;
 	uint64_t line_start; /* header_bytes at its first byte */
 	uint32_t name_bytes;
+	bool in_tls_required;
+	uint8_t value_bytes;              /* of its value, blanks left out; no more than one too many */
 	char name[HEADER_NAME_BYTES_MAX]; /* lower case */
 };
 
@@ -65,6 +71,12 @@ void header_scan_init(struct header_scan *h);
 
 /* The next run of content.  Costs nothing once the header section has ended. */
 void header_scan_feed(struct header_scan *h, struct span run);
+
+/* RFC 8689 3: there is one, and it says No. */
+static inline bool header_waives_tls(const struct header_scan *h)
+{
+	return h->count[HEADER_TLS_REQUIRED] == 1 && h->tls_required_no;
+}
 
 static inline bool header_has(const struct header_scan *h, enum header_field field)
 {

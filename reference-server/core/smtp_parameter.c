@@ -1,6 +1,8 @@
 #include "reference-server/core/smtp_parameter.h"
 
 #include "reference-server/core/address.h"
+#include "reference-server/core/date.h"
+#include "reference-server/core/utf8.h"
 
 #include <assert.h>
 
@@ -17,12 +19,13 @@ static bool is_keyword(struct span s)
 	return s.n > 0;
 }
 
+/* RFC 5321 4.1.2 esmtp-value, with what RFC 6531 3.3 adds: of where that belongs each parameter judges. */
 static bool is_value(struct span s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '=')
+		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 127 || s.p[i] == '=')
 			return false;
-	return s.n > 0;
+	return s.n > 0 && utf8_is_valid(s);
 }
 
 struct parameter {
@@ -160,28 +163,25 @@ static bool parse_notify(struct span value, unsigned *ret_notify)
 	return true;
 }
 
-static bool parse_orcpt(struct span value, struct span *ret_orcpt)
+/*
+ * RFC 6533 3: any of the three forms of a UTF-8 address, or what is none of them, which is carried along all
+ * the same.  8-bit bytes only where SMTPUTF8 is offered.
+ */
+static bool is_utf8_form(struct span s, bool utf8_offered)
+{
+	return s.n > 0 && (utf8_offered || utf8_is_ascii(s));
+}
+
+static bool parse_orcpt(struct span value, bool utf8_offered, struct span *ret_orcpt)
 {
 	struct span type, rest = value;
 
 	*ret_orcpt = value;
-	return value.n <= SMTP_ORCPT_BYTES_MAX && span_take_until(&rest, ';', &type) && is_keyword(type) &&
-	       is_xtext(rest);
-}
-
-static enum smtp_parameter_result parse_body(struct span value, enum smtp_body *ret_body)
-{
-	if (value.n == 0)
-		return SMTP_PARAMETER_BAD;
-	if (span_eq_nocase(value, SPAN_LIT("7BIT")))
-		*ret_body = SMTP_BODY_7BIT;
-	else if (span_eq_nocase(value, SPAN_LIT("8BITMIME")))
-		*ret_body = SMTP_BODY_8BITMIME;
-	else if (span_eq_nocase(value, SPAN_LIT("BINARYMIME")))
-		*ret_body = SMTP_BODY_BINARYMIME;
-	else
-		return SMTP_PARAMETER_UNKNOWN;
-	return SMTP_PARAMETER_OK;
+	if (value.n > SMTP_ORCPT_BYTES_MAX || !span_take_until(&rest, ';', &type) || !is_keyword(type))
+		return false;
+	if (span_eq_nocase(type, SPAN_LIT("utf-8")))
+		return is_utf8_form(rest, utf8_offered);
+	return is_xtext(rest);
 }
 
 static enum smtp_parameter_result ok_if(bool ok)
@@ -189,45 +189,158 @@ static enum smtp_parameter_result ok_if(bool ok)
 	return ok ? SMTP_PARAMETER_OK : SMTP_PARAMETER_BAD;
 }
 
-enum smtp_parameter_result smtp_parameter_parse_mail(struct span text, bool auth_offered,
+/* ---- RFC 2852, RFC 4865 ---- */
+
+/* by-time ";" by-mode [by-trace]; no time left goes with notifying only. */
+static bool parse_by(struct span value, struct smtp_mail_parameters *to)
+{
+	struct span seconds, rest = value;
+	uint64_t magnitude;
+
+	if (!span_take_until(&rest, ';', &seconds) || seconds.n == 0)
+		return false;
+	bool negative = seconds.p[0] == '-';
+	if (negative || seconds.p[0] == '+')
+		seconds = span_sub(seconds, 1, seconds.n);
+	if (seconds.n > 9 || !span_to_u64(seconds, &magnitude))
+		return false;
+	to->by_s = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+	if (span_take_prefix_nocase(&rest, SPAN_LIT("N")))
+		to->by = SMTP_BY_NOTIFY;
+	else if (to->by_s > 0 && span_take_prefix_nocase(&rest, SPAN_LIT("R")))
+		to->by = SMTP_BY_RETURN;
+	else
+		return false;
+	to->by_trace = span_take_prefix_nocase(&rest, SPAN_LIT("T"));
+	return rest.n == 0;
+}
+
+static bool parse_hold_for(struct span value, struct smtp_mail_parameters *to)
+{
+	uint64_t seconds;
+
+	if (value.n == 0 || value.n > 9 || value.p[0] == '0' || !span_to_u64(value, &seconds))
+		return false;
+	to->hold = SMTP_HOLD_FOR;
+	to->hold_text = value;
+	to->hold_s = (int64_t)seconds;
+	return true;
+}
+
+static bool parse_hold_until(struct span value, struct smtp_mail_parameters *to)
+{
+	to->hold = SMTP_HOLD_UNTIL;
+	to->hold_text = value;
+	return value.n <= SMTP_HOLD_BYTES_MAX && date_parse(value, &to->hold_wall_ms);
+}
+
+/* ---- MAIL and RCPT ---- */
+
+static enum smtp_parameter_result parse_body(struct span value, unsigned offered, enum smtp_body *ret_body)
+{
+	if (value.n == 0)
+		return SMTP_PARAMETER_BAD;
+	if (span_eq_nocase(value, SPAN_LIT("7BIT")))
+		*ret_body = SMTP_BODY_7BIT;
+	else if (span_eq_nocase(value, SPAN_LIT("8BITMIME")))
+		*ret_body = SMTP_BODY_8BITMIME;
+	else if (span_eq_nocase(value, SPAN_LIT("BINARYMIME")) && (offered & SMTP_OFFER_BINARYMIME) != 0)
+		*ret_body = SMTP_BODY_BINARYMIME;
+	else
+		return SMTP_PARAMETER_UNKNOWN;
+	return SMTP_PARAMETER_OK;
+}
+
+enum mail_keyword {
+	KEY_SIZE,
+	KEY_BODY,
+	KEY_AUTH,
+	KEY_RET,
+	KEY_ENVID,
+	KEY_SMTPUTF8,
+	KEY_REQUIRETLS,
+	KEY_BY,
+	KEY_HOLDFOR,
+	KEY_HOLDUNTIL,
+	KEY_COUNT,
+};
+
+static const struct {
+	struct span name;
+	unsigned offer; /* 0: always */
+	unsigned once;  /* those with the same bit exclude each other */
+} mail_keywords[KEY_COUNT] = {
+	[KEY_SIZE] = { { "SIZE", 4 }, 0, 1u << KEY_SIZE },
+	[KEY_BODY] = { { "BODY", 4 }, 0, 1u << KEY_BODY },
+	[KEY_AUTH] = { { "AUTH", 4 }, SMTP_OFFER_AUTH, 1u << KEY_AUTH },
+	[KEY_RET] = { { "RET", 3 }, 0, 1u << KEY_RET },
+	[KEY_ENVID] = { { "ENVID", 5 }, 0, 1u << KEY_ENVID },
+	[KEY_SMTPUTF8] = { { "SMTPUTF8", 8 }, SMTP_OFFER_SMTPUTF8, 1u << KEY_SMTPUTF8 },
+	[KEY_REQUIRETLS] = { { "REQUIRETLS", 10 }, SMTP_OFFER_REQUIRETLS, 1u << KEY_REQUIRETLS },
+	[KEY_BY] = { { "BY", 2 }, SMTP_OFFER_DELIVERBY, 1u << KEY_BY },
+	[KEY_HOLDFOR] = { { "HOLDFOR", 7 }, SMTP_OFFER_FUTURERELEASE, 1u << KEY_HOLDFOR },
+	[KEY_HOLDUNTIL] = { { "HOLDUNTIL", 9 }, SMTP_OFFER_FUTURERELEASE, 1u << KEY_HOLDFOR },
+};
+
+static enum mail_keyword find_mail_keyword(struct span name, unsigned offered)
+{
+	for (unsigned i = 0; i < KEY_COUNT; i++)
+		if (span_eq_nocase(mail_keywords[i].name, name) && (mail_keywords[i].offer & ~offered) == 0)
+			return (enum mail_keyword)i;
+	return KEY_COUNT;
+}
+
+static enum smtp_parameter_result take_mail_value(enum mail_keyword keyword, struct span value,
+						  unsigned offered, struct smtp_mail_parameters *to)
+{
+	switch (keyword) {
+	case KEY_SIZE:
+		return ok_if(parse_size(value, &to->size_bytes));
+	case KEY_BODY:
+		return parse_body(value, offered, &to->body);
+	case KEY_AUTH:
+		return ok_if(is_submitter(value));
+	case KEY_RET:
+		return ok_if(parse_ret(value, &to->ret));
+	case KEY_ENVID:
+		return ok_if(parse_envid(value, &to->envid));
+	case KEY_SMTPUTF8:
+		to->utf8 = true;
+		return ok_if(value.n == 0); /* RFC 6531 3.4 */
+	case KEY_REQUIRETLS:
+		to->require_tls = true;
+		return ok_if(value.n == 0); /* RFC 8689 2 (8) */
+	case KEY_BY:
+		return ok_if(parse_by(value, to));
+	case KEY_HOLDFOR:
+		return ok_if(parse_hold_for(value, to));
+	case KEY_HOLDUNTIL:
+		return ok_if(parse_hold_until(value, to));
+	case KEY_COUNT:
+		break;
+	}
+	return SMTP_PARAMETER_UNKNOWN;
+}
+
+enum smtp_parameter_result smtp_parameter_parse_mail(struct span text, unsigned offered,
 						     struct smtp_mail_parameters *ret)
 {
 	assert(ret != NULL);
 	struct smtp_mail_parameters found = { .body = SMTP_BODY_UNDECLARED };
-	bool size_seen = false;
-	bool body_seen = false;
-	bool auth_seen = false;
-	bool ret_seen = false;
-	bool envid_seen = false;
+	unsigned seen = 0;
 
 	while (text.n > 0) {
-		enum smtp_parameter_result result;
 		struct parameter p;
-		bool *seen;
 
 		if (!take_parameter(&text, &p))
 			return SMTP_PARAMETER_BAD;
-		if (span_eq_nocase(p.keyword, SPAN_LIT("SIZE"))) {
-			seen = &size_seen;
-			result = ok_if(parse_size(p.value, &found.size_bytes));
-		} else if (span_eq_nocase(p.keyword, SPAN_LIT("BODY"))) {
-			seen = &body_seen;
-			result = parse_body(p.value, &found.body);
-		} else if (span_eq_nocase(p.keyword, SPAN_LIT("AUTH")) && auth_offered) {
-			seen = &auth_seen;
-			result = ok_if(is_submitter(p.value));
-		} else if (span_eq_nocase(p.keyword, SPAN_LIT("RET"))) {
-			seen = &ret_seen;
-			result = ok_if(parse_ret(p.value, &found.ret));
-		} else if (span_eq_nocase(p.keyword, SPAN_LIT("ENVID"))) {
-			seen = &envid_seen;
-			result = ok_if(parse_envid(p.value, &found.envid));
-		} else {
+		enum mail_keyword keyword = find_mail_keyword(p.keyword, offered);
+		if (keyword == KEY_COUNT)
 			return SMTP_PARAMETER_UNKNOWN;
-		}
-		if (*seen)
+		if ((seen & mail_keywords[keyword].once) != 0)
 			return SMTP_PARAMETER_BAD;
-		*seen = true;
+		seen |= mail_keywords[keyword].once;
+		enum smtp_parameter_result result = take_mail_value(keyword, p.value, offered, &found);
 		if (result != SMTP_PARAMETER_OK)
 			return result;
 	}
@@ -235,7 +348,8 @@ enum smtp_parameter_result smtp_parameter_parse_mail(struct span text, bool auth
 	return SMTP_PARAMETER_OK;
 }
 
-enum smtp_parameter_result smtp_parameter_parse_rcpt(struct span text, struct smtp_rcpt_parameters *ret)
+enum smtp_parameter_result smtp_parameter_parse_rcpt(struct span text, unsigned offered,
+						     struct smtp_rcpt_parameters *ret)
 {
 	assert(ret != NULL);
 	struct smtp_rcpt_parameters found = { .notify = 0 };
@@ -248,7 +362,8 @@ enum smtp_parameter_result smtp_parameter_parse_rcpt(struct span text, struct sm
 			if (found.notify != 0 || !parse_notify(p.value, &found.notify))
 				return SMTP_PARAMETER_BAD;
 		} else if (span_eq_nocase(p.keyword, SPAN_LIT("ORCPT"))) {
-			if (found.orcpt.n > 0 || !parse_orcpt(p.value, &found.orcpt))
+			if (found.orcpt.n > 0 ||
+			    !parse_orcpt(p.value, (offered & SMTP_OFFER_SMTPUTF8) != 0, &found.orcpt))
 				return SMTP_PARAMETER_BAD;
 		} else {
 			return SMTP_PARAMETER_UNKNOWN;

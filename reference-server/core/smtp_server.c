@@ -21,7 +21,7 @@ enum trait {
 	ONLY_LMTP = 1u << 5,
 };
 
-static command_fn on_rset, on_noop, on_quit, on_vrfy, on_help, on_starttls, on_unsupported;
+static command_fn on_rset, on_noop, on_quit, on_help, on_starttls, on_unsupported;
 
 /*
  * The session in one screen: which verb may come in which state, how long its
@@ -49,7 +49,8 @@ static const struct command {
 	{ { "RSET", 4 }, ANYTIME, NO_ARGUMENT, SMTP_COMMAND_BYTES_MAX, on_rset },
 	{ { "NOOP", 4 }, ANYTIME, WITHOUT_TLS, SMTP_COMMAND_BYTES_MAX, on_noop },
 	{ { "QUIT", 4 }, ANYTIME, WITHOUT_TLS | NO_ARGUMENT, SMTP_COMMAND_BYTES_MAX, on_quit },
-	{ { "VRFY", 4 }, ANYTIME, NEEDS_AUTH, SMTP_COMMAND_BYTES_MAX, on_vrfy },
+	{ { "VRFY", 4 }, ANYTIME, NEEDS_AUTH, SMTP_COMMAND_BYTES_MAX, smtps_on_vrfy },
+	{ { "EXPN", 4 }, ANYTIME, NEEDS_AUTH, SMTP_COMMAND_BYTES_MAX, smtps_on_expn },
 	{ { "HELP", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_help },
 	{ { "STARTTLS", 8 },
 	  IN(SMTP_STATE_GREETED) | IN(SMTP_STATE_READY),
@@ -57,7 +58,6 @@ static const struct command {
 	  SMTP_COMMAND_BYTES_MAX,
 	  on_starttls },
 	{ { "AUTH", 4 }, IN(SMTP_STATE_READY), 0, SMTP_AUTH_LINE_BYTES_MAX, smtps_on_auth },
-	{ { "EXPN", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_unsupported },
 	{ { "TURN", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_unsupported },
 	{ { "SEND", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_unsupported },
 	{ { "SOML", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_unsupported },
@@ -134,6 +134,7 @@ static bool is_unanswered(enum smtp_wish wish)
 	switch (wish) {
 	case SMTP_WISH_MAIL:
 	case SMTP_WISH_RCPT:
+	case SMTP_WISH_VERIFY:
 	case SMTP_WISH_AUTH:
 	case SMTP_WISH_AUTH_STEP:
 	case SMTP_WISH_STARTTLS:
@@ -195,15 +196,6 @@ static void on_quit(struct smtp_server *s, struct span arg)
 	(void)arg;
 	smtps_reply3(s, SPAN_LIT("221 2.0.0 "), s->config->host, SPAN_LIT(" closing\r\n"));
 	smtps_enter(s, SMTP_STATE_CLOSED);
-}
-
-/* Says nothing about who exists (RFC 5321 3.5.3, 7.3). */
-static void on_vrfy(struct smtp_server *s, struct span arg)
-{
-	if (arg.n == 0)
-		smtps_error(s, SPAN_LIT("501 5.5.4 a mailbox must follow\r\n"));
-	else
-		smtps_reply(s, SPAN_LIT("252 2.5.0 not verified, but RCPT will say\r\n"));
 }
 
 static void on_help(struct smtp_server *s, struct span arg)
@@ -393,6 +385,8 @@ void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *co
 	assert(config->host.n > 0 && config->host.n <= ADDRESS_DOMAIN_BYTES_MAX);
 	assert(config->rcpt_count_max > 0);
 	assert(config->received_count_max > 0);
+	assert(config->by_s_min >= 0 && config->by_s_min <= SMTP_BY_S_MAX);
+	assert(config->hold_s_max >= 0 && config->hold_s_max <= SMTP_HOLD_S_MAX);
 	assert(config->mechanisms_clear.n <= MECHANISMS_BYTES_MAX);
 	assert(config->mechanisms_tls.n <= MECHANISMS_BYTES_MAX);
 	*s = (struct smtp_server){
@@ -409,6 +403,11 @@ void smtp_server_greet(struct smtp_server *s)
 	assert(s->state == SMTP_STATE_GREETED);
 	smtps_reply3(s, SPAN_LIT("220 "), s->config->host,
 		     smtps_is_lmtp(s) ? SPAN_LIT(" LMTP postriderd\r\n") : SPAN_LIT(" ESMTP postriderd\r\n"));
+}
+
+void smtp_server_set_time(struct smtp_server *s, int64_t wall_ms)
+{
+	s->now_wall_ms = wall_ms;
 }
 
 enum smtp_wish smtp_server_feed(struct smtp_server *s, struct span in, size_t *ret_used_bytes)
@@ -484,12 +483,19 @@ const char *smtp_state_name(enum smtp_state state)
 const char *smtp_wish_name(enum smtp_wish wish)
 {
 	static const char *const names[] = {
-		[SMTP_WISH_INPUT] = "input",         [SMTP_WISH_MAIL] = "mail",
-		[SMTP_WISH_RCPT] = "rcpt",           [SMTP_WISH_CONTENT] = "content",
-		[SMTP_WISH_MESSAGE] = "message",     [SMTP_WISH_MESSAGE_REFUSED] = "message-refused",
-		[SMTP_WISH_RESET] = "reset",         [SMTP_WISH_AUTH] = "auth",
-		[SMTP_WISH_AUTH_STEP] = "auth-step", [SMTP_WISH_AUTH_CANCELLED] = "auth-cancelled",
-		[SMTP_WISH_STARTTLS] = "starttls",   [SMTP_WISH_CLOSE] = "close",
+		[SMTP_WISH_INPUT] = "input",
+		[SMTP_WISH_MAIL] = "mail",
+		[SMTP_WISH_RCPT] = "rcpt",
+		[SMTP_WISH_VERIFY] = "verify",
+		[SMTP_WISH_CONTENT] = "content",
+		[SMTP_WISH_MESSAGE] = "message",
+		[SMTP_WISH_MESSAGE_REFUSED] = "message-refused",
+		[SMTP_WISH_RESET] = "reset",
+		[SMTP_WISH_AUTH] = "auth",
+		[SMTP_WISH_AUTH_STEP] = "auth-step",
+		[SMTP_WISH_AUTH_CANCELLED] = "auth-cancelled",
+		[SMTP_WISH_STARTTLS] = "starttls",
+		[SMTP_WISH_CLOSE] = "close",
 	};
 	assert((size_t)wish < sizeof(names) / sizeof(names[0]));
 	return names[wish];

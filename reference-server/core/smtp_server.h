@@ -2,7 +2,8 @@
  * smtp_server: the receiving side of one SMTP session, without the wire
  * (RFC 5321; submission RFC 6409; SIZE 1870, PIPELINING 2920, 8BITMIME 6152,
  * CHUNKING and BINARYMIME 3030, DSN 3461, ENHANCEDSTATUSCODES 2034 with 3463
- * and 5248, STARTTLS 3207, AUTH 4954), or of one LMTP session (RFC 2033).
+ * and 5248, STARTTLS 3207, AUTH 4954, SMTPUTF8 6531, REQUIRETLS 8689, DELIVERBY
+ * 2852, FUTURERELEASE 4865, LIMITS 9422), or of one LMTP session (RFC 2033).
  *
  * Bytes go in through smtp_server_feed(); finished reply lines come out
  * through emit.  What needs the outside world comes back as a wish.  There is
@@ -53,10 +54,11 @@ enum {
 	/* RFC 5321 4.5.3.1.4 and the extensions that lengthen it; all with CRLF. */
 	SMTP_COMMAND_BYTES_MAX = 512,
 	SMTP_MAIL_COMMAND_BYTES_MAX =
-		512 + 26 + 17 + 16 + 500 + 9 + 107,   /* SIZE, BODY, BINARYMIME, AUTH, RET,
-								   ENVID */
-	SMTP_RCPT_COMMAND_BYTES_MAX = 512 + 36 + 507, /* NOTIFY, ORCPT (RFC 3461 5.1) */
-	SMTP_AUTH_LINE_BYTES_MAX = 12288,             /* RFC 4954 4; AUTH and its responses */
+		512 + 26 + 17 + 16 + 500 + 9 + 107 + 10 + 11 + 17 + 34, /* SIZE, BODY, BINARYMIME, AUTH,
+									   RET, ENVID, SMTPUTF8,
+									   REQUIRETLS, BY, HOLDUNTIL */
+	SMTP_RCPT_COMMAND_BYTES_MAX = 512 + 36 + 507,                   /* NOTIFY, ORCPT (RFC 3461 5.1) */
+	SMTP_AUTH_LINE_BYTES_MAX = 12288, /* RFC 4954 4; AUTH and its responses */
 	/* A feed that answers INPUT leaves fewer bytes than this unused. */
 	SMTP_INPUT_BYTES_MAX = SMTP_AUTH_LINE_BYTES_MAX + 1,
 	SMTP_IDENTITY_BYTES_MAX = 255,
@@ -80,8 +82,15 @@ struct smtp_server_config {
 	uint32_t error_count_max; /* protocol errors and failed AUTH per session; this many: 421 4.7.0.  0: no
 				     maximum */
 	bool offer_starttls;
-	bool require_tls;     /* before anything but EHLO, NOOP, STARTTLS, QUIT: 530 5.7.0 (RFC 3207 4) */
-	bool accept_bare_eol; /* bare CR and LF in content pass through; false: 550 5.5.2 */
+	unsigned without;   /* enum smtp_offer bits: extensions that are not offered */
+	int64_t by_s_min;   /* DELIVERBY: the least time with mode R; 0: none.  Below it: 555 5.5.4 */
+	int64_t hold_s_max; /* FUTURERELEASE, on submission: the longest hold; 0: not offered.  Over it: 501
+				     5.5.4 */
+	uint32_t mail_count_max; /* MAIL commands per session; 0: no maximum.  Over it: 452 4.5.3 */
+	bool refuse_8bit_header; /* without SMTPUTF8: 554 5.6.9 */
+	bool vrfy, expn;         /* answered truly to those who have logged in; else 252, and 502 or 530 */
+	bool require_tls;        /* before anything but EHLO, NOOP, STARTTLS, QUIT: 530 5.7.0 (RFC 3207 4) */
+	bool accept_bare_eol;    /* bare CR and LF in content pass through; false: 550 5.5.2 */
 	struct span mechanisms_clear; /* "SCRAM-SHA-256": what AUTH offers without TLS; empty: AUTH is not
 					 offered */
 	struct span mechanisms_tls;   /* "SCRAM-SHA-256 PLAIN LOGIN": under TLS */
@@ -114,6 +123,12 @@ enum smtp_wish {
 
 	/* One recipient: smtp_server_answer_rcpt().  s->forward_path. */
 	SMTP_WISH_RCPT,
+
+	/*
+	 * VRFY or, with s->verify_expands, EXPN of s->forward_path, which is only a
+	 * local-part when s->verify_bare: smtp_server_answer_verify().
+	 */
+	SMTP_WISH_VERIFY,
 
 	/*
 	 * s->run is the next run of content; the driver appends it to the
@@ -194,14 +209,26 @@ struct smtp_server {
 
 	/* The transaction.  Spans borrow from this struct. */
 	struct span reverse_path;     /* address_text() form; empty for <> */
-	struct span forward_path;     /* address_text() form; during SMTP_WISH_RCPT */
+	struct span forward_path;     /* address_text() form; during SMTP_WISH_RCPT and _VERIFY */
 	uint64_t size_declared_bytes; /* 0 when not declared */
 	enum smtp_body body;
 	uint32_t rcpt_count; /* accepted */
 	enum smtp_ret ret;
 	struct span envid; /* xtext; empty when not given */
 	unsigned notify;   /* enum smtp_notify bits; as is orcpt, during SMTP_WISH_RCPT */
-	struct span orcpt; /* addr-type ";" xtext; empty when not given */
+	struct span orcpt; /* addr-type ";" xtext, or "utf-8;" and UTF-8; empty when not given */
+	bool utf8;         /* SMTPUTF8 */
+	bool requires_tls; /* REQUIRETLS */
+	enum smtp_by by;
+	bool by_trace;
+	int64_t deliver_by_wall_ms; /* with by; may have passed */
+	struct span hold;        /* "for;" seconds or "until;" time, as RFC 4865 5.1.2 has it; empty when not
+				       given */
+	int64_t release_wall_ms; /* with hold: not to be sent on before */
+
+	/* During SMTP_WISH_VERIFY. */
+	bool verify_expands;
+	bool verify_bare;
 
 	/* The content, complete at SMTP_WISH_MESSAGE. */
 	struct span run; /* during SMTP_WISH_CONTENT; borrows from the input */
@@ -214,6 +241,9 @@ struct smtp_server {
 	bool auth_response_given;
 
 	/* Of no interest to drivers. */
+	int64_t now_wall_ms;
+	uint32_t mail_count;
+	bool verify_utf8;         /* the client takes UTF-8 in the reply */
 	bool mail_refused;        /* so that pipelined RCPT and DATA are no errors of the client */
 	enum smtp_wish wish;      /* the last one returned, INPUT once it is answered */
 	enum smtp_answer refusal; /* of this content by the driver, or ACCEPT */
@@ -226,6 +256,7 @@ struct smtp_server {
 	bool swallowed_replied;
 	char envid_text[SMTP_ENVID_BYTES_MAX];
 	char orcpt_text[SMTP_ORCPT_BYTES_MAX];
+	char hold_text[SMTP_HOLD_BYTES_MAX + 6];
 	char helo_text[ADDRESS_DOMAIN_BYTES_MAX];
 	char identity_text[SMTP_IDENTITY_BYTES_MAX];
 	char reverse_text[ADDRESS_TEXT_BYTES_MAX];
@@ -247,9 +278,29 @@ void smtp_server_greet(struct smtp_server *s);
  */
 enum smtp_wish smtp_server_feed(struct smtp_server *s, struct span in, size_t *ret_used_bytes);
 
+/*
+ * The time, since 1970: before the first feed, and again whenever it has changed
+ * by what matters to DELIVERBY and FUTURERELEASE.
+ */
+void smtp_server_set_time(struct smtp_server *s, int64_t wall_ms);
+
 /* Answers to the wishes of the same name; each emits the reply. */
 void smtp_server_answer_mail(struct smtp_server *s, enum smtp_answer answer);
 void smtp_server_answer_rcpt(struct smtp_server *s, enum smtp_answer answer);
+
+/*
+ * What VRFY and EXPN found (RFC 5321 3.5).  addresses, in address_text() form: of FOUND, one for VRFY and at
+ * least one for EXPN.  UTF-8 among them is shown only to a client that asked for it (RFC 6531 3.7.4.2).
+ */
+enum smtp_verify {
+	SMTP_VERIFY_FOUND,      /* 250 */
+	SMTP_VERIFY_ELSEWHERE,  /* 252: not ours to know, but mail for it is taken */
+	SMTP_VERIFY_NONE,       /* 550 5.1.1 */
+	SMTP_VERIFY_NOT_A_LIST, /* EXPN: 550 5.2.4 */
+	SMTP_VERIFY_TRY_LATER,  /* 451 4.3.0 */
+};
+void smtp_server_answer_verify(struct smtp_server *s, enum smtp_verify found, const struct span *addresses,
+			       uint32_t count);
 
 /* challenge is base64 (RFC 4954 4), at most SMTP_AUTH_LINE_BYTES_MAX - 6 bytes; empty is a bare "334 ". */
 void smtp_server_auth_challenge(struct smtp_server *s, struct span challenge);
@@ -284,7 +335,10 @@ void smtp_server_add_final_reply(struct buf *out, enum smtp_answer answer, struc
 /* At MESSAGE: 1, or in LMTP one for each recipient in the order of RCPT (RFC 2033 4.2). */
 uint32_t smtp_server_final_reply_count(const struct smtp_server *s);
 
-/* "SMTP", "ESMTP", "ESMTPS", "ESMTPA" or "ESMTPSA", or these with LMTP (RFC 3848), for trace.h.  Static storage. */
+/*
+ * "SMTP", "ESMTP", "ESMTPS", "ESMTPA" or "ESMTPSA", or these with LMTP (RFC 3848), or with SMTPUTF8 (RFC 6531
+ * 4.3), for trace.h.  Static storage.  At MESSAGE.
+ */
 struct span smtp_server_protocol(const struct smtp_server *s);
 
 const char *smtp_state_name(enum smtp_state state);

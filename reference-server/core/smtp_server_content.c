@@ -55,6 +55,8 @@ struct span smtps_judge_content(const struct smtp_server *s)
 	if (!config->accept_bare_eol && s->body != SMTP_BODY_BINARYMIME &&
 	    (s->content.facts & (CONTENT_BARE_CR | CONTENT_BARE_LF)) != 0)
 		return SPAN_LIT("550 5.5.2 bare CR or LF in the message, lines end with CRLF\r\n");
+	if (config->refuse_8bit_header && !s->utf8 && s->header.has_8bit)
+		return SPAN_LIT("554 5.6.9 the header is not ASCII, which goes with SMTPUTF8 only\r\n");
 	if (config->header_bytes_max > 0 && s->header.header_bytes > config->header_bytes_max)
 		return SPAN_LIT("552 5.3.4 header section is too big\r\n");
 	if (s->header.count[HEADER_RECEIVED] > config->received_count_max)

@@ -1,6 +1,7 @@
 #include "reference-server/core/smtp_server_parts.h"
 
-#include <assert.h>
+#include "reference-server/core/date.h"
+
 #include <string.h>
 
 /* Both begin anew, as RSET does (RFC 5321 4.1.4). */
@@ -20,24 +21,104 @@ static bool take_helo(struct smtp_server *s, struct span arg, bool esmtp)
 	return true;
 }
 
+unsigned smtps_offers(const struct smtp_server *s)
+{
+	unsigned offers = SMTP_OFFER_SMTPUTF8 | SMTP_OFFER_DELIVERBY;
+
+	if (smtps_can_auth(s))
+		offers |= SMTP_OFFER_AUTH;
+	if (!smtps_is_lmtp(s)) /* what is binary is encoded on its way out of the queue, and there is none */
+		offers |= SMTP_OFFER_BINARYMIME;
+	if (s->tls)
+		offers |= SMTP_OFFER_REQUIRETLS; /* RFC 8689 2: in a session that employs TLS */
+	if (s->config->role == SMTP_ROLE_SUBMISSION && s->config->hold_s_max > 0)
+		offers |= SMTP_OFFER_FUTURERELEASE; /* nowhere else (RFC 4865 4.2 (2)) */
+	return offers & ~s->config->without;
+}
+
+static void end_line(struct smtp_server *s, struct smtps_text *t)
+{
+	smtps_text_add(t, SPAN_LIT("\r\n"));
+	smtps_reply(s, (struct span){ t->p, t->n });
+}
+
+/* RFC 2852 2 */
+static void offer_deliver_by(struct smtp_server *s)
+{
+	struct smtps_text t = { .n = 0 };
+
+	smtps_text_add(&t, SPAN_LIT("250-DELIVERBY"));
+	if (s->config->by_s_min > 0) {
+		smtps_text_add(&t, SPAN_LIT(" "));
+		smtps_text_add_u64(&t, (uint64_t)s->config->by_s_min);
+	}
+	end_line(s, &t);
+}
+
+/* RFC 4865 3 (3) */
+static void offer_future_release(struct smtp_server *s)
+{
+	struct smtps_text t = { .n = 0 };
+	char until[DATE_TEXT_BYTES];
+
+	smtps_text_add(&t, SPAN_LIT("250-FUTURERELEASE "));
+	smtps_text_add_u64(&t, (uint64_t)s->config->hold_s_max);
+	smtps_text_add(&t, SPAN_LIT(" "));
+	smtps_text_add(&t, date_format(s->now_wall_ms + s->config->hold_s_max * 1000, until));
+	end_line(s, &t);
+}
+
+/* RFC 9422 4: no value has more than six digits. */
+static void offer_limit(struct smtps_text *t, struct span name, uint32_t value)
+{
+	enum { LIMIT_MAX = 999999 };
+
+	smtps_text_add(t, name);
+	smtps_text_add_u64(t, value < LIMIT_MAX ? value : LIMIT_MAX);
+}
+
+static void offer_limits(struct smtp_server *s)
+{
+	struct smtps_text t = { .n = 0 };
+
+	offer_limit(&t, SPAN_LIT("250-LIMITS RCPTMAX="), s->config->rcpt_count_max);
+	if (s->config->mail_count_max > 0)
+		offer_limit(&t, SPAN_LIT(" MAILMAX="), s->config->mail_count_max);
+	end_line(s, &t);
+}
+
+static void offer_size(struct smtp_server *s)
+{
+	struct smtps_text t = { .n = 0 };
+
+	smtps_text_add(&t, SPAN_LIT("250-SIZE "));
+	smtps_text_add_u64(&t, s->config->size_bytes_max);
+	end_line(s, &t);
+}
+
 void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 {
-	struct smtps_text size = { .n = 0 };
-
 	if (!take_helo(s, arg, true))
 		return;
+	unsigned offers = smtps_offers(s);
 	smtps_reply3(s, SPAN_LIT("250-"), s->config->host, SPAN_LIT("\r\n"));
 	smtps_reply(s, SPAN_LIT("250-PIPELINING\r\n"));
-	smtps_text_add(&size, SPAN_LIT("250-SIZE "));
-	smtps_text_add_u64(&size, s->config->size_bytes_max);
-	smtps_text_add(&size, SPAN_LIT("\r\n"));
-	smtps_reply(s, (struct span){ size.p, size.n });
+	offer_size(s);
 	smtps_reply(s, SPAN_LIT("250-8BITMIME\r\n"));
+	if ((offers & SMTP_OFFER_SMTPUTF8) != 0)
+		smtps_reply(s, SPAN_LIT("250-SMTPUTF8\r\n"));
 	smtps_reply(s, SPAN_LIT("250-CHUNKING\r\n"));
-	if (!smtps_is_lmtp(s)) /* what is binary is encoded on its way out of the queue, and there is none */
+	if ((offers & SMTP_OFFER_BINARYMIME) != 0)
 		smtps_reply(s, SPAN_LIT("250-BINARYMIME\r\n"));
 	smtps_reply(s, SPAN_LIT("250-DSN\r\n"));
 	smtps_reply(s, SPAN_LIT("250-ENHANCEDSTATUSCODES\r\n"));
+	offer_limits(s);
+	if ((offers & SMTP_OFFER_DELIVERBY) != 0)
+		offer_deliver_by(s);
+	if ((offers & SMTP_OFFER_FUTURERELEASE) != 0)
+		offer_future_release(s);
+	if ((offers & SMTP_OFFER_REQUIRETLS) != 0)
+		smtps_reply(s, SPAN_LIT("250-REQUIRETLS\r\n"));
 	if (s->config->offer_starttls && !s->tls)
 		smtps_reply(s, SPAN_LIT("250-STARTTLS\r\n"));
 	if (smtps_offered_mechanisms(s).n > 0)
@@ -53,13 +134,14 @@ void smtps_on_helo(struct smtp_server *s, struct span arg)
 
 struct span smtp_server_protocol(const struct smtp_server *s)
 {
-	if (!s->esmtp)
-		return SPAN_LIT("SMTP");
-	if (smtps_is_lmtp(s) && s->tls)
-		return s->authenticated ? SPAN_LIT("LMTPSA") : SPAN_LIT("LMTPS");
-	if (smtps_is_lmtp(s))
-		return s->authenticated ? SPAN_LIT("LMTPA") : SPAN_LIT("LMTP");
-	if (s->tls)
-		return s->authenticated ? SPAN_LIT("ESMTPSA") : SPAN_LIT("ESMTPS");
-	return s->authenticated ? SPAN_LIT("ESMTPA") : SPAN_LIT("ESMTP");
+	static const struct span names[4][4] = {
+		{ { "ESMTP", 5 }, { "ESMTPA", 6 }, { "ESMTPS", 6 }, { "ESMTPSA", 7 } },
+		{ { "LMTP", 4 }, { "LMTPA", 5 }, { "LMTPS", 5 }, { "LMTPSA", 6 } },
+		{ { "UTF8SMTP", 8 }, { "UTF8SMTPA", 9 }, { "UTF8SMTPS", 9 }, { "UTF8SMTPSA", 10 } },
+		{ { "UTF8LMTP", 8 }, { "UTF8LMTPA", 9 }, { "UTF8LMTPS", 9 }, { "UTF8LMTPSA", 10 } },
+	};
+	size_t what = (s->utf8 ? 2u : 0u) + (smtps_is_lmtp(s) ? 1u : 0u);
+	size_t how = (s->tls ? 2u : 0u) + (s->authenticated ? 1u : 0u);
+
+	return s->esmtp ? names[what][how] : SPAN_LIT("SMTP");
 }

@@ -8,6 +8,7 @@
  *	smtp_server_transaction.c  MAIL and RCPT
  *	smtp_server_content.c      DATA, and what is said about any content
  *	smtp_server_chunk.c        BDAT
+ *	smtp_server_verify.c       VRFY and EXPN
  */
 #ifndef SERVER_CORE_SMTP_SERVER_PARTS_H
 #define SERVER_CORE_SMTP_SERVER_PARTS_H
@@ -25,7 +26,7 @@ enum { CRLF_BYTES = 2 };
 typedef void command_fn(struct smtp_server *s, struct span arg);
 
 command_fn smtps_on_ehlo, smtps_on_helo, smtps_on_mail, smtps_on_rcpt, smtps_on_data, smtps_on_bdat,
-	smtps_on_auth;
+	smtps_on_auth, smtps_on_vrfy, smtps_on_expn;
 
 /* ---- replies ---- */
 
@@ -50,6 +51,8 @@ void smtps_enter(struct smtp_server *s, enum smtp_state next);
 bool smtps_is_lmtp(const struct smtp_server *s);
 bool smtps_in_transaction(const struct smtp_server *s);
 void smtps_begin_transaction(struct smtp_server *s);
+/* enum smtp_offer bits: what is offered now, in this session and role. */
+unsigned smtps_offers(const struct smtp_server *s);
 
 /* ---- AUTH ---- */
 

@@ -3,16 +3,27 @@
 #include <assert.h>
 #include <string.h>
 
-/* X.1.7 speaks of the sender's address, X.1.3 of the recipient's (RFC 3463 3.2). */
-static void path_error(struct smtp_server *s, enum address_result result, bool of_mail)
+/* RFC 6531 3.5, RFC 5248: 550 for the reverse-path, 553 for a forward-path. */
+static void refuse_8bit(struct smtp_server *s, bool of_mail)
+{
+	smtps_error(s,
+		    of_mail ? SPAN_LIT("550 5.6.7 an address that is not ASCII goes with SMTPUTF8 only\r\n")
+			    : SPAN_LIT("553 5.6.7 an address that is not ASCII goes with SMTPUTF8 only\r\n"));
+}
+
+/* X.1.7 speaks of the sender's address, X.1.3 of the recipient's (RFC 3463 3.2).  utf8: 8-bit bytes are no fault. */
+static void path_error(struct smtp_server *s, enum address_result result, bool of_mail, bool utf8)
 {
 	switch (result) {
+	case ADDRESS_SYNTAX_8BIT:
+		if (!utf8) {
+			refuse_8bit(s, of_mail);
+			break;
+		}
+		__attribute__((fallthrough));
 	case ADDRESS_SYNTAX:
 		smtps_error(s, of_mail ? SPAN_LIT("501 5.1.7 malformed reverse-path\r\n")
 				       : SPAN_LIT("501 5.1.3 malformed forward-path\r\n"));
-		break;
-	case ADDRESS_NOT_ASCII:
-		smtps_error(s, SPAN_LIT("553 5.6.7 addresses must be ASCII\r\n"));
 		break;
 	case ADDRESS_LOCAL_TOO_LONG:
 	case ADDRESS_DOMAIN_TOO_LONG:
@@ -51,6 +62,10 @@ void smtps_begin_transaction(struct smtp_server *s)
 	s->ret = SMTP_RET_UNSAID;
 	s->envid = (struct span){ s->envid_text, 0 };
 	s->rcpt_count = 0;
+	s->utf8 = s->requires_tls = s->by_trace = false;
+	s->by = SMTP_BY_NONE;
+	s->deliver_by_wall_ms = s->release_wall_ms = 0;
+	s->hold = (struct span){ s->hold_text, 0 };
 	s->mail_refused = true; /* until it is accepted */
 }
 
@@ -61,31 +76,98 @@ static struct span copy_text(char *to, struct span text)
 	return (struct span){ to, text.n };
 }
 
+/* RFC 2852 4, RFC 4865 4.2 and 5.2.2.  Empty when they can be met. */
+static struct span judge_times(const struct smtp_server *s, const struct smtp_mail_parameters *p)
+{
+	int64_t hold_max_wall_ms = s->now_wall_ms + s->config->hold_s_max * 1000;
+
+	if (p->by == SMTP_BY_RETURN && p->by_s < s->config->by_s_min)
+		return SPAN_LIT("555 5.5.4 BY is below the minimum that DELIVERBY announces\r\n");
+	if (p->hold == SMTP_HOLD_NONE)
+		return (struct span){ NULL, 0 };
+	if (s->release_wall_ms <= s->now_wall_ms)
+		return SPAN_LIT("501 5.5.4 HOLDUNTIL is not in the future\r\n");
+	if (s->release_wall_ms > hold_max_wall_ms)
+		return SPAN_LIT("501 5.5.4 longer than FUTURERELEASE allows\r\n");
+	if (p->by != SMTP_BY_NONE && s->release_wall_ms > s->deliver_by_wall_ms)
+		return SPAN_LIT("501 5.5.4 to be held until after its BY time\r\n");
+	return (struct span){ NULL, 0 };
+}
+
+static void take_times(struct smtp_server *s, const struct smtp_mail_parameters *p)
+{
+	struct span kind = p->hold == SMTP_HOLD_FOR ? SPAN_LIT("for;") : SPAN_LIT("until;");
+
+	s->by = p->by;
+	s->by_trace = p->by_trace;
+	if (p->by != SMTP_BY_NONE)
+		s->deliver_by_wall_ms = s->now_wall_ms + p->by_s * 1000;
+	if (p->hold == SMTP_HOLD_NONE)
+		return;
+	assert(p->hold_text.n <= SMTP_HOLD_BYTES_MAX);
+	s->release_wall_ms = p->hold == SMTP_HOLD_FOR ? s->now_wall_ms + p->hold_s * 1000 : p->hold_wall_ms;
+	memcpy(s->hold_text, kind.p, kind.n);
+	memcpy(s->hold_text + kind.n, p->hold_text.p, p->hold_text.n);
+	s->hold.n = kind.n + p->hold_text.n;
+}
+
+/* Its parameters cannot be parsed where the path is malformed; whether this one is there is seen all the same. */
+static bool names_smtputf8(const struct smtp_server *s, struct span arg)
+{
+	while (arg.n > 0 && (smtps_offers(s) & SMTP_OFFER_SMTPUTF8) != 0) {
+		arg = span_sub(arg, span_find(arg, ' ') + 1, arg.n);
+		if (span_eq_nocase(span_sub(arg, 0, span_find(arg, ' ')), SPAN_LIT("SMTPUTF8")))
+			return true;
+	}
+	return false;
+}
+
+static bool take_mail_parameters(struct smtp_server *s, struct span arg, struct address path)
+{
+	struct smtp_mail_parameters p;
+
+	if (!accept_parameters(s, smtp_parameter_parse_mail(arg, smtps_offers(s), &p)))
+		return false;
+	if (!p.utf8 && !address_is_ascii(path)) {
+		refuse_8bit(s, true);
+		return false;
+	}
+	take_times(s, &p);
+	struct span refusal = judge_times(s, &p);
+	if (refusal.n > 0) {
+		smtps_error(s, refusal);
+		return false;
+	}
+	s->size_declared_bytes = p.size_bytes;
+	s->body = p.body;
+	s->ret = p.ret;
+	s->envid = copy_text(s->envid_text, p.envid);
+	s->utf8 = p.utf8;
+	s->requires_tls = p.require_tls;
+	return true;
+}
+
 void smtps_on_mail(struct smtp_server *s, struct span arg)
 {
-	struct smtp_mail_parameters parameters;
 	struct address path;
 
 	smtps_begin_transaction(s);
+	s->mail_count++;
+	if (s->config->mail_count_max > 0 && s->mail_count > s->config->mail_count_max) {
+		smtps_reply(s, SPAN_LIT("452 4.5.3 too many transactions in one session, connect again\r\n"));
+		return;
+	}
 	if (!span_take_prefix_nocase(&arg, SPAN_LIT("FROM:"))) {
 		smtps_error(s, SPAN_LIT("501 5.5.4 FROM:<address> must follow\r\n"));
 		return;
 	}
 	enum address_result result = address_take_reverse_path(&arg, &path);
 	if (result != ADDRESS_OK) {
-		path_error(s, result, true);
+		path_error(s, result, true, names_smtputf8(s, arg));
 		return;
 	}
-	if (!accept_parameters(s, smtp_parameter_parse_mail(arg, smtps_can_auth(s), &parameters)))
+	if (!take_mail_parameters(s, arg, path))
 		return;
-	if (smtps_is_lmtp(s) && parameters.body == SMTP_BODY_BINARYMIME) {
-		(void)accept_parameters(s, SMTP_PARAMETER_UNKNOWN);
-		return;
-	}
-	s->size_declared_bytes = parameters.size_bytes;
-	s->body = parameters.body;
-	s->ret = parameters.ret;
-	s->envid = copy_text(s->envid_text, parameters.envid);
 	if (s->config->size_bytes_max > 0 && s->size_declared_bytes > s->config->size_bytes_max) {
 		smtps_reply(s, smtp_answer_line(SMTP_ANSWER_TOO_BIG));
 		return;
@@ -119,11 +201,15 @@ void smtps_on_rcpt(struct smtp_server *s, struct span arg)
 	}
 	enum address_result result = address_take_forward_path(&arg, &path);
 	if (result != ADDRESS_OK) {
-		path_error(s, result, false);
+		path_error(s, result, false, s->utf8);
 		return;
 	}
-	if (!accept_parameters(s, smtp_parameter_parse_rcpt(arg, &parameters)))
+	if (!accept_parameters(s, smtp_parameter_parse_rcpt(arg, smtps_offers(s), &parameters)))
 		return;
+	if (!s->utf8 && !address_is_ascii(path)) {
+		refuse_8bit(s, false);
+		return;
+	}
 	if (s->rcpt_count >= s->config->rcpt_count_max) {
 		smtps_reply(s, smtp_answer_line(SMTP_ANSWER_TOO_MANY_RCPT));
 		return;

@@ -1,5 +1,8 @@
 #include "reference-server/core/trace.h"
 
+#include "reference-server/core/date.h"
+#include "reference-server/core/utf8.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -60,6 +63,11 @@ static bool is_path_byte(char c)
 	return c >= ' ' && c <= '~';
 }
 
+static bool is_8bit_path_byte(char c)
+{
+	return is_path_byte(c) || (unsigned char)c >= 0x80;
+}
+
 static void field_add_safe(struct field *f, struct span text, bool (*is_safe)(char))
 {
 	for (size_t i = 0; i < text.n; i++) {
@@ -103,7 +111,7 @@ static void add_for(struct field *f, struct span rcpt)
 	static const struct span keyword = { "for", 3 };
 	size_t path_bytes = rcpt.n + SPAN_LIT("<>").n;
 
-	if (rcpt.n == 0)
+	if (rcpt.n == 0 || !utf8_is_ascii(rcpt))
 		return;
 	field_space(f, keyword.n + 1 + path_bytes + SPAN_LIT(";").n);
 	field_add(f, keyword);
@@ -142,61 +150,24 @@ void trace_add_return_path(struct buf *out, struct span reverse_path)
 
 	field_space(&f, reverse_path.n + SPAN_LIT("<>").n);
 	field_add(&f, SPAN_LIT("<"));
-	field_add_safe(&f, reverse_path, is_path_byte);
+	field_add_safe(&f, reverse_path, utf8_is_valid(reverse_path) ? is_8bit_path_byte : is_path_byte);
 	field_add(&f, SPAN_LIT(">"));
 	field_end(&f);
 }
 
 /* ---- dates ----------------------------------------------------------------- */
 
-struct civil_date {
-	int64_t year;
-	int month; /* 1 to 12 */
-	int day;   /* 1 to 31 */
-};
-
-static int64_t floor_div(int64_t a, int64_t b)
-{
-	return a / b - (a % b < 0);
-}
-
-/* The proleptic Gregorian calendar, in years that begin in March, so that the
- * leap day is the last of its year and 400 years are one period. */
-static struct civil_date date_of_day(int64_t days_since_1970)
-{
-	enum { DAYS_TO_1970 = 719468, DAYS_PER_400_YEARS = 146097 };
-	int64_t days = days_since_1970 + DAYS_TO_1970;
-	int64_t period = floor_div(days, DAYS_PER_400_YEARS);
-	int64_t day_of_period = days - period * DAYS_PER_400_YEARS;
-	int64_t year = (day_of_period - day_of_period / 1460 + day_of_period / 36524 -
-			day_of_period / (DAYS_PER_400_YEARS - 1)) /
-		       365;
-	int64_t day_of_year = day_of_period - (365 * year + year / 4 - year / 100);
-	int64_t march_month = (5 * day_of_year + 2) / 153;
-	int64_t month = march_month < 10 ? march_month + 3 : march_month - 9;
-
-	return (struct civil_date){
-		.year = year + period * 400 + (month <= 2),
-		.month = (int)month,
-		.day = (int)(day_of_year - (153 * march_month + 2) / 5 + 1),
-	};
-}
-
 void trace_add_date_time(struct buf *out, int64_t time_ms)
 {
-	static const char days[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
+	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	enum { SECONDS_PER_DAY = 86400 };
-	int64_t time_s = floor_div(time_ms, 1000);
-	int64_t day = floor_div(time_s, SECONDS_PER_DAY);
-	int second = (int)(time_s - day * SECONDS_PER_DAY);
-	struct civil_date date = date_of_day(day);
+	struct date d = date_of(time_ms);
 
 	assert(out != NULL);
-	assert(date.year >= 1900 && date.year <= 9999); /* RFC 5322 3.3 */
-	buf_addf(out, "%s, %d %s %d %02d:%02d:%02d +0000", days[day - floor_div(day, 7) * 7], date.day,
-		 months[date.month - 1], (int)date.year, second / 3600, second / 60 % 60, second % 60);
+	assert(d.year >= 1900 && d.year <= 9999); /* RFC 5322 3.3 */
+	buf_addf(out, "%s, %d %s %d %02d:%02d:%02d +0000", days[d.weekday], d.day, months[d.month - 1],
+		 (int)d.year, d.hour, d.minute, d.second);
 }
 
 void trace_add_date(struct buf *out, int64_t time_ms)

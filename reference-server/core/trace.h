@@ -22,15 +22,18 @@ struct trace_received {
 	struct span client_name; /* verified name of the client's address, or empty */
 	struct span client_ip;   /* "192.0.2.1" or "2001:db8::1", no brackets, from the connection */
 	struct span by_host;
-	struct span protocol; /* "ESMTPS" and its like (RFC 3848) */
+	struct span protocol; /* "ESMTPS" and its like (RFC 3848, RFC 6531 4.3) */
 	struct span id;       /* queue id */
-	struct span rcpt;     /* address text; only when the message has exactly one recipient */
-	int64_t time_ms;      /* since 1970-01-01T00:00:00Z */
+	struct span
+		rcpt; /* address text; only when the message has exactly one recipient.  Left out when it is
+				 not ASCII: a message that needs no SMTPUTF8 otherwise then still passes where
+				 there is none */
+	int64_t time_ms; /* since 1970-01-01T00:00:00Z */
 };
 
 void trace_add_received(struct buf *out, const struct trace_received *facts);
 
-/* address_text() form without brackets; empty gives <>. */
+/* address_text() form without brackets, UTF-8 as it is (RFC 6531 3.7.3); empty gives <>. */
 void trace_add_return_path(struct buf *out, struct span reverse_path);
 
 /* "Tue, 1 Jul 2003 10:52:37 +0000", no CRLF.  Years 1900 to 9999. */

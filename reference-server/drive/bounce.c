@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "reference-server/core/address.h"
 #include "reference-server/core/trace.h"
+#include "reference-server/core/utf8.h"
 #include "reference-server/drive/directory.h"
 
 #include <inttypes.h>
@@ -32,12 +33,16 @@ bool bounce_is_wanted(const struct recipient *r, enum dsn_action action)
 
 /* ---- one recipient ---- */
 
-static struct smtp_status status_of(const struct recipient *r, enum dsn_action action, bool expired)
+static struct smtp_status status_of(const struct envelope *e, const struct recipient *r,
+				    enum dsn_action action, bool expired)
 {
 	struct smtp_status status;
 	struct span text = span_of(r->enhanced);
 	uint8_t class_digit = action == DSN_FAILED ? 5 : action == DSN_DELAYED ? 4 : 2;
 
+	/* RFC 2852 4.1.3: the sender's own time, however the last attempt ended. */
+	if (expired && (action == DSN_DELAYED || envelope_is_overdue(e, clock_wall_ms())))
+		return (struct smtp_status){ .class_digit = class_digit, .subject = 4, .detail = 7 };
 	/* A failure may have a temporary status, when time ran out. */
 	if (action == DSN_FAILED && text.n > 0 && text.p[0] == '4')
 		class_digit = 4;
@@ -57,12 +62,12 @@ static struct dsn_rcpt rcpt_of(const struct server *server, const struct message
 		/* As it was when we took the message (RFC 3464 2.3.2): an alias keeps what is behind it. */
 		.final_rcpt = span_of(r->original),
 		.orcpt = span_of(r->orcpt),
-		.status = status_of(r, action, expired),
+		.status = status_of(m->envelope, r, action, expired),
 		.last_attempt_ms = r->last_attempt_wall_ms,
 		.expired = expired,
 	};
 	if (action == DSN_DELAYED)
-		d.will_retry_until_ms = m->envelope->arrival_wall_ms + server->config->retry.expire_ms;
+		d.will_retry_until_ms = envelope_ready_wall_ms(m->envelope) + server->config->retry.expire_ms;
 	if (action == DSN_DELIVERED || action == DSN_EXPANDED) /* here: what a host said before is past */
 		return d;
 	d.smtp_code = r->reply_code;
@@ -80,7 +85,8 @@ static uint32_t fill_recipients(const struct server *server, const struct messag
 	for (uint32_t i = 0; i < m->envelope->recipient_count; i++) {
 		const struct recipient *r = &m->envelope->recipients[i];
 		for (unsigned action = DSN_FAILED; action < DSN_ACTION_COUNT; action++) {
-			bool expired = action == DSN_FAILED && (m->to_report[i] & REPORT_EXPIRED) != 0;
+			bool expired = (action == DSN_FAILED || action == DSN_DELAYED) &&
+				       (m->to_report[i] & REPORT_EXPIRED) != 0;
 			if ((m->to_report[i] & REPORT(action)) == 0)
 				continue;
 			if (to_postmaster ? action != DSN_FAILED
@@ -135,14 +141,6 @@ static bool returns_whole(const struct server *server, const struct message *m, 
 
 /* ---- the mail ---- */
 
-static bool is_ascii(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return false;
-	return true;
-}
-
 static void write_content(struct server *server, const struct message *m, struct span to,
 			  const struct dsn_rcpt *rcpts, uint32_t count, bool to_postmaster, struct buf *out)
 {
@@ -173,6 +171,8 @@ static void write_content(struct server *server, const struct message *m, struct
 			     .envid = span_of(original->envid),
 			     .now_ms = now_ms,
 			     .arrival_ms = original->arrival_wall_ms,
+			     .deliver_by_ms = original->deliver_by_wall_ms,
+			     .hold = span_of(original->hold),
 			     .utf8 = (original->flags & ENVELOPE_SMTPUTF8) != 0,
 			     .rcpts = rcpts,
 			     .rcpt_count = count,
@@ -218,9 +218,9 @@ static struct envelope *new_envelope(struct server *server, struct span to, bool
 	e->id = store_new_id(server->store);
 	e->arrival_wall_ms = e->due_wall_ms = clock_wall_ms();
 	e->flags = ENVELOPE_NOTIFICATION | (flags_of_original & ENVELOPE_REQUIRETLS);
-	if (!is_ascii(buf_span(content)))
+	if (!utf8_is_ascii(buf_span(content)))
 		e->flags |= ENVELOPE_CONTENT_8BIT | ENVELOPE_8BITMIME;
-	if (!is_ascii(to))
+	if (!utf8_is_ascii(to))
 		e->flags |= flags_of_original & ENVELOPE_SMTPUTF8;
 	e->body_bytes = buf_bytes(content);
 	/* The postmaster is one of ours, most likely, and may be an alias; a reverse-path never is looked up so. */
@@ -240,7 +240,8 @@ static struct envelope *new_envelope(struct server *server, struct span to, bool
 struct envelope *bounce_make(struct server *server, const struct message *m, struct buf *ret_content)
 {
 	const struct envelope *original = m->envelope;
-	struct span to = span_of(original->reverse_path);
+	char text[ADDRESS_TEXT_BYTES_MAX];
+	struct span to = message_ascii_path(span_of(original->reverse_path), text);
 	bool to_postmaster = to.n == 0;
 
 	struct dsn_rcpt *rcpts =

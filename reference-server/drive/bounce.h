@@ -17,7 +17,9 @@
 
 /* What there is to report of a recipient, in message.to_report: a set of these bits. */
 #define REPORT(action) ((uint8_t)(1u << (action)))
-enum { REPORT_EXPIRED = 1 << 7 }; /* beside REPORT(DSN_FAILED): because time ran out */
+enum {
+	REPORT_EXPIRED = 1 << 7
+}; /* beside REPORT(DSN_FAILED): because time ran out; DSN_DELAYED: of BY (RFC 2852) */
 
 /* Whether the sender asked for it, or did not forbid it.  RELAYED, EXPANDED: whoever reports that has asked already. */
 bool bounce_is_wanted(const struct recipient *r, enum dsn_action action);

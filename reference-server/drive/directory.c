@@ -1,9 +1,12 @@
 #include "reference-server/drive/directory.h"
 
+#include "base/addr.h"
+#include "base/idna.h"
 #include "reference-server/store/account.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { EXPANSION_MAX = 1000 }; /* final addresses behind one alias */
 
@@ -26,10 +29,37 @@ void directory_free(struct directory *d)
 	free(d);
 }
 
+/* "[127.0.0.1]" for an address we listen at. */
+static bool is_own_literal(const struct directory *d, struct span literal)
+{
+	struct span ip;
+	bool is_ipv6;
+	char text[64];
+	struct addr at;
+
+	if (!address_literal_ip(literal, &ip, &is_ipv6) || !span_copy(ip, text, sizeof(text)) ||
+	    !addr_parse(text, 0, &at))
+		return false;
+	for (uint32_t i = 0; i < d->config->listen_count; i++) {
+		const struct addr *own = &d->config->listens[i].at;
+		addr_set_port(&at, addr_port(own)); /* it has none to differ in */
+		if (addr_eq(own, &at))
+			return true;
+	}
+	return false;
+}
+
 bool directory_is_local_domain(const struct directory *d, struct span domain)
 {
+	char text[IDNA_NAME_BYTES_MAX + 1];
+	struct span name;
+
+	if (domain.n > 0 && domain.p[0] == '[')
+		return is_own_literal(d, domain);
+	if (!idna_to_ascii(domain, text, &name))
+		return false;
 	for (uint32_t i = 0; i < d->config->domain_count; i++)
-		if (span_eq_nocase(domain, span_of(d->config->domains[i])))
+		if (span_eq(name, span_of(d->config->domains[i])))
 			return true;
 	return false;
 }
@@ -37,7 +67,7 @@ bool directory_is_local_domain(const struct directory *d, struct span domain)
 static uint32_t find_account(const struct directory *d, struct span key)
 {
 	struct account account;
-	return account_address_ok(key) && account_find(d->store, key, &account) == 0 ? account.id : 0;
+	return key.n > 0 && account_find(d->store, key, &account) == 0 ? account.id : 0;
 }
 
 static const struct config_alias *find_alias(const struct directory *d, struct span key)
@@ -48,12 +78,68 @@ static const struct config_alias *find_alias(const struct directory *d, struct s
 	return NULL;
 }
 
-/* <postmaster> without a domain is postmaster of our first domain. */
-static struct address with_domain(const struct directory *d, struct address a)
+struct address directory_full(const struct directory *d, struct address a)
 {
-	if (a.domain.n == 0 && d->config->domain_count > 0)
+	bool first = a.domain.n == 0 || is_own_literal(d, a.domain);
+
+	if (first && d->config->domain_count > 0)
 		a.domain = span_of(d->config->domains[0]);
 	return a;
+}
+
+/* What an address is looked up by; empty when nobody can have it. */
+struct key {
+	char text[ACCOUNT_ADDRESS_BYTES_MAX + 1];
+	struct span span;
+};
+
+static void make_key(struct address a, struct key *k)
+{
+	char text[ADDRESS_TEXT_BYTES_MAX];
+
+	if (!account_key(address_key(a, text), k->text, &k->span))
+		k->span = (struct span){ NULL, 0 };
+}
+
+/* The key without its detail; empty when it has none. */
+static void strip_detail(const struct directory *d, const struct key *k, struct key *ret_base)
+{
+	size_t at = k->span.n;
+	char separator = d->config->subaddress_separator;
+
+	ret_base->span = (struct span){ NULL, 0 };
+	if (separator == '\0' || at == 0)
+		return;
+	while (k->span.p[at - 1] != '@')
+		at--;
+	struct span local = span_sub(k->span, 0, at - 1);
+	size_t n = span_find(local, separator);
+	if (n == 0 || n == local.n)
+		return;
+	memcpy(ret_base->text, local.p, n);
+	memcpy(ret_base->text + n, k->span.p + at - 1, k->span.n - at + 1);
+	ret_base->span = (struct span){ ret_base->text, n + k->span.n - at + 1 };
+}
+
+/* Of the address itself, or of what it is a subaddress of. */
+static const struct config_alias *alias_of(const struct directory *d, const struct key *k)
+{
+	const struct config_alias *alias = find_alias(d, k->span);
+	struct key base;
+
+	if (alias != NULL || find_account(d, k->span) != 0)
+		return alias;
+	strip_detail(d, k, &base);
+	return base.span.n > 0 ? find_alias(d, base.span) : NULL;
+}
+
+bool directory_is_alias(const struct directory *d, struct address a)
+{
+	struct key k;
+
+	a = directory_full(d, a);
+	make_key(a, &k);
+	return directory_is_local_domain(d, a.domain) && alias_of(d, &k) != NULL;
 }
 
 static bool stop_at_first(void *ctx, const struct account *a)
@@ -83,13 +169,17 @@ static bool is_unclaimed_postmaster(const struct directory *d, struct address a,
 
 uint32_t directory_account(const struct directory *d, struct address a)
 {
-	char text[ADDRESS_TEXT_BYTES_MAX];
 	struct account first;
+	struct key k, base;
 
-	a = with_domain(d, a);
-	struct span key = address_key(a, text);
-	uint32_t id = find_account(d, key);
-	if (id == 0 && is_unclaimed_postmaster(d, a, key) && first_account(d, &first))
+	a = directory_full(d, a);
+	make_key(a, &k);
+	uint32_t id = find_account(d, k.span);
+	if (id == 0 && directory_is_local_domain(d, a.domain)) {
+		strip_detail(d, &k, &base);
+		id = find_account(d, base.span);
+	}
+	if (id == 0 && is_unclaimed_postmaster(d, a, k.span) && first_account(d, &first))
 		id = first.id;
 	return id;
 }
@@ -106,10 +196,11 @@ struct expansion {
 
 static void expand(struct expansion *x, struct address a)
 {
-	char key_text[ADDRESS_TEXT_BYTES_MAX], text[ADDRESS_TEXT_BYTES_MAX];
-	struct span key = address_key(a, key_text);
+	char text[ADDRESS_TEXT_BYTES_MAX];
+	struct key k;
+	make_key(a, &k);
 	const struct config_alias *alias =
-		directory_is_local_domain(x->d, a.domain) ? find_alias(x->d, key) : NULL;
+		directory_is_local_domain(x->d, a.domain) ? alias_of(x->d, &k) : NULL;
 
 	if (x->found_count >= EXPANSION_MAX)
 		return;
@@ -130,7 +221,7 @@ static void expand(struct expansion *x, struct address a)
 	for (uint32_t i = 0; i < alias->to_count; i++) {
 		struct address next;
 		if (address_parse_mailbox(span_of(alias->to[i]), &next) == ADDRESS_OK)
-			expand(x, next);
+			expand(x, directory_full(x->d, next));
 	}
 	x->depth--;
 }
@@ -138,6 +229,6 @@ static void expand(struct expansion *x, struct address a)
 bool directory_expand(const struct directory *d, struct address a, directory_fn *fn, void *ctx)
 {
 	struct expansion x = { .d = d, .fn = fn, .ctx = ctx };
-	expand(&x, with_domain(d, a));
+	expand(&x, directory_full(d, a));
 	return x.found_count > 0;
 }

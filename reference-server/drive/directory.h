@@ -2,10 +2,16 @@
  * directory: who is local.  Answers from the configuration (domains, aliases)
  * and the account table of the store.
  *
- * Keys are address_key() form: unquoted, lower case.  postmaster of every
- * local domain always exists (RFC 5321 4.5.1): when no account or alias has
- * the name it goes to the first configured account.  Aliases are followed up
- * to DIRECTORY_ALIAS_DEPTH_MAX deep; an address is visited once.
+ * Keys are account_key() form: unquoted, lower case, the domain as A-labels.
+ * postmaster of every local domain always exists (RFC 5321 4.5.1): when no account
+ * or alias has the name it goes to the first configured account.  Aliases are
+ * followed up to DIRECTORY_ALIAS_DEPTH_MAX deep; an address is visited once.
+ *
+ * An address without domain, or at an address literal of ours (RFC 5321 4.1.3), is
+ * one of our first domain.  Ours are the addresses we listen at.
+ *
+ * Subaddresses: sales+anything is sales, unless an alias or an account has that
+ * very name; the separator is a setting.
  */
 #ifndef SERVER_DRIVE_DIRECTORY_H
 #define SERVER_DRIVE_DIRECTORY_H
@@ -24,6 +30,10 @@ struct directory *directory_new(const struct config *config, struct store *store
 void directory_free(struct directory *d);
 
 bool directory_is_local_domain(const struct directory *d, struct span domain);
+
+/* With our first domain, where it has none, or a literal of ours. */
+struct address directory_full(const struct directory *d, struct address a);
+bool directory_is_alias(const struct directory *d, struct address a);
 
 /* The account that receives mail for this address without alias, or 0. */
 uint32_t directory_account(const struct directory *d, struct address a);

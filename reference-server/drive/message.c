@@ -1,5 +1,8 @@
 #include "reference-server/drive/message.h"
 
+#include "base/idna.h"
+#include "reference-server/core/address.h"
+#include "reference-server/core/utf8.h"
 #include "reference-server/drive/content_job.h"
 #include "reference-server/store/body.h"
 
@@ -74,6 +77,17 @@ int message_peek(const struct message *m, struct store *store, uint64_t offset, 
 	return 0;
 }
 
+struct span message_ascii_path(struct span path, char *text)
+{
+	char domain[IDNA_NAME_BYTES_MAX + 1];
+	struct address a;
+
+	if (utf8_is_ascii(path) || address_parse_text(path, &a) != ADDRESS_OK || !utf8_is_ascii(a.local) ||
+	    !idna_to_ascii(a.domain, domain, &a.domain))
+		return path;
+	return address_text(a, text);
+}
+
 struct handover *handover_new(struct message *m, struct destination *to, uint32_t rcpt_count_max)
 {
 	struct handover *d = must(calloc(1, sizeof(*d)));
@@ -109,20 +123,26 @@ static struct span add_orcpt(struct buf *b, const char *address)
 
 static bool is_aliased(const struct recipient *r)
 {
-	for (const char *p = r->original; *p != '\0'; p++)
-		if ((unsigned char)*p >= 0x80)
-			return false; /* has no rfc822 form */
-	return strcmp(r->original, r->address) != 0 &&
+	return utf8_is_ascii(span_of(r->original)) && /* else it has no rfc822 form */
+	       strcmp(r->original, r->address) != 0 &&
 	       strlen(r->original) < (ENVELOPE_ORCPT_BYTES_MAX - 8) / 3;
 }
 
-void handover_wish(struct handover *d)
+static uint8_t notify_for(const struct recipient *r, bool late_unsaid)
+{
+	if (!late_unsaid || (r->notify & NOTIFY_NEVER) != 0)
+		return r->notify;
+	return r->notify == 0 ? NOTIFY_FAILURE | NOTIFY_DELAY : r->notify | NOTIFY_DELAY;
+}
+
+void handover_wish(struct handover *d, bool late_unsaid)
 {
 	const struct recipient *all = d->message->envelope->recipients;
-	bool any = false;
+	bool any = late_unsaid;
 
-	if (d->wishes != NULL)
-		return;
+	free(d->wishes); /* for a host tried before */
+	d->wishes = NULL;
+	buf_reset(&d->aliased);
 	for (uint32_t i = 0; i < d->rcpt_count && !any; i++) {
 		const struct recipient *r = &all[d->indexes[i]];
 		any = r->notify != 0 || r->orcpt[0] != '\0' || is_aliased(r);
@@ -134,11 +154,32 @@ void handover_wish(struct handover *d)
 	(void)buf_reserve(&d->aliased, (size_t)d->rcpt_count * ENVELOPE_ORCPT_BYTES_MAX);
 	for (uint32_t i = 0; i < d->rcpt_count; i++) {
 		const struct recipient *r = &all[d->indexes[i]];
-		d->wishes[i].notify = r->notify;
+		d->wishes[i].notify = notify_for(r, late_unsaid);
 		d->wishes[i].orcpt = span_of(r->orcpt);
 		if (r->orcpt[0] == '\0' && is_aliased(r))
 			d->wishes[i].orcpt = add_orcpt(&d->aliased, r->original);
 	}
+}
+
+static struct span add_ascii(struct buf *to, struct span path)
+{
+	char text[ADDRESS_TEXT_BYTES_MAX];
+	size_t before = buf_bytes(to);
+
+	buf_add(to, message_ascii_path(path, text));
+	return span_sub(buf_span(to), before, buf_bytes(to));
+}
+
+struct span handover_use_ascii(struct handover *d)
+{
+	/* All the room at once, so that what is added stays where it is. */
+	buf_reset(&d->ascii);
+	(void)buf_reserve(&d->ascii, ((size_t)d->rcpt_count + 1) * ADDRESS_TEXT_BYTES_MAX);
+	for (uint32_t i = 0; i < d->rcpt_count; i++) {
+		const struct recipient *r = &d->message->envelope->recipients[d->indexes[i]];
+		d->rcpts[i] = add_ascii(&d->ascii, span_of(r->address));
+	}
+	return add_ascii(&d->ascii, span_of(d->message->envelope->reverse_path));
 }
 
 void handover_free(struct handover *d)
@@ -150,6 +191,7 @@ void handover_free(struct handover *d)
 	free(d->results);
 	free(d->wishes);
 	buf_free(&d->aliased);
+	buf_free(&d->ascii);
 	buf_free(&d->converted);
 	free(d);
 }

@@ -44,9 +44,10 @@ struct handover {
 	uint32_t *indexes;    /* in message->envelope->recipients */
 	struct span *rcpts;   /* their addresses; borrow from the envelope */
 	struct buf converted; /* what goes out instead of the message's content, if it is not empty */
-	struct smtp_client_dsn *wishes;           /* NULL: nothing was said for any of them */
-	struct buf aliased;                       /* their ORCPT, where an alias was in between */
-	struct smtp_result *results;              /* filled when it has been sent or given up */
+	struct smtp_client_dsn *wishes; /* NULL: nothing was said for any of them */
+	struct buf aliased;             /* their ORCPT, where an alias was in between */
+	struct buf ascii;               /* addresses that rcpts borrows instead; and the reverse-path */
+	struct smtp_result *results;    /* filled when it has been sent or given up */
 	char remote_mta[ENVELOPE_TEXT_BYTES_MAX]; /* who answered, or "" */
 	bool peer_keeps_time;                     /* it takes DELIVERBY along (RFC 2852) */
 	bool peer_notifies;                       /* it takes the wishes for DSNs along (RFC 3461) */
@@ -69,10 +70,24 @@ uint64_t message_bytes(const struct message *m);
 int message_peek(const struct message *m, struct store *store, uint64_t offset, char *scratch,
 		 size_t scratch_bytes, struct span *ret_bytes);
 
+/*
+ * The path with its domain as A-labels, which needs no SMTPUTF8 (RFC 6531 3.2); as it is, when it is ASCII, or
+ * its local-part is not.  May borrow from text, which has room for ADDRESS_TEXT_BYTES_MAX.
+ */
+struct span message_ascii_path(struct span path, char *text);
+
 struct handover *handover_new(struct message *m, struct destination *to, uint32_t rcpt_count_max);
 void handover_add(struct handover *d, uint32_t recipient_index);
-/* Once all are added: fills wishes, when there are any. */
-void handover_wish(struct handover *d);
+/*
+ * Once all are added: fills wishes, when there are any.  late_unsaid: the time that the message is to be delivered by
+ * does not go along, so its next hosts are to tell of delays (RFC 2852 4.1.4.2).
+ */
+void handover_wish(struct handover *d, bool late_unsaid);
+/*
+ * For a host without SMTPUTF8: domains become A-labels where the local-part is ASCII, which makes them fit (RFC
+ * 6531 3.2).  Returns the reverse-path in that form.
+ */
+struct span handover_use_ascii(struct handover *d);
 void handover_free(struct handover *d);
 
 /* The same result for every recipient. */

@@ -1,5 +1,6 @@
 #include "reference-server/drive/relay.h"
 
+#include "base/idna.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "reference-server/core/address.h"
@@ -198,6 +199,11 @@ static void load_and_activate(struct relay *r, uint64_t id, const struct due *en
 		return;
 	}
 	if ((e->flags & ENVELOPE_HELD) != 0 || is_stale(entry, e)) {
+		envelope_free(e);
+		return;
+	}
+	if (e->release_wall_ms > clock_wall_ms()) { /* whoever was in a hurry (RFC 4865 4.2 (5), (6)) */
+		defer(r, id | DUE_REGARDLESS, e->release_wall_ms);
 		envelope_free(e);
 		return;
 	}
@@ -405,27 +411,45 @@ static void log_local(const struct storing *s)
 			  LOG_C("via", "mailbox"));
 }
 
-/* From arrival on: as set, or to the time that the sender wants it back at (RFC 2852 4.1.2). */
+/* From when it could be sent: as set, or to the time that the sender wants it back at (RFC 2852 4.1.2). */
 static int64_t time_to_live_ms(const struct relay *r, const struct envelope *e)
 {
 	int64_t expire_ms = r->server->config->retry.expire_ms;
-	int64_t by_ms = e->deliver_by_wall_ms - e->arrival_wall_ms;
+	int64_t by_ms = e->deliver_by_wall_ms - envelope_ready_wall_ms(e);
 
 	if ((e->flags & ENVELOPE_BY_RETURN) == 0 || e->deliver_by_wall_ms == 0 || by_ms > expire_ms)
 		return expire_ms;
 	return by_ms > 0 ? by_ms : 1;
 }
 
-/* When a sender hears that mail is late (RFC 3461 5.2.5); 0: never, or it has happened. */
+/*
+ * The time of mode N (RFC 2852 4.1.3), of which the sender hears once; 0: none, or told.  One that had passed
+ * before the message came is a matter of hosts before us.
+ */
+static int64_t late_wall_ms(const struct envelope *e)
+{
+	bool told = (e->flags & (ENVELOPE_BY_RETURN | ENVELOPE_BY_NOTIFIED)) != 0;
+
+	return told || e->deliver_by_wall_ms <= e->arrival_wall_ms ? 0 : e->deliver_by_wall_ms;
+}
+
+/* When a sender hears that mail waits (RFC 3461 5.2.5), or that it is late; 0: never, or it has happened. */
 static int64_t warning_wall_ms(const struct relay *r, const struct envelope *e)
 {
-	if (r->server->config->notifications.delay_ms == 0 || e->reverse_path[0] == '\0' ||
-	    (e->flags & ENVELOPE_DELAY_NOTIFIED) != 0)
+	int64_t delay_ms = r->server->config->notifications.delay_ms;
+	int64_t late = late_wall_ms(e);
+	int64_t warns = delay_ms == 0 || (e->flags & ENVELOPE_DELAY_NOTIFIED) != 0
+				? 0
+				: envelope_ready_wall_ms(e) + delay_ms;
+
+	if (warns == 0 || (late != 0 && late < warns))
+		warns = late;
+	if (e->reverse_path[0] == '\0')
 		return 0;
 	for (uint32_t i = 0; i < e->recipient_count; i++)
 		if (e->recipients[i].state == RECIPIENT_PENDING &&
 		    bounce_is_wanted(&e->recipients[i], DSN_DELAYED))
-			return e->arrival_wall_ms + r->server->config->notifications.delay_ms;
+			return warns;
 	return 0;
 }
 
@@ -442,7 +466,7 @@ static bool waits_for_one(struct relay *r, const struct message *m)
 /* When a message that waits for its destination has something to say to its sender whatever happens. */
 static int64_t wake_wall_ms(const struct relay *r, const struct envelope *e)
 {
-	int64_t expires_wall_ms = e->arrival_wall_ms + time_to_live_ms(r, e);
+	int64_t expires_wall_ms = envelope_ready_wall_ms(e) + time_to_live_ms(r, e);
 	int64_t warns_wall_ms = warning_wall_ms(r, e);
 
 	return warns_wall_ms > 0 && warns_wall_ms < expires_wall_ms ? warns_wall_ms : expires_wall_ms;
@@ -572,13 +596,15 @@ static void warn_of_delay(struct relay *r, struct message *m)
 			e->due_wall_ms = warns_wall_ms;
 		return;
 	}
-	e->flags |= ENVELOPE_DELAY_NOTIFIED;
+	int64_t late = late_wall_ms(e);
+	bool is_late = late != 0 && late <= clock_wall_ms();
+	e->flags |= ENVELOPE_DELAY_NOTIFIED | (is_late ? ENVELOPE_BY_NOTIFIED : 0u);
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
 		struct recipient *rcpt = &e->recipients[i];
 		if (rcpt->state != RECIPIENT_PENDING || !bounce_is_wanted(rcpt, DSN_DELAYED))
 			continue;
 		borrow_reason(r, m, rcpt, RECIPIENT_PENDING);
-		report(m, rcpt, REPORT(DSN_DELAYED));
+		report(m, rcpt, REPORT(DSN_DELAYED) | (is_late ? REPORT_EXPIRED : 0));
 	}
 }
 
@@ -593,8 +619,8 @@ static void decide_retry(struct relay *r, struct message *m)
 	if (m->attempted)
 		e->attempt_count++;
 	uint32_t failed_count = e->attempt_count > 0 ? e->attempt_count : 1;
-	if (retry_decide(&settings, e->arrival_wall_ms, clock_wall_ms(), failed_count, (uint32_t)random_u64(),
-			 &e->due_wall_ms) == RETRY_LATER) {
+	if (retry_decide(&settings, envelope_ready_wall_ms(e), clock_wall_ms(), failed_count,
+			 (uint32_t)random_u64(), &e->due_wall_ms) == RETRY_LATER) {
 		warn_of_delay(r, m);
 		return;
 	}
@@ -682,11 +708,22 @@ static bool deliver_local(struct relay *r, struct message *m)
 	return count > 0;
 }
 
+/* By the name that the DNS knows it by, so that a name has one line however it is written. */
+static struct span destination_key(struct span domain, char text[IDNA_NAME_BYTES_MAX + 1])
+{
+	struct span name = domain;
+
+	return idna_to_ascii(domain, text, &name) ? name : domain;
+}
+
 static struct destination *destination_of(struct relay *r, const struct envelope *e,
 					  const struct recipient *rcpt)
 {
 	const char *at = strrchr(rcpt->address, '@');
-	return destinations_find(r->destinations, at != NULL ? span_of(at + 1) : SPAN_LIT("localhost"),
+	char text[IDNA_NAME_BYTES_MAX + 1];
+
+	return destinations_find(r->destinations,
+				 at != NULL ? destination_key(span_of(at + 1), text) : SPAN_LIT("localhost"),
 				 envelope_requires_tls(e));
 }
 
@@ -781,6 +818,7 @@ static struct envelope *split_for_mailboxes(struct relay *r, struct message *m, 
 	e->flags = from->flags & ~(uint32_t)(ENVELOPE_BINARYMIME | ENVELOPE_8BITMIME | ENVELOPE_CONTENT_8BIT);
 	envelope_set_reverse_path(e, span_of(from->reverse_path));
 	envelope_set_envid(e, span_of(from->envid));
+	envelope_set_hold(e, from->release_wall_ms, span_of(from->hold));
 	for (uint32_t i = 0; i < from->recipient_count; i++) {
 		struct recipient *rcpt = &from->recipients[i];
 		if (!is_for_mailbox(r, rcpt))
@@ -862,10 +900,23 @@ static bool convert_for_mailboxes(struct relay *r, struct message *m)
 	return true;
 }
 
+/* RFC 2852 4.1.3: no more attempts. */
+static void return_late(struct relay *r, struct message *m)
+{
+	for (uint32_t i = 0; i < m->envelope->recipient_count; i++)
+		if (m->envelope->recipients[i].state == RECIPIENT_PENDING)
+			expire(r, m, &m->envelope->recipients[i]);
+	store_step(storing_new(r, m), NULL);
+}
+
 static void activate(struct relay *r, struct message *m)
 {
 	m->held_for = NULL;
 	m->attempted = false;
+	if (envelope_is_overdue(m->envelope, clock_wall_ms())) {
+		return_late(r, m);
+		return;
+	}
 	if ((m->envelope->flags & ENVELOPE_BINARYMIME) == 0 || !convert_for_mailboxes(r, m))
 		deliver(r, m);
 }
@@ -873,7 +924,8 @@ static void activate(struct relay *r, struct message *m)
 void relay_take(struct relay *r, struct envelope *envelope, struct buf *content)
 {
 	bool by_hand = is_ordered(r, envelope->id); /* somebody saw it in the store and was quicker */
-	if (r->stopping || by_hand || r->active_count >= ACTIVE_MAX) {
+	bool early = envelope->release_wall_ms > clock_wall_ms();
+	if (r->stopping || by_hand || early || r->active_count >= ACTIVE_MAX) {
 		if (!by_hand)
 			defer(r, envelope->id, envelope->due_wall_ms);
 		envelope_free(envelope);
@@ -906,8 +958,11 @@ void relay_flush(struct relay *r)
 
 void relay_flush_domain(struct relay *r, struct span domain)
 {
-	destination_retry_now(destinations_find(r->destinations, domain, false));
-	destination_retry_now(destinations_find(r->destinations, domain, true));
+	char text[IDNA_NAME_BYTES_MAX + 1];
+	struct span key = destination_key(domain, text);
+
+	destination_retry_now(destinations_find(r->destinations, key, false));
+	destination_retry_now(destinations_find(r->destinations, key, true));
 }
 
 void relay_hasten(struct relay *r, uint64_t id)
@@ -924,7 +979,9 @@ bool relay_is_active(struct relay *r, uint64_t id)
 bool relay_look(const struct relay *r, struct span domain, bool require_tls,
 		struct destination_view *ret_view)
 {
-	return destinations_look(r->destinations, domain, require_tls, ret_view);
+	char text[IDNA_NAME_BYTES_MAX + 1];
+
+	return destinations_look(r->destinations, destination_key(domain, text), require_tls, ret_view);
 }
 
 struct relay_counts relay_counts(const struct relay *r)

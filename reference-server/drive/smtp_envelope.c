@@ -1,10 +1,45 @@
 #include "reference-server/drive/smtp_session_parts.h"
 
+#include "base/addr.h"
+#include "base/idna.h"
 #include "base/log.h"
+#include "reference-server/core/utf8.h"
 #include "reference-server/drive/directory.h"
 #include "reference-server/policy/accept.h"
 
 #include <assert.h>
+
+/* What the core cannot know: whether a name is one that IDNA allows. */
+static bool is_idna(struct span address)
+{
+	char text[IDNA_NAME_BYTES_MAX + 1];
+	struct span name;
+	struct address a;
+
+	return utf8_is_ascii(address) ||
+	       (address_parse_text(address, &a) == ADDRESS_OK && idna_to_ascii(a.domain, text, &name));
+}
+
+static void set_wishes(struct envelope *e, const struct smtp_server *core)
+{
+	if (core->body == SMTP_BODY_8BITMIME)
+		e->flags |= ENVELOPE_8BITMIME;
+	if (core->body == SMTP_BODY_BINARYMIME)
+		e->flags |= ENVELOPE_BINARYMIME;
+	if (core->ret != SMTP_RET_UNSAID)
+		e->flags |= core->ret == SMTP_RET_FULL ? ENVELOPE_RET_FULL : ENVELOPE_RET_HDRS;
+	if (core->utf8)
+		e->flags |= ENVELOPE_SMTPUTF8;
+	if (core->requires_tls)
+		e->flags |= ENVELOPE_REQUIRETLS;
+	if (core->by == SMTP_BY_RETURN)
+		e->flags |= ENVELOPE_BY_RETURN;
+	if (core->by_trace)
+		e->flags |= ENVELOPE_BY_TRACE;
+	e->deliver_by_wall_ms = core->by != SMTP_BY_NONE ? core->deliver_by_wall_ms : 0;
+	envelope_set_envid(e, core->envid);
+	envelope_set_hold(e, core->release_wall_ms, core->hold);
+}
 
 void smtp_envelope_mail(struct smtp_session *s)
 {
@@ -17,16 +52,14 @@ void smtp_envelope_mail(struct smtp_session *s)
 		smtp_server_answer_mail(&s->core, SMTP_ANSWER_STORAGE_FULL);
 		return;
 	}
+	if (!is_idna(s->core.reverse_path)) {
+		smtp_server_answer_mail(&s->core, SMTP_ANSWER_BAD_SENDER);
+		return;
+	}
 	s->message = smtp_incoming_new(s);
 	struct envelope *e = s->message->envelope;
 	envelope_set_reverse_path(e, s->core.reverse_path);
-	if (s->core.body == SMTP_BODY_8BITMIME)
-		e->flags |= ENVELOPE_8BITMIME;
-	if (s->core.body == SMTP_BODY_BINARYMIME)
-		e->flags |= ENVELOPE_BINARYMIME;
-	if (s->core.ret != SMTP_RET_UNSAID)
-		e->flags |= s->core.ret == SMTP_RET_FULL ? ENVELOPE_RET_FULL : ENVELOPE_RET_HDRS;
-	envelope_set_envid(e, s->core.envid);
+	set_wishes(e, &s->core);
 	if (s->profile->core.role == SMTP_ROLE_SUBMISSION)
 		e->flags |= ENVELOPE_SUBMITTED;
 	smtp_server_answer_mail(&s->core, SMTP_ANSWER_ACCEPT);
@@ -84,6 +117,21 @@ static enum smtp_answer answer_for_decision(enum accept_decision d)
 	return SMTP_ANSWER_TRY_LATER;
 }
 
+/* A literal of the address that this client has connected to, whatever that is listened at by (RFC 5321 4.1.3). */
+static bool is_own_address(const struct smtp_session *s, struct span domain)
+{
+	struct addr own = { .n = sizeof(own.ss) }, at;
+	struct span ip;
+	bool is_ipv6;
+	char text[64];
+
+	if (!address_literal_ip(domain, &ip, &is_ipv6) || !span_copy(ip, text, sizeof(text)) ||
+	    getsockname(conn_fd(s->conn), (struct sockaddr *)&own.ss, &own.n) != 0 ||
+	    !addr_parse(text, addr_port(&own), &at))
+		return false;
+	return addr_eq(&at, &own);
+}
+
 void smtp_envelope_rcpt(struct smtp_session *s)
 {
 	const struct directory *d = s->server->directory;
@@ -93,6 +141,12 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_NO_SUCH_MAILBOX);
 		return;
 	}
+	if (!is_idna(s->core.forward_path)) {
+		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_NO_SUCH_DOMAIN);
+		return;
+	}
+	if (is_own_address(s, a.domain))
+		a.domain = (struct span){ NULL, 0 };
 	bool local = a.domain.n == 0 || directory_is_local_domain(d, a.domain);
 	bool known = local && directory_expand(d, a, NULL, NULL);
 	bool lmtp = s->profile->core.role == SMTP_ROLE_LMTP;

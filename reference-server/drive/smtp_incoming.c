@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "reference-server/core/trace.h"
+#include "reference-server/core/utf8.h"
 #include "reference-server/drive/relay.h"
 #include "reference-server/store/body.h"
 #include "reference-server/store/queue.h"
@@ -200,6 +201,32 @@ static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 	}
 }
 
+/* RFC 6531 3.4: asked for, but nothing of the message needs it, which is then better not said on. */
+static bool needs_utf8(const struct envelope *e)
+{
+	bool needs = (e->flags & ENVELOPE_CONTENT_8BIT) != 0 || !utf8_is_ascii(span_of(e->reverse_path));
+
+	for (uint32_t i = 0; i < e->recipient_count && !needs; i++)
+		needs = !utf8_is_ascii(span_of(e->recipients[i].address)) ||
+			!utf8_is_ascii(span_of(e->recipients[i].original)) ||
+			!utf8_is_ascii(span_of(e->recipients[i].orcpt));
+	return needs;
+}
+
+/* What the content and the clock make of the wishes in the envelope. */
+static void settle_wishes(struct envelope *e, const struct smtp_server *core)
+{
+	if ((core->content.facts & CONTENT_8BIT) != 0)
+		e->flags |= ENVELOPE_CONTENT_8BIT;
+	if ((e->flags & ENVELOPE_SMTPUTF8) != 0 && !needs_utf8(e))
+		e->flags &= ~(uint32_t)ENVELOPE_SMTPUTF8;
+	/* RFC 8689 4.1: the header field counts where MAIL did not say it. */
+	if ((e->flags & ENVELOPE_REQUIRETLS) == 0 && header_waives_tls(&core->header))
+		e->flags |= ENVELOPE_TLS_OPTIONAL;
+	if (e->release_wall_ms > e->due_wall_ms)
+		e->due_wall_ms = e->release_wall_ms;
+}
+
 void smtp_incoming_message(struct smtp_session *s)
 {
 	struct smtp_incoming *m = s->message;
@@ -211,8 +238,7 @@ void smtp_incoming_message(struct smtp_session *s)
 	e->arrival_wall_ms = e->due_wall_ms = clock_wall_ms();
 	e->body_bytes = s->core.content.content_bytes;
 	assert(e->body_bytes == m->streamed_bytes + buf_bytes(&m->content));
-	if ((s->core.content.facts & CONTENT_8BIT) != 0)
-		e->flags |= ENVELOPE_CONTENT_8BIT;
+	settle_wishes(e, &s->core);
 	add_trace(s, m);
 	m->slot = smtp_slot_reserve(s, m);
 	m->reply_count = smtp_server_final_reply_count(&s->core);

@@ -296,8 +296,10 @@ static void start(struct smtp_out *o, struct handover *d)
 	const struct envelope *e = d->message->envelope;
 	bool converted = buf_bytes(&d->converted) > 0;
 	uint32_t flags = converted ? 0 : e->flags;
-	bool utf8 = (e->flags & ENVELOPE_SMTPUTF8) != 0 &&
-		    (smtp_client_extensions(&o->client) & SMTP_EXT_SMTPUTF8) != 0;
+	uint32_t has = smtp_client_extensions(&o->client);
+	bool utf8 = (e->flags & ENVELOPE_SMTPUTF8) != 0 && (has & SMTP_EXT_SMTPUTF8) != 0;
+	int64_t by_ms = e->deliver_by_wall_ms - clock_wall_ms();
+	struct span reverse_path = span_of(e->reverse_path);
 
 	if (d->results == NULL)
 		d->results = calloc(d->rcpt_count, sizeof(*d->results));
@@ -306,12 +308,14 @@ static void start(struct smtp_out *o, struct handover *d)
 	o->in_flight[o->in_flight[0] == NULL ? 0 : 1] = d;
 	o->message_count++;
 	o->idle = false;
-	handover_wish(d);
+	handover_wish(d, e->deliver_by_wall_ms != 0 && by_ms > 0 && (has & SMTP_EXT_DELIVERBY) == 0);
+	if ((e->flags & ENVELOPE_SMTPUTF8) != 0 && !utf8)
+		reverse_path = handover_use_ascii(d);
 	smtp_client_start(
 		&o->client,
 		&(struct smtp_client_message){
 			.tag = d,
-			.reverse_path = span_of(e->reverse_path),
+			.reverse_path = reverse_path,
 			.rcpts = d->rcpts,
 			.results = d->results,
 			.rcpt_count = d->rcpt_count,
@@ -328,7 +332,7 @@ static void start(struct smtp_out *o, struct handover *d)
 			.has_by = e->deliver_by_wall_ms != 0,
 			.by_return = (e->flags & ENVELOPE_BY_RETURN) != 0,
 			.by_trace = (e->flags & ENVELOPE_BY_TRACE) != 0,
-			.by_s = (e->deliver_by_wall_ms - clock_wall_ms()) / 1000,
+			.by_s = by_ms / 1000,
 		});
 }
 

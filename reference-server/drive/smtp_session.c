@@ -191,6 +191,9 @@ static bool pump_once(struct smtp_session *s)
 	case SMTP_WISH_RCPT:
 		smtp_envelope_rcpt(s);
 		break;
+	case SMTP_WISH_VERIFY:
+		smtp_verify(s);
+		break;
 	case SMTP_WISH_MESSAGE:
 		smtp_incoming_message(s);
 		break;
@@ -227,6 +230,7 @@ static void pump(struct smtp_session *s)
 	if (s->pumping || s->dead || s->closing || s->core.state == SMTP_STATE_TLS || s->conn == NULL)
 		return;
 	s->pumping = true;
+	smtp_server_set_time(&s->core, clock_wall_ms());
 	enum smtp_state before = s->core.state;
 	for (;;) {
 		if (s->answer_due)
@@ -340,6 +344,13 @@ struct smtp_profile *smtp_profile_new(const struct config *config, enum service 
 			.rcpt_count_max = config->limits.recipient_count_max,
 			.received_count_max = config->limits.received_count_max,
 			.error_count_max = config->limits.error_count_max,
+			.mail_count_max = config->limits.transaction_count_max,
+			.without = config->smtp.without,
+			.by_s_min = (config->smtp.by_ms_min + 999) / 1000,
+			.hold_s_max = config->smtp.hold_ms_max / 1000,
+			.refuse_8bit_header = config->smtp.refuse_8bit_header,
+			.vrfy = submission && config->smtp.vrfy,
+			.expn = submission && config->smtp.expn,
 			.offer_starttls = service != SERVICE_SUBMISSIONS,
 			.mechanisms_clear = !submission ? none : config->auth_plain_without_tls ? all : safe,
 			.mechanisms_tls = submission ? under_tls : none,

@@ -6,6 +6,7 @@
  *	smtp_incoming.c   the message: content into the store, until it is durable
  *	smtp_envelope.c   who it is from and for: MAIL and RCPT
  *	smtp_slot.c       replies in their order, owed ones included
+ *	smtp_verify.c     who is there: VRFY and EXPN
  */
 #ifndef SERVER_DRIVE_SMTP_SESSION_PARTS_H
 #define SERVER_DRIVE_SMTP_SESSION_PARTS_H
@@ -115,5 +116,9 @@ void smtp_incoming_message(struct smtp_session *s);
 
 void smtp_envelope_mail(struct smtp_session *s);
 void smtp_envelope_rcpt(struct smtp_session *s);
+
+/* ---- smtp_verify.c: SMTP_WISH_VERIFY ---- */
+
+void smtp_verify(struct smtp_session *s);
 
 #endif

@@ -1,4 +1,6 @@
 #include "reference-server/store/account.h"
+
+#include "base/idna.h"
 #include "reference-server/store/mailbox.h"
 #include "reference-server/store/row.h"
 #include "reference-server/store/txn.h"
@@ -12,7 +14,7 @@ enum { ROW_VERSION = 1 };
 /* ---- addresses ---- */
 
 struct address {
-	char text[ACCOUNT_ADDRESS_BYTES_MAX];
+	char text[ACCOUNT_ADDRESS_BYTES_MAX + 1];
 	size_t n;
 };
 
@@ -38,15 +40,69 @@ bool account_address_ok(struct span address)
 	return at > 0 && at + 1 < address.n;
 }
 
+static bool is_ascii(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/* The local-part of a mailbox in its one form; what SASLprep does not allow stays as it is. */
+static bool add_local(struct buf *key, struct span local)
+{
+	struct buf prepared = { 0 };
+	bool ok =
+		!is_ascii(local) && account_prepare_query(local, &prepared) == 0 && buf_bytes(&prepared) > 0;
+
+	buf_add(key, ok ? buf_span(&prepared) : local);
+	buf_free(&prepared);
+	return buf_bytes(key) <= ACCOUNT_ADDRESS_BYTES_MAX;
+}
+
+static bool add_international(struct buf *key, struct span address)
+{
+	char name[IDNA_NAME_BYTES_MAX + 1];
+	struct span domain = address;
+	size_t at = address.n;
+
+	while (address.p[at - 1] != '@') /* there is one */
+		at--;
+	if (!idna_to_ascii(span_sub(address, at, address.n), name, &domain) ||
+	    !add_local(key, span_sub(address, 0, at - 1)))
+		return false;
+	buf_add(key, SPAN_LIT("@"));
+	buf_add(key, domain);
+	return true;
+}
+
+bool account_key(struct span address, char dst[ACCOUNT_ADDRESS_BYTES_MAX + 1], struct span *ret)
+{
+	struct buf international = { 0 };
+	struct span key = address;
+
+	if (!account_address_ok(address))
+		return false;
+	bool ok = is_ascii(address) || add_international(&international, address);
+	if (buf_bytes(&international) > 0)
+		key = buf_span(&international);
+	ok = ok && span_copy(key, dst, ACCOUNT_ADDRESS_BYTES_MAX + 1);
+	for (size_t i = 0; ok && i < key.n; i++)
+		if (dst[i] >= 'A' && dst[i] <= 'Z')
+			dst[i] = (char)(dst[i] - 'A' + 'a');
+	if (ok)
+		*ret = (struct span){ dst, key.n };
+	buf_free(&international);
+	return ok;
+}
+
 static bool fold(struct span given, struct address *ret_a)
 {
-	if (!account_address_ok(given))
+	struct span key;
+
+	if (!account_key(given, ret_a->text, &key))
 		return false;
-	ret_a->n = given.n;
-	for (size_t i = 0; i < given.n; i++) {
-		char c = given.p[i];
-		ret_a->text[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-	}
+	ret_a->n = key.n;
 	return true;
 }
 

@@ -14,8 +14,10 @@
  *
  * Passwords are taken as bytes: prepare them (SASLprep, RFC 4013) before.  None
  * that holds a NUL ever verifies.
- * Addresses are local-part@domain; ASCII letters are folded to lower case, in
- * the local-part too (RFC 5321 §2.4 leaves that to the receiving host).
+ * Addresses are local-part@domain, and looked up by account_key(): ASCII letters
+ * in lower case, in the local-part too (RFC 5321 §2.4 leaves that to the receiving
+ * host), a local-part with other characters as SASLprep makes it, so that every way to
+ * write them is the same account, and a domain with such as A-labels (RFC 5890).
  * account_ids are never reused.
  */
 #ifndef STORE_ACCOUNT_H
@@ -70,6 +72,9 @@ void account_derive_salted(struct span password, uint32_t iterations, struct spa
 
 /* Whether the password belongs to the keys.  As slow as deriving; compares in constant time.  Any thread. */
 bool account_verify(const struct account_keys *keys, struct span password);
+
+/* The form that all are looked up by; *ret borrows from dst.  False for what nobody can have. */
+bool account_key(struct span address, char dst[ACCOUNT_ADDRESS_BYTES_MAX + 1], struct span *ret);
 
 /* True for something like local-part@domain within the limit: the form every function here takes. */
 bool account_address_ok(struct span address);

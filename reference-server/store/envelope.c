@@ -8,6 +8,7 @@
 
 enum {
 	ROW_VERSION = 2,
+	ROW_VERSION_WITH_RELEASE = 3,
 	/* A row cannot claim more recipients than it has room for. */
 	RECIPIENT_ROW_BYTES_MIN = 1 + 1 + 4 + 2 + 8 + 6 * 2,
 };
@@ -40,6 +41,7 @@ struct envelope *envelope_new(void)
 
 	e->reverse_path = text_new((struct span){ 0 }, 0);
 	e->envid = text_new((struct span){ 0 }, 0);
+	e->hold = text_new((struct span){ 0 }, 0);
 	return e;
 }
 
@@ -58,6 +60,7 @@ void envelope_free(struct envelope *e)
 	free(e->recipients);
 	free(e->reverse_path);
 	free(e->envid);
+	free(e->hold);
 	buf_free(&e->prefix);
 	free(e);
 }
@@ -70,6 +73,23 @@ void envelope_set_reverse_path(struct envelope *e, struct span path)
 void envelope_set_envid(struct envelope *e, struct span envid)
 {
 	set_text(&e->envid, envid, ENVELOPE_ENVID_BYTES_MAX);
+}
+
+void envelope_set_hold(struct envelope *e, int64_t release_wall_ms, struct span hold)
+{
+	e->release_wall_ms = release_wall_ms;
+	set_text(&e->hold, hold, ENVELOPE_HOLD_BYTES_MAX);
+}
+
+int64_t envelope_ready_wall_ms(const struct envelope *e)
+{
+	return e->release_wall_ms > e->arrival_wall_ms ? e->release_wall_ms : e->arrival_wall_ms;
+}
+
+bool envelope_is_overdue(const struct envelope *e, int64_t now_wall_ms)
+{
+	return (e->flags & ENVELOPE_BY_RETURN) != 0 && e->deliver_by_wall_ms != 0 &&
+	       e->deliver_by_wall_ms <= now_wall_ms;
 }
 
 /* Room is always the next power of two, so the count alone says when it is used up. */
@@ -139,7 +159,7 @@ void envelope_pack(const struct envelope *e, struct buf *row)
 {
 	assert(e->recipient_count <= ENVELOPE_RECIPIENTS_MAX);
 
-	buf_add_u8(row, ROW_VERSION);
+	buf_add_u8(row, e->release_wall_ms == 0 ? ROW_VERSION : ROW_VERSION_WITH_RELEASE);
 	buf_add_u8(row, 0);
 	buf_add_u16(row, 0);
 	buf_add_u32(row, e->recipient_count);
@@ -151,6 +171,10 @@ void envelope_pack(const struct envelope *e, struct buf *row)
 	buf_add_u64(row, e->body_bytes);
 	buf_add_u64(row, (uint64_t)e->expires_wall_ms);
 	buf_add_u64(row, (uint64_t)e->deliver_by_wall_ms);
+	if (e->release_wall_ms != 0) {
+		buf_add_u64(row, (uint64_t)e->release_wall_ms);
+		row_add_text(row, span_of(e->hold));
+	}
 	row_add_text(row, span_of(e->reverse_path));
 	row_add_text(row, span_of(e->envid));
 	buf_add_u32(row, (uint32_t)buf_bytes(&e->prefix));
@@ -195,6 +219,11 @@ static bool unpack_recipient(struct row *r, struct envelope *e)
 	return true;
 }
 
+static bool is_known(uint8_t version)
+{
+	return version == ROW_VERSION || version == ROW_VERSION_WITH_RELEASE;
+}
+
 static bool unpack_all(struct row *r, struct envelope *e)
 {
 	uint8_t version = row_u8(r);
@@ -202,7 +231,7 @@ static bool unpack_all(struct row *r, struct envelope *e)
 	uint16_t zero16 = row_u16(r);
 	uint32_t recipient_count = row_u32(r);
 
-	if (r->bad || version != ROW_VERSION || zero8 != 0 || zero16 != 0)
+	if (r->bad || !is_known(version) || zero8 != 0 || zero16 != 0)
 		return false;
 	e->due_wall_ms = row_i64(r);
 	e->arrival_wall_ms = row_i64(r);
@@ -212,6 +241,13 @@ static bool unpack_all(struct row *r, struct envelope *e)
 	e->body_bytes = row_u64(r);
 	e->expires_wall_ms = row_i64(r);
 	e->deliver_by_wall_ms = row_i64(r);
+	if (version == ROW_VERSION_WITH_RELEASE) {
+		int64_t release_wall_ms = row_i64(r);
+		struct span hold = row_text(r);
+		if (r->bad || release_wall_ms == 0 || !text_ok(hold, ENVELOPE_HOLD_BYTES_MAX))
+			return false;
+		envelope_set_hold(e, release_wall_ms, hold);
+	}
 	struct span reverse_path = row_text(r);
 	struct span envid = row_text(r);
 	struct span prefix = row_bytes(r, row_u32(r));
@@ -252,7 +288,7 @@ bool envelope_peek(struct span row, struct envelope_glance *ret_glance)
 	g.arrival_wall_ms = row_i64(&r);
 	(void)row_u32(&r); /* attempt_count */
 	g.flags = row_u32(&r);
-	if (r.bad || version != ROW_VERSION)
+	if (r.bad || !is_known(version))
 		return false;
 	*ret_glance = g;
 	return true;
@@ -266,7 +302,7 @@ bool envelope_peek_body(struct span row, uint64_t *ret_body_id, uint64_t *ret_bo
 	(void)row_bytes(&r, 31);
 	uint64_t body_id = row_u64(&r);
 	uint64_t body_bytes = row_u64(&r);
-	if (r.bad || version != ROW_VERSION)
+	if (r.bad || !is_known(version))
 		return false;
 	*ret_body_id = body_id;
 	*ret_body_bytes = body_bytes;

@@ -20,6 +20,9 @@
  *   40  u64  body_bytes                    text address, original, orcpt,
  *   48  i64  expires_wall_ms                    enhanced, reply_text, remote_mta
  *
+ * Version 3, of a message with a time of release, has that (i64, not 0) and the
+ * text hold in front of reverse_path.
+ *
  * The message id is the row's key.  due, arrival and flags stand at fixed offsets, so
  * that a restart reads a million rows without parsing them.
  */
@@ -35,10 +38,11 @@
 enum {
 	ENVELOPE_RECIPIENTS_MAX = 10000,
 	ENVELOPE_PREFIX_BYTES_MAX = 65536,
-	ENVELOPE_PATH_BYTES_MAX = 1024,  /* RFC 5321 §4.5.3.1.3 asks for 256 */
-	ENVELOPE_TEXT_BYTES_MAX = 512,   /* reply_text and remote_mta */
-	ENVELOPE_ENVID_BYTES_MAX = 100,  /* RFC 3461 §4.4 */
-	ENVELOPE_ORCPT_BYTES_MAX = 500,  /* RFC 3461 §4.2 */
+	ENVELOPE_PATH_BYTES_MAX = 1024, /* RFC 5321 §4.5.3.1.3 asks for 256 */
+	ENVELOPE_TEXT_BYTES_MAX = 512,  /* reply_text and remote_mta */
+	ENVELOPE_ENVID_BYTES_MAX = 100, /* RFC 3461 §4.4 */
+	ENVELOPE_ORCPT_BYTES_MAX = 500, /* RFC 3461 §4.2 */
+	ENVELOPE_HOLD_BYTES_MAX = 64,
 	ENVELOPE_ENHANCED_BYTES_MAX = 11 /* RFC 3463 §2: class "." subject "." detail, 3 digits each */
 };
 
@@ -55,7 +59,10 @@ enum {
 	ENVELOPE_RET_HDRS = 1 << 9,       /* MAIL said RET=HDRS */
 	ENVELOPE_BY_RETURN = 1 << 10, /* BY with mode R: return it when deliver_by has passed (RFC 2852 §4) */
 	ENVELOPE_BY_TRACE = 1 << 11,  /* BY with T: report each relaying */
-	ENVELOPE_HELD = 1 << 12       /* not to be tried until it is released by hand */
+	ENVELOPE_HELD = 1 << 12,      /* not to be tried until it is released by hand */
+	ENVELOPE_TLS_OPTIONAL =
+		1 << 13, /* TLS-Required: No: rather sent without TLS than not (RFC 8689 4.2.2) */
+	ENVELOPE_BY_NOTIFIED = 1 << 14 /* its sender was told that the BY time has passed */
 };
 
 /* When the sender of a recipient's message wants to know (RFC 3461 §4.1); 0: not said, so failure and delay. */
@@ -97,6 +104,8 @@ struct envelope {
 	int64_t due_wall_ms;
 	int64_t expires_wall_ms;    /* 0: as the policy says */
 	int64_t deliver_by_wall_ms; /* RFC 2852; 0: no such wish */
+	int64_t release_wall_ms;    /* RFC 4865: not sent on before; 0: no such wish */
+	char *hold;                 /* the wish, as a DSN says it: "for;3600"; "" when there was none */
 	uint32_t attempt_count;
 	uint32_t flags;     /* ENVELOPE_… */
 	char *reverse_path; /* without <>; "" is the null reverse-path */
@@ -112,6 +121,11 @@ void envelope_free(struct envelope *e); /* accepts NULL */
 
 void envelope_set_reverse_path(struct envelope *e, struct span path);
 void envelope_set_envid(struct envelope *e, struct span envid);
+void envelope_set_hold(struct envelope *e, int64_t release_wall_ms, struct span hold);
+/* Since when it could be sent: its arrival, or its release. */
+int64_t envelope_ready_wall_ms(const struct envelope *e);
+/* Its sender wanted it back by then (RFC 2852 4.1.3). */
+bool envelope_is_overdue(const struct envelope *e, int64_t now_wall_ms);
 /* original: empty when it is the same as address.  NULL when the envelope is full.  The pointer lives until
  * the next add. */
 struct recipient *envelope_add_recipient(struct envelope *e, struct span address, struct span original);

@@ -340,9 +340,11 @@ class Server:
     def pop(self, service="pop3s"):
         return Pop(self.services[service], tls=service == "pop3s")
 
-    def mailbox(self, user="sales"):
-        """All messages of a mailbox, as bytes with CRLF; they stay there."""
+    def mailbox(self, user="sales", utf8=False):
+        """All messages of a mailbox, as bytes with CRLF; they stay there.  utf8: those with UTF-8 headers too (RFC 6856)."""
         pop = self.pop()
+        if utf8:
+            pop.command("UTF8")
         pop.login(self.login(user), self.users[user])
         count = pop.stat()[0]
         messages = [pop.retrieve(number + 1) for number in range(count)]
@@ -350,12 +352,12 @@ class Server:
         pop.close()
         return through_lens(messages)
 
-    def wait_for_mail(self, user="sales", count=1, timeout_s=None):
+    def wait_for_mail(self, user="sales", count=1, timeout_s=None, utf8=False):
         """Waits until at least count messages are in a mailbox; returns all."""
         seen = [None]
 
         def enough():
-            seen[0] = self.mailbox(user)
+            seen[0] = self.mailbox(user, utf8)
             return len(seen[0]) >= count
 
         wait_until(enough, f"{count} messages for {user}; log:\n{self.log()[-3000:]}", timeout_s)

@@ -1,10 +1,11 @@
 /*
  * Any bytes as a path and as a mailbox.  Checked: what was taken lies inside
  * the input and within the limits; its text reads back as an equal address
- * and writes the same text again; text is printable ASCII; the key does not
+ * and writes the same text again; text is printable ASCII and UTF-8; the key does not
  * depend on case or quoting; a refused input leaves everything untouched.
  */
 #include "reference-server/core/address.h"
+#include "reference-server/core/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,15 +37,16 @@ static void check_text_is_stable(struct address a)
 
 	for (size_t i = 0; i < written.n; i++) {
 		char c = written.p[i];
-		must(c >= ' ' && c <= '~');
+		must((c >= ' ' && c <= '~') || (unsigned char)c >= 0x80);
 		upper_text[i] = (c >= 'a' && c <= 'z') ? (char)(c - 'a' + 'A') : c;
 	}
 	must(address_parse_text((struct span){ upper_text, written.n }, &upper) == ADDRESS_OK);
 	must(address_eq_nocase(a, upper));
 	must(address_is_postmaster(a) == address_is_postmaster(upper));
 	must(span_eq(address_key(a, key_text), address_key(upper, upper_key_text)));
-	if (a.domain.n > 0)
+	if (a.domain.n > 0 && utf8_is_ascii(a.domain))
 		must(address_is_domain(a.domain) != address_is_literal(a.domain));
+	must(utf8_is_valid(written) && utf8_is_ascii(written) == address_is_ascii(a));
 }
 
 typedef enum address_result take_fn(struct span *text, struct address *ret_address);

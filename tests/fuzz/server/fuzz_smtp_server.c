@@ -4,12 +4,14 @@
  * content; replies are well formed and there is one for each wish that ends
  * in one; content that is taken is within its limit, and has bare CR or LF
  * only when BODY=BINARYMIME declared it, which goes with BDAT; what DATA
- * brought ends with CRLF; ENVID and ORCPT hold nothing but xtext;
- * submission takes no mail without AUTH; nothing more than the promised
+ * brought ends with CRLF; ENVID and ORCPT hold nothing that would end a
+ * parameter; what is not ASCII is UTF-8, and in paths only with SMTPUTF8; times are
+ * within their limits; submission takes no mail without AUTH; nothing more than the promised
  * number of bytes ever waits.
  */
 #include "base/buf.h"
 #include "reference-server/core/smtp_server.h"
+#include "reference-server/core/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +74,26 @@ static void check_message(struct session *x)
 static void check_xtext(struct span text)
 {
 	for (size_t i = 0; i < text.n; i++)
-		must(text.p[i] > ' ' && text.p[i] < 127 && text.p[i] != '=');
+		must((unsigned char)text.p[i] > ' ' && text.p[i] != 127 && text.p[i] != '=');
+	must(utf8_is_valid(text));
+}
+
+#define NOW_MS INT64_C(1800000000000)
+
+static void check_wishes(const struct smtp_server *s)
+{
+	unsigned without = s->config->without;
+
+	must(utf8_is_valid(s->reverse_path) && (s->utf8 || utf8_is_ascii(s->reverse_path)));
+	must(!s->utf8 || (without & SMTP_OFFER_SMTPUTF8) == 0);
+	must(!s->requires_tls || (s->tls && (without & SMTP_OFFER_REQUIRETLS) == 0));
+	must(s->by == SMTP_BY_NONE || (without & SMTP_OFFER_DELIVERBY) == 0);
+	must(s->by != SMTP_BY_RETURN || s->deliver_by_wall_ms >= NOW_MS + s->config->by_s_min * 1000);
+	must((s->hold.n > 0) == (s->release_wall_ms != 0));
+	must(s->hold.n == 0 || s->config->role == SMTP_ROLE_SUBMISSION);
+	must(s->hold.n == 0 ||
+	     (s->release_wall_ms > NOW_MS && s->release_wall_ms <= NOW_MS + s->config->hold_s_max * 1000));
+	must(s->hold.n == 0 || s->by == SMTP_BY_NONE || s->release_wall_ms <= s->deliver_by_wall_ms);
 }
 
 static void log_mail(struct session *x)
@@ -81,7 +102,10 @@ static void log_mail(struct session *x)
 
 	must(s->envid.n <= SMTP_ENVID_BYTES_MAX);
 	check_xtext(s->envid);
+	check_wishes(s);
 	log_wish(x, SMTP_WISH_MAIL, s->reverse_path);
+	buf_addf(&x->log, "utf8 %d tls %d by %lld release %lld hold %.*s\n", s->utf8, s->requires_tls,
+		 (long long)s->deliver_by_wall_ms, (long long)s->release_wall_ms, SPAN_FMT(s->hold));
 	buf_addf(&x->log, "size %llu body %d ret %d envid %.*s\n", (unsigned long long)s->size_declared_bytes,
 		 (int)s->body, (int)s->ret, SPAN_FMT(s->envid));
 }
@@ -93,6 +117,7 @@ static void log_rcpt(struct session *x)
 	must(s->orcpt.n <= SMTP_ORCPT_BYTES_MAX);
 	must((s->notify & SMTP_NOTIFY_NEVER) == 0 || s->notify == SMTP_NOTIFY_NEVER);
 	check_xtext(s->orcpt);
+	must(utf8_is_valid(s->forward_path) && (s->utf8 || utf8_is_ascii(s->forward_path)));
 	log_wish(x, SMTP_WISH_RCPT, s->forward_path);
 	buf_addf(&x->log, "notify %u orcpt %.*s\n", s->notify, SPAN_FMT(s->orcpt));
 }
@@ -135,6 +160,12 @@ static bool serve(struct session *x, enum smtp_wish wish)
 		log_rcpt(x);
 		smtp_server_answer_rcpt(s, s->forward_path.n % 5 == 4 ? SMTP_ANSWER_NO_SUCH_MAILBOX
 								      : SMTP_ANSWER_ACCEPT);
+		return true;
+	case SMTP_WISH_VERIFY:
+		must(s->authenticated);
+		must(utf8_is_valid(s->forward_path) && s->forward_path.n > 0);
+		log_wish(x, wish, s->forward_path);
+		smtp_server_answer_verify(s, SMTP_VERIFY_FOUND, &s->forward_path, 1);
 		return true;
 	case SMTP_WISH_CONTENT:
 		x->chunked = s->state == SMTP_STATE_CHUNK;
@@ -195,12 +226,20 @@ static void run(struct session *x, unsigned choices, struct span in, size_t step
 			.offer_starttls = true,
 			.require_tls = (choices & 16) != 0,
 			.accept_bare_eol = (choices & 32) != 0,
+			.without = (choices & 12) == 12 ? SMTP_OFFER_ALL : 0,
+			.by_s_min = 60,
+			.hold_s_max = 1000,
+			.mail_count_max = 40,
+			.refuse_8bit_header = (choices & 4) != 0,
+			.vrfy = true,
+			.expn = true,
 			.mechanisms_clear = SPAN_LIT("X"),
 			.mechanisms_tls = SPAN_LIT("X PLAIN"),
 		},
 	};
 	smtp_server_init(&x->s, &x->config, (struct smtp_output){ .emit = log_emit, .ctx = x },
 			 (choices & 64) != 0);
+	smtp_server_set_time(&x->s, NOW_MS);
 	for (;;) {
 		size_t used_now;
 		enum smtp_wish wish =

@@ -264,9 +264,40 @@ static void passwords_are_prepared_or_refused(void **state)
 	buf_free(&prepared);
 }
 
+static void one_address_has_one_key(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *address, *key; /* NULL: none */
+	} rows[] = {
+		{ "Sales@Fredsco.Example", "sales@fredsco.example" },
+		{ "a@b@fredsco.example", "a@b@fredsco.example" },
+		{ "j\xc3\xb6rg@B\xc3\x9c"
+		  "cher.example",
+		  "j\xc3\xb6rg@xn--bcher-kva.example" },
+		{ "jo\xcc\x88rg@bu\xcc\x88"
+		  "cher.example",
+		  "j\xc3\xb6rg@xn--bcher-kva.example" }, /* decomposed */
+		{ "J\xc3\xb6rg@xn--BCHER-kva.example", "j\xc3\xb6rg@xn--bcher-kva.example" },
+		{ "a@\xe2\x80\x8b.example", NULL }, /* no letter at all */
+		{ "a@\xc3.example", NULL },
+		{ "a", NULL },
+		{ "a@", NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[ACCOUNT_ADDRESS_BYTES_MAX + 1];
+		struct span key = { NULL, 0 };
+		bool ok = account_key(span_of(rows[i].address), text, &key);
+		if (ok != (rows[i].key != NULL) || (ok && !span_eq(key, span_of(rows[i].key))))
+			fail_msg("%s: %.*s", rows[i].address, SPAN_FMT(key));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_address_has_one_key),
 		cmocka_unit_test(passwords_are_prepared_or_refused),
 		cmocka_unit_test(keys_agree_with_the_example_of_the_rfc),
 		cmocka_unit_test(only_the_password_itself_verifies),

@@ -25,8 +25,8 @@ static const struct row {
 	{ "each known field",
 	  "Received: x\r\nReturn-Path: <>\r\nDate: x\r\nFrom: x\r\nSender: x\r\nReply-To: x\r\nTo: x\r\nCc: "
 	  "x\r\nBcc: x\r\nMessage-ID: x\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: "
-	  "x\r\nContent-Transfer-Encoding: x\r\nAuto-Submitted: no\r\nX-Other: y\r\n\r\n",
-	  "", HEADER_EMPTY_LINE, "rRdfsptcbmSvTeao" },
+	  "x\r\nContent-Transfer-Encoding: x\r\nAuto-Submitted: no\r\nTLS-Required: x\r\nX-Other: y\r\n\r\n",
+	  "", HEADER_EMPTY_LINE, "rRdfsptcbmSvTeaqo" },
 	{ "counted, not only seen", "Received: a\r\nReceived: b\r\nReceived: c\r\n\r\n", "",
 	  HEADER_EMPTY_LINE, "rrr" },
 	{ "folded field", "Received: a\r\n\tDate: no\r\n From: no\r\nDate: x\r\n\r\n", "", HEADER_EMPTY_LINE,
@@ -52,7 +52,7 @@ static const struct row {
 	  HEADER_EMPTY_LINE, "do" },
 };
 
-static const char letters[HEADER_FIELD_COUNT + 2] = "rRdfsptcbmSvTeao";
+static const char letters[HEADER_FIELD_COUNT + 2] = "rRdfsptcbmSvTeaqo";
 
 static void check(const struct row *row, size_t step)
 {
@@ -106,11 +106,47 @@ static void a_present_field_is_found(void **state)
 	assert_false(header_has(&h, HEADER_FROM));
 }
 
+static void what_is_not_ascii_and_what_waives_tls_is_seen(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *content;
+		bool has_8bit;
+		bool waives;
+	} cases[] = {
+		{ "Subject: x\r\n\r\n\xc3\xa4", false, false },
+		{ "Subject: \xc3\xa4\r\n\r\n", true, false },
+		{ "Subject: x\r\n \xc3\xa4\r\n\r\n", true, false },
+		{ "TLS-Required: No\r\n\r\n", false, true },
+		{ "tls-required:\r\n\t nO \r\nX: y\r\n\r\n", false, true },
+		{ "TLS-Required: Now\r\n\r\n", false, false },
+		{ "TLS-Required: N o p\r\n\r\n", false, false },
+		{ "TLS-Required: yes\r\n no\r\n\r\n", false, false },
+		{ "TLS-Required: no, no\r\n\r\n", false, false },
+		{ "TLS-Required:\r\n\r\n", false, false },
+		{ "TLS-Required: No\r\nTLS-Required: No\r\n\r\n", false, false },
+		{ "Subject: TLS-Required: No\r\n\r\nTLS-Required: No\r\n", false, false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (size_t step = 1; step < 20; step++) {
+			struct span all = span_of(cases[i].content);
+			struct header_scan h;
+			header_scan_init(&h);
+			for (size_t at = 0; at < all.n; at += step)
+				header_scan_feed(&h, span_sub(all, at, step));
+			if (h.has_8bit != cases[i].has_8bit || header_waives_tls(&h) != cases[i].waives)
+				fail_msg("%s, step %zu: %d %d", cases[i].content, step, h.has_8bit,
+					 header_waives_tls(&h));
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_are_counted_at_every_split),
 		cmocka_unit_test(a_present_field_is_found),
+		cmocka_unit_test(what_is_not_ascii_and_what_waives_tls_is_seen),
 	};
 	return cmocka_run_group_tests_name("header", tests, NULL, NULL);
 }

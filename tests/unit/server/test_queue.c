@@ -136,6 +136,55 @@ static void a_row_that_is_cut_or_lengthened_is_refused(void **state)
 	buf_free(&row);
 }
 
+/* RFC 4865: what only few messages have makes a row of its own version. */
+static void a_time_of_release_comes_back(void **state)
+{
+	struct envelope *e = rich_envelope();
+	struct buf row = { 0 }, again = { 0 };
+	struct envelope_glance glance;
+	(void)state;
+
+	assert_int_equal(envelope_ready_wall_ms(e), e->arrival_wall_ms);
+	envelope_set_hold(e, e->arrival_wall_ms + 5000, SPAN_LIT("for;5"));
+	envelope_pack(e, &row);
+	assert_int_equal(row.p[row.begin], 3);
+	for (size_t n = 0; n < buf_bytes(&row); n++) {
+		char *cut = malloc(n + (n == 0));
+		memcpy(cut, buf_span(&row).p, n);
+		assert_null(envelope_unpack(1, (struct span){ cut, n }));
+		free(cut);
+	}
+	struct envelope *back = envelope_unpack(1, buf_span(&row));
+	assert_non_null(back);
+	envelope_pack(back, &again);
+	assert_true(span_eq(buf_span(&row), buf_span(&again)));
+	assert_int_equal(back->release_wall_ms, e->arrival_wall_ms + 5000);
+	assert_int_equal(envelope_ready_wall_ms(back), e->arrival_wall_ms + 5000);
+	assert_string_equal(back->hold, "for;5");
+	assert_true(envelope_peek(buf_span(&row), &glance));
+	assert_int_equal(glance.due_wall_ms, e->due_wall_ms);
+	memset(row.p + row.begin + 64, 0, 8);
+	assert_null(envelope_unpack(1, buf_span(&row)));
+	envelope_free(back);
+	envelope_free(e);
+	buf_free(&row);
+	buf_free(&again);
+}
+
+static void mail_is_overdue_only_when_its_sender_wants_it_back(void **state)
+{
+	struct envelope *e = envelope_new();
+	(void)state;
+
+	assert_false(envelope_is_overdue(e, 1000));
+	e->deliver_by_wall_ms = 1000;
+	assert_false(envelope_is_overdue(e, 1000));
+	e->flags |= ENVELOPE_BY_RETURN;
+	assert_true(envelope_is_overdue(e, 1000));
+	assert_false(envelope_is_overdue(e, 999));
+	envelope_free(e);
+}
+
 static void texts_have_limits(void **state)
 {
 	struct envelope *e = envelope_new();
@@ -589,6 +638,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_envelope_reads_back_as_it_was_written),
 		cmocka_unit_test(a_row_that_is_cut_or_lengthened_is_refused),
+		cmocka_unit_test(a_time_of_release_comes_back),
+		cmocka_unit_test(mail_is_overdue_only_when_its_sender_wants_it_back),
 		cmocka_unit_test(texts_have_limits),
 		OPEN(a_restart_finds_every_message_intact),
 		OPEN(a_body_reads_the_same_from_every_offset),
