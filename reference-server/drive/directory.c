@@ -127,10 +127,11 @@ static const struct config_alias *alias_of(const struct directory *d, const stru
 	const struct config_alias *alias = find_alias(d, k->span);
 	struct key base;
 
-	if (alias != NULL || find_account(d, k->span) != 0)
+	if (alias != NULL)
 		return alias;
 	strip_detail(d, k, &base);
-	return base.span.n > 0 ? find_alias(d, base.span) : NULL;
+	alias = base.span.n > 0 ? find_alias(d, base.span) : NULL;
+	return alias != NULL && find_account(d, k->span) == 0 ? alias : NULL;
 }
 
 bool directory_is_alias(const struct directory *d, struct address a)

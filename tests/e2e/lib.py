@@ -255,7 +255,7 @@ class Server:
                 break
             if len(words) == 2 and words[0] in (*SERVICES, "lmtp"):
                 host, port = words[1].rsplit(":", 1)
-                self.services.setdefault(words[0], (host, int(port)))
+                self.services.setdefault(words[0], (host.strip("[]"), int(port)))
         else:
             end.cancel()
             raise Failed(f"{self.name} ended with status {self.process.wait()} before it was ready")

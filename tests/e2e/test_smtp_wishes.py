@@ -4,7 +4,9 @@ import email
 import re
 import time
 
-from lib import POSTRIDERD, Dns, NextHop, Server, check, check_equal, make_message, new_address, run_program, stuff, turns_red, wait_until
+from certs import Ca
+from lib import (POSTRIDERD, Dns, NextHop, Server, check, check_equal, fields_named, make_message, new_address, pair, run_program, stuff,
+                 turns_red, wait_until)
 
 BARNEY = "barney@isp2.example"
 
@@ -83,6 +85,31 @@ def test_mail_that_requires_tls_goes_nowhere_without():
     # To a mailbox here there is no further way.
     submit(server, [BARNEY], "REQUIRETLS", session=session)
     server.wait_for_mail("barney", 2)
+
+
+@turns_red("mail-is-lost")
+def test_the_wish_for_tls_goes_along_and_is_kept_by_the_next():
+    ca = Ca()
+    certificate = ca.certificate(["mx.fredsco.example"])
+    outbound = {"tls_ca": ca.path, "tls_policies": {"fredsco.example": {"mode": "enforce", "mx": ["mx.fredsco.example"]}}}
+    first, second, dns = pair({"outbound": {"port": 2525, **outbound}},
+                              {"tls": {"certificate": certificate.path, "key": certificate.key},
+                               "aliases": {"all@fredsco.example": ["sales@fredsco.example", "fred@far.example"]}})
+    hop = NextHop()  # to which the second must not send it
+    dns.add_host("far.example", hop.address)
+    first.start()
+    second.start()
+    content = submit(first, ["all@fredsco.example"], "REQUIRETLS RET=FULL")
+    raw = second.wait_for_mail("sales")[0]
+    check(raw.endswith(content) and " with ESMTPS " in fields_named(raw, "Received")[0], "it came over TLS")
+    told = first.wait_for_mail("barney")[0]
+    group = groups(told)[1]
+    check_equal((group["Action"], group["Final-Recipient"]), ("failed", "rfc822; all@fredsco.example"), "who failed")
+    check(group["Status"] in ("5.7.10", "5.7.30"), f"why: {group}")
+    check(content not in told, "RET=FULL is disregarded (RFC 8689 5)")
+    check(not any(verb == "MAIL" for verb, _ in hop.dialogue), "nothing went out in clear text")
+    wait_until(first.queue_is_empty, "an empty queue")
+    wait_until(second.queue_is_empty, "an empty queue")
 
 
 # ---- DELIVERBY (RFC 2852) ----------------------------------------------------------------------
@@ -183,7 +210,8 @@ def test_a_notification_about_held_mail_says_so():
 
 @turns_red("mail-is-lost", "server-refuses-all")
 def test_literals_and_subaddresses_reach_their_mailboxes():
-    server = Server(users={"sales": "secret", "sales+big": "pw"}, settings={"aliases": {"info@fredsco.example": "sales@fredsco.example"}}).start()
+    server = Server(users={"sales": "secret", "sales+big": "pw"},
+                    settings={"aliases": {"info@fredsco.example": "sales@fredsco.example"}, "listen": {"lmtp": "[::1]:0"}}).start()
     _, content = make_message()
     session = server.smtp()
     session.command("EHLO client.example", 250)
@@ -191,7 +219,10 @@ def test_literals_and_subaddresses_reach_their_mailboxes():
         session.message("a@b.example", to, content)
     session.message("a@b.example", f"postmaster@[{server.address}]", content)
     session.message("a@b.example", "sales+BIG@fredsco.example", content)
-    check_equal(len(server.wait_for_mail("sales", 5)), 5, "messages for sales")
+    second = server.smtp("lmtp")  # at [::1]; the name of the service does not matter here
+    second.command("LHLO client.example", 250)
+    second.message("a@b.example", "sales@[IPv6:::1]", content)
+    check_equal(len(server.wait_for_mail("sales", 6)), 6, "messages for sales")
     check_equal(len(server.wait_for_mail("sales+big", 1)), 1, "messages for the account of that name")
     session.quit()
 
