@@ -53,7 +53,8 @@ def test_an_expectation_that_does_not_hold_fails_the_run():
         text = file.read()
     path = os.path.join(scratch(), "strict.flow.yaml")
     with open(path, "w") as file:
-        file.write(text.replace("flow: three-steps", "flow: strict").replace("  delivered: all\n", "  delivered: 3\n").replace("for: ${time:-8s}", "for: 1s"))
+        file.write(text.replace("flow: three-steps", "flow: strict").replace("  delivered: all\n", "  delivered: 3\n").replace("for: ${time:-8s}", "for: 1s")
+                   + "\nlimits:  # this is not about speed\n  send_lag: { p99: 60s }\n  loop_lag: { p99: 60s }\n")
     status, out, directory = run_flow(path)
     check_equal(status, 1, "exit status")
     check_equal(load(directory)["verdict"], "fail", "verdict")
