@@ -9,11 +9,9 @@ enum {
 	ROOM_BYTES_MIN = 256,
 };
 
-char *buf_reserve(struct buf *b, size_t n)
+char *buf_make_room(struct buf *b, size_t n)
 {
 	assert(b->begin <= b->end && b->end <= b->room);
-	if (b->room - b->end >= n && b->p != NULL)
-		return b->p + b->end;
 	size_t used = buf_bytes(b);
 	if (b->begin > 0 && b->room - used >= n && b->begin >= used) {
 		memmove(b->p, b->p + b->begin, used);
@@ -43,14 +41,6 @@ void buf_grow(struct buf *b, size_t n)
 	b->end += n;
 }
 
-void buf_add(struct buf *b, struct span s)
-{
-	if (s.n == 0)
-		return;
-	memcpy(buf_reserve(b, s.n), s.p, s.n);
-	b->end += s.n;
-}
-
 void buf_add_cstr(struct buf *b, const char *cstr)
 {
 	buf_add(b, span_of(cstr));
@@ -61,10 +51,13 @@ void buf_vaddf(struct buf *b, const char *fmt, va_list ap)
 	va_list again;
 
 	va_copy(again, ap);
-	int n = vsnprintf(NULL, 0, fmt, ap);
+	size_t room = b->p != NULL ? b->room - b->end : 0;
+	int n = vsnprintf(room > 0 ? b->p + b->end : NULL, room, fmt, ap);
 	assert(n >= 0);
-	char *at = buf_reserve(b, (size_t)n + 1);
-	(void)vsnprintf(at, (size_t)n + 1, fmt, again);
+	if ((size_t)n >= room) {
+		char *at = buf_reserve(b, (size_t)n + 1);
+		(void)vsnprintf(at, (size_t)n + 1, fmt, again);
+	}
 	va_end(again);
 	b->end += (size_t)n;
 }

@@ -32,7 +32,21 @@ static inline struct span buf_span(const struct buf *b)
 	return (struct span){ b->p != NULL ? b->p + b->begin : NULL, b->end - b->begin };
 }
 
-void buf_add(struct buf *b, struct span s);
+/* Room for at least n more bytes, to be written directly and then claimed with buf_grow. */
+char *buf_make_room(struct buf *b, size_t n); /* moves or reallocates; what buf_reserve does when it must */
+static inline char *buf_reserve(struct buf *b, size_t n)
+{
+	return b->room - b->end >= n && b->p != NULL ? b->p + b->end : buf_make_room(b, n);
+}
+void buf_grow(struct buf *b, size_t n);
+
+static inline void buf_add(struct buf *b, struct span s)
+{
+	if (s.n == 0)
+		return;
+	memcpy(buf_reserve(b, s.n), s.p, s.n);
+	b->end += s.n;
+}
 void buf_add_cstr(struct buf *b, const char *cstr);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vaddf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
@@ -42,10 +56,6 @@ void buf_add_u8(struct buf *b, uint8_t value);
 void buf_add_u16(struct buf *b, uint16_t value);
 void buf_add_u32(struct buf *b, uint32_t value);
 void buf_add_u64(struct buf *b, uint64_t value);
-
-/* Room for at least n more bytes, to be written directly and then claimed with buf_grow. */
-char *buf_reserve(struct buf *b, size_t n);
-void buf_grow(struct buf *b, size_t n);
 
 /* Drops n bytes from the front. */
 void buf_consume(struct buf *b, size_t n);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { BLOCK_BYTES = 256 }; /* a constant, so that the loop over one is vectorised */
+
 void stuffing_init(struct stuffing *s)
 {
 	*s = (struct stuffing){ .at_line_start = true };
@@ -29,6 +31,39 @@ static size_t scan_line(struct stuffing *s, struct span bytes)
 	return lf + 1;
 }
 
+/*
+ * Whether nothing in the block, with the byte behind it, needs a look of its
+ * own: CR and LF come in pairs, and no line begins with a dot, where those
+ * matter.  A LF as its first byte is the caller's.
+ */
+static bool block_is_plain(const char *p, bool dots_matter)
+{
+	unsigned char odd = 0, matter = dots_matter;
+
+	for (unsigned i = 0; i < BLOCK_BYTES; i++) {
+		unsigned char cr = p[i] == '\r', lf = p[i] == '\n';
+		unsigned char next_lf = p[i + 1] == '\n', next_dot = p[i + 1] == '.';
+		odd |= (unsigned char)((cr ^ next_lf) | (lf & next_dot & matter));
+	}
+	return odd == 0;
+}
+
+/* Passes over blocks in which there is nothing to find; most content is nothing else. */
+static size_t skip_plain(struct stuffing *s, struct span bytes, bool dots_matter)
+{
+	size_t n = 0;
+
+	if (bytes.n <= BLOCK_BYTES || s->after_cr || bytes.p[0] == '\n')
+		return 0;
+	while (bytes.n - n > BLOCK_BYTES && block_is_plain(bytes.p + n, dots_matter))
+		n += BLOCK_BYTES;
+	if (n > 0) {
+		s->after_cr = bytes.p[n - 1] == '\r';
+		s->at_line_start = bytes.p[n - 1] == '\n';
+	}
+	return n;
+}
+
 void stuffing_add(struct stuffing *s, struct buf *out, struct span bytes)
 {
 	size_t run = 0, at = 0;
@@ -39,15 +74,18 @@ void stuffing_add(struct stuffing *s, struct buf *out, struct span bytes)
 			buf_add(out, SPAN_LIT("."));
 			run = at;
 		}
-		at += scan_line(s, span_sub(bytes, at, bytes.n));
+		size_t plain = skip_plain(s, span_sub(bytes, at, bytes.n), true);
+		at += plain > 0 ? plain : scan_line(s, span_sub(bytes, at, bytes.n));
 	}
 	buf_add(out, span_sub(bytes, run, bytes.n));
 }
 
 void stuffing_pass(struct stuffing *s, struct buf *out, struct span bytes)
 {
-	for (size_t at = 0; at < bytes.n;)
-		at += scan_line(s, span_sub(bytes, at, bytes.n));
+	for (size_t at = 0; at < bytes.n;) {
+		size_t plain = skip_plain(s, span_sub(bytes, at, bytes.n), false);
+		at += plain > 0 ? plain : scan_line(s, span_sub(bytes, at, bytes.n));
+	}
 	buf_add(out, bytes);
 }
 
