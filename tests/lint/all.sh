@@ -18,5 +18,7 @@ step 'lint: python files' sh tests/lint/python.sh
 step 'lint: manuals' sh tests/lint/manuals.sh
 step 'lint: the project stands alone' sh tests/lint/alone.sh
 step 'lint: nothing is marked unfinished' sh tests/lint/unfinished.sh
+# Its red cases are in tests/requirements/test_check.py.
+step 'lint: cases and requirement catalogue agree' python3 -B tests/requirements/check.py --record reports/published/requirements.md
 sh tests/lint/self-test.sh "$compiler"
 results_end
