@@ -12,6 +12,7 @@
 #   make fuzz           every fuzzer, SECONDS=60 each (clang)
 #   make fuzz-long      RUNS=10000000 of each, at idle priority; goes on where it was stopped
 #   make check-requirements   the requirement catalogue; RFC_TEXTS=DIR holds it against the RFC texts
+#   make setup-targets  fetch the servers that flows can run (NAME=postfix for one), into build/targets
 #   make setup-bench    install the peers that benchmarks compare with
 #   make power-cuts     CUTS=1000 simulated power cuts: nothing acknowledged may be lost
 #   make bench          rates and sizes against the peers (an hour; NAME=relay for one, see tests/bench)
@@ -126,7 +127,7 @@ RECORDER := $(if $(SAN),,$(OUT)/tests/power/recorder.so)
 TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
 
-.PHONY: all help setup setup-bench bench power-cuts demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
+.PHONY: all help setup setup-targets setup-bench bench power-cuts demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
 all: $(PROGRAMS)
 
 help:
@@ -201,6 +202,9 @@ unit: $(TESTS)
 
 e2e: all $(RECORDER)
 	@sh tests/e2e.sh $(OUT)
+
+setup-targets: all
+	@sh packaging/setup-targets.sh $(OUT)/bin/postrider $(NAME)
 
 setup-bench:
 	@sh packaging/setup.sh build bench

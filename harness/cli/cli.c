@@ -9,6 +9,7 @@
 #include "harness/cli/run.h"
 #include "harness/cli/send.h"
 #include "harness/cli/sink.h"
+#include "harness/cli/targets.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,8 @@ static const struct opt_verb verbs[] = {
 	{ "run", cli_run, "carries out flows and judges them" },
 	{ "conform", cli_conform, "judges a server by the dialogues of the RFCs" },
 	{ "list", cli_list, "names the flows that come with postrider" },
-	{ "lint", cli_lint, "checks flows and cases; starts nothing" },
+	{ "targets", cli_targets, "names the kinds of servers that flows can run" },
+	{ "lint", cli_lint, "checks flows, cases and targets; starts nothing" },
 	{ "report", cli_report, "draws report.html of a result directory again" },
 	{ "send", cli_send, "sends messages to a server of yours" },
 	{ "sink", cli_sink, "is a mail server that takes everything and keeps nothing" },

@@ -1,13 +1,18 @@
 #include "harness/cli/lint.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/opt.h"
 #include "harness/scenario/case.h"
 #include "harness/scenario/flow.h"
+#include "harness/scenario/flow_target.h"
+#include "harness/scenario/target.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { LINT_BYTES_MAX = 1024 * 1024 };
 
 /* Below a folder "cases", its place is its name. */
 static const char *case_id(const char *path, char id[static PATH_MAX])
@@ -36,6 +41,36 @@ static uint32_t lint_case(const char *path)
 	return count;
 }
 
+static uint32_t lint_flow(const char *path, const char *const *sets, struct buf *messages)
+{
+	uint32_t count = 0;
+	struct flow *f = flow_read(&(struct flow_options){
+		.path = path, .sets = sets, .ret_messages = messages, .ret_error_count = &count });
+
+	if (f != NULL && !flow_set_targets(f, NULL, messages))
+		count++;
+	flow_free(f);
+	return count;
+}
+
+/* Its first key says what a file is. */
+static bool is_target(const char *path)
+{
+	struct buf text = { 0 };
+	struct err err;
+	bool is = false;
+
+	if (file_read(path, LINT_BYTES_MAX, &text, &err) == 0) {
+		struct span rest = buf_span(&text), line;
+		while (!is && span_take_until(&rest, '\n', &line) &&
+		       (span_trim(line).n == 0 || line.p[0] == '#' ||
+			span_starts_nocase(line, SPAN_LIT("target:"))))
+			is = span_starts_nocase(line, SPAN_LIT("target:"));
+	}
+	buf_free(&text);
+	return is;
+}
+
 /* How many mistakes the file has. */
 static uint32_t lint_file(const char *name, const char *const *sets)
 {
@@ -47,8 +82,11 @@ static uint32_t lint_file(const char *name, const char *const *sets)
 
 	if (!flow_find(name, path, sizeof(path)))
 		(void)snprintf(path, sizeof(path), "%s", name); /* The reader says why it cannot be read. */
-	flow_free(flow_read(&(struct flow_options){
-		.path = path, .sets = sets, .ret_messages = &messages, .ret_error_count = &count }));
+	if (is_target(path))
+		target_free(target_read(&(struct target_options){
+			.path = path, .ret_messages = &messages, .ret_error_count = &count }));
+	else
+		count = lint_flow(path, sets, &messages);
 	(void)fputs(buf_cstr(&messages), stderr);
 	buf_free(&messages);
 	return count;
@@ -64,18 +102,18 @@ int cli_lint(int argc, char **argv)
 	};
 	const struct opt_arg args[] = {
 		{ "FILE", .ret_many = &files,
-		  .help = "a .case file, a flow file, or the name of a flow from 'postrider list'" },
+		  .help = "a flow, .case or target file, or the name of a flow from 'postrider list'" },
 		{ 0 },
 	};
 	int rc = opt_parse(
-		&(struct opt_command){ .name = "postrider lint",
-				       .purpose =
-					       "Reads flows and cases and prints every mistake in them, with "
-					       "line, column and a caret.  Starts nothing.",
-				       .options = options,
-				       .args = args,
-				       .example = "postrider lint scenarios/flows/*.flow.yaml",
-				       .exit_codes = "0  no mistakes\n2  mistakes, or usage error" },
+		&(struct opt_command){
+			.name = "postrider lint",
+			.purpose = "Reads flows, cases and targets and prints every mistake in them, with "
+				   "line, column and a caret.  Starts nothing.",
+			.options = options,
+			.args = args,
+			.example = "postrider lint scenarios/flows/*.flow.yaml scenarios/targets/*.yaml",
+			.exit_codes = "0  no mistakes\n2  mistakes, or usage error" },
 		argc, argv);
 	uint64_t mistakes = 0;
 

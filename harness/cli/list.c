@@ -4,6 +4,7 @@
 #include "base/opt.h"
 #include "base/suggest.h"
 #include "harness/cli/list_requirements.h"
+#include "harness/scenario/find.h"
 #include "harness/scenario/flow.h"
 #include "harness/scenario/requirement.h"
 
@@ -28,7 +29,7 @@ static bool list_file(const char *path)
 }
 
 /* Only what flow_find would find under that name: an earlier directory hides a later one. */
-static bool is_hidden(char dirs[static FLOW_DIRS_MAX][PATH_MAX], uint32_t before, const char *path)
+static bool is_hidden(char dirs[static SCENARIO_DIRS_MAX][PATH_MAX], uint32_t before, const char *path)
 {
 	struct buf other = { 0 };
 	bool hidden = false;
@@ -43,7 +44,7 @@ static bool is_hidden(char dirs[static FLOW_DIRS_MAX][PATH_MAX], uint32_t before
 }
 
 /* Adds to *flow_count; false when a flow has mistakes. */
-static bool list_dir(char dirs[static FLOW_DIRS_MAX][PATH_MAX], uint32_t index, uint32_t *flow_count)
+static bool list_dir(char dirs[static SCENARIO_DIRS_MAX][PATH_MAX], uint32_t index, uint32_t *flow_count)
 {
 	glob_t found = { 0 };
 	struct buf pattern = { 0 };
@@ -76,8 +77,8 @@ static const char *name_in(char *path)
 
 bool list_nearest(const char *given, char *ret_name, size_t name_bytes)
 {
-	char dirs[FLOW_DIRS_MAX][PATH_MAX];
-	uint32_t dir_count = flow_dirs(dirs);
+	char dirs[SCENARIO_DIRS_MAX][PATH_MAX];
+	uint32_t dir_count = scenario_dirs("flows", dirs);
 	bool any = false;
 
 	for (uint32_t d = 0; d < dir_count && !any; d++) {
@@ -101,8 +102,8 @@ bool list_nearest(const char *given, char *ret_name, size_t name_bytes)
 
 static int list_all(void)
 {
-	char dirs[FLOW_DIRS_MAX][PATH_MAX];
-	uint32_t dir_count = flow_dirs(dirs), flow_count = 0;
+	char dirs[SCENARIO_DIRS_MAX][PATH_MAX];
+	uint32_t dir_count = scenario_dirs("flows", dirs), flow_count = 0;
 	bool good = true;
 
 	for (uint32_t i = 0; i < dir_count; i++)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -13,13 +12,14 @@
 
 enum {
 	ANSWER_MAX_MS = 2000,
-	ANSWER_BYTES_MAX = 65536,
+	ANSWER_BYTES_MAX = 16 * 1024 * 1024, /* one line for each message */
 	READ_BYTES = 4096,
 };
 
 struct residue {
 	residue_fn *fn;
 	void *ctx;
+	const struct target_queue *how;
 	pid_t pid; /* 0: it has ended */
 	int pidfd;
 	int out;
@@ -30,52 +30,49 @@ struct residue {
 	int status;
 };
 
-static pid_t spawn(const char *program, const char *config, int *ret_fd)
+static bool take_number(struct span text, uint32_t *ret_count)
 {
-	const char *const args[] = { program, "status", "--config", config, NULL };
-	union { /* posix_spawn does not write to the strings; its type is older than const */
-		const char *const *in;
-		char *const *out;
-	} argv = { .in = args };
-	posix_spawn_file_actions_t actions;
-	int fds[2];
-	pid_t pid;
+	uint64_t count;
 
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return -1;
-	(void)posix_spawn_file_actions_init(&actions);
-	(void)posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	(void)posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
-	(void)posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-	/* A group of its own: the program may be a script, and what it started ends with it. */
-	posix_spawnattr_t attributes;
-	(void)posix_spawnattr_init(&attributes);
-	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-	int rc = posix_spawnp(&pid, program, &actions, &attributes, argv.out, environ);
-	(void)posix_spawnattr_destroy(&attributes);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	(void)close(fds[1]);
-	if (rc != 0) {
-		(void)close(fds[0]);
-		return -1;
-	}
-	*ret_fd = fds[0];
-	return pid;
+	if (text.n > 0 && text.p[text.n - 1] == '\n')
+		text.n--;
+	if (!span_to_u64(span_trim(text), &count) || count > UINT32_MAX)
+		return false;
+	*ret_count = (uint32_t)count;
+	return true;
 }
 
-static bool find_queue_line(struct span answer, uint32_t *ret_count)
+static bool count_lines(struct span answer, uint32_t *ret_count)
 {
 	struct span line;
 
-	while (span_take_until(&answer, '\n', &line)) {
-		uint64_t count;
-		if (span_take_prefix_nocase(&line, SPAN_LIT("queue: ")) &&
-		    span_to_u64(span_trim(line), &count) && count <= UINT32_MAX) {
-			*ret_count = (uint32_t)count;
+	*ret_count = 0;
+	while (span_take_until(&answer, '\n', &line))
+		*ret_count += span_trim(line).n > 0 ? 1 : 0;
+	return answer.n == 0; /* a last line without its end was cut off */
+}
+
+static bool find_after(struct span answer, const char *after, uint32_t *ret_count)
+{
+	struct span line;
+
+	while (span_take_until(&answer, '\n', &line))
+		if (span_take_prefix_nocase(&line, span_of(after)) && take_number(line, ret_count))
 			return true;
-		}
-	}
 	return false;
+}
+
+bool residue_count(const struct target_queue *how, struct span answer, uint32_t *ret_count)
+{
+	switch (how->count) {
+	case TARGET_COUNT_LINES:
+		return count_lines(answer, ret_count);
+	case TARGET_COUNT_NUMBER:
+		return take_number(answer, ret_count);
+	case TARGET_COUNT_AFTER:
+		break;
+	}
+	return find_after(answer, how->after, ret_count);
 }
 
 /* ---- the child's life ---- */
@@ -134,7 +131,7 @@ static void on_exit_watch(void *ctx, bool readable, bool writable)
 	r->pid = 0;
 	read_answer(r); /* what came last */
 	bool known = WIFEXITED(r->status) && WEXITSTATUS(r->status) == 0 &&
-		     find_queue_line(buf_span(&r->answer), &count);
+		     residue_count(r->how, buf_span(&r->answer), &count);
 	r->fn(r->ctx, r, known, count);
 	residue_free(r);
 }
@@ -146,18 +143,23 @@ static void on_deadline(void *ctx)
 	(void)kill(-r->pid, SIGKILL); /* its end says the rest */
 }
 
-struct residue *residue_ask(struct loop *l, const char *program, const char *config, residue_fn *fn,
-			    void *ctx)
+struct residue *residue_ask(struct loop *l, const struct residue_question *q, residue_fn *fn, void *ctx)
 {
-	int out = -1;
-	pid_t pid = spawn(program, config, &out);
+	int fds[2];
 
-	if (pid < 0)
+	if (pipe2(fds, O_CLOEXEC) != 0)
 		return NULL;
+	pid_t pid = q->start(q->ctx, fds[1]);
+	int out = fds[0];
+	(void)close(fds[1]);
+	if (pid < 0) {
+		(void)close(out);
+		return NULL;
+	}
 	struct residue *r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		abort();
-	*r = (struct residue){ .fn = fn, .ctx = ctx, .pid = pid, .out = out };
+	*r = (struct residue){ .fn = fn, .ctx = ctx, .how = q->how, .pid = pid, .out = out };
 	(void)fcntl(out, F_SETFL, O_NONBLOCK);
 	r->pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
 	if (r->pidfd < 0) {

@@ -1,24 +1,36 @@
 /*
  * residue: how many messages a server's queue holds, asked of the server.
  *
- * The reference server is asked by its own program: `PROGRAM status --config
- * FILE` prints a line "queue: COUNT".  The loop goes on meanwhile.  Only what
- * answers completely and well within 2 s is believed; anything else is "not
- * known", never a number.
+ * A command of its target is run beside it; the target says how the number is
+ * found in what it prints.  The loop goes on meanwhile.  Only what answers
+ * completely and well within 2 s is believed; anything else is "not known",
+ * never a number.
  */
 #ifndef HARNESS_CLI_RESIDUE_H
 #define HARNESS_CLI_RESIDUE_H
 
 #include "base/loop.h"
+#include "harness/scenario/target.h"
+
+#include <sys/types.h>
 
 struct residue;
 
 /* Called once, from the loop; r is freed afterwards. */
 typedef void residue_fn(void *ctx, struct residue *r, bool known, uint32_t count);
 
-/* NULL: the program could not be started, and nothing is called. */
-struct residue *residue_ask(struct loop *l, const char *program, const char *config, residue_fn *fn,
-			    void *ctx);
+struct residue_question {
+	/* Starts the command, at the head of a process group, with out as its standard output; < 0: it cannot. */
+	pid_t (*start)(void *ctx, int out);
+	void *ctx;
+	const struct target_queue *how; /* outlives the question */
+};
+
+/* NULL: the command could not be started, and nothing is called. */
+struct residue *residue_ask(struct loop *l, const struct residue_question *q, residue_fn *fn, void *ctx);
 void residue_free(struct residue *r); /* accepts NULL; ends the question, nothing is called any more */
+
+/* What an answer says, for how; false: nothing. */
+bool residue_count(const struct target_queue *how, struct span answer, uint32_t *ret_count);
 
 #endif

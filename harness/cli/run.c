@@ -9,6 +9,7 @@
 #include "harness/cli/run_flow.h"
 #include "harness/judge/result.h"
 #include "harness/judge/verdict.h"
+#include "harness/scenario/flow_target.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 enum {
+	EXIT_NOTHING_JUDGED = 3,
 	EXIT_HARNESS = 4,
 	EXIT_INTERRUPTED = 130,
 	FILE_MODE = 0644,
@@ -27,6 +29,8 @@ enum colour_choice { COLOUR_AUTO, COLOUR_ALWAYS, COLOUR_NEVER };
 struct run_command {
 	struct opt_list names;
 	struct opt_list sets;
+	struct opt_list targets;
+	uint32_t network;
 	uint64_t seed;
 	const char *results;
 	const char *program;
@@ -43,11 +47,19 @@ struct run_command {
 static int parse(struct run_command *c, int argc, char **argv)
 {
 	static const char *const colours[] = { "auto", "always", "never", NULL };
+	static const char *const networks[] = { "auto", "loopback", "private",
+						NULL }; /* enum world_network */
 	const struct opt options[] = {
 		{ "set", OPT_LIST, &c->sets, .value = "NAME=VALUE",
 		  .help = "replaces ${NAME} in the flow; repeatable" },
 		{ "seed", OPT_U64, &c->seed, .value = "N",
 		  .help = "makes content and schedule from N instead of the flow's seed" },
+		{ "target", OPT_LIST, &c->targets, .value = "[HOST=]NAME",
+		  .help = "the kind of server to run on a host, or on all; repeatable; see 'postrider "
+			  "targets'" },
+		{ "network", OPT_CHOICE, &c->network, .value = "KIND", .choices = networks,
+		  .help = "loopback, private (namespaces, port 25), or auto: private when a target needs "
+			  "it" },
 		{ "results", OPT_STR, &c->results, .value = "DIR",
 		  .help = "where result directories go; 'results' when absent" },
 		{ "junit", OPT_STR, &c->junit, .value = "FILE",
@@ -70,8 +82,9 @@ static int parse(struct run_command *c, int argc, char **argv)
 	return opt_parse(
 		&(struct opt_command){
 			.name = "postrider run",
-			.purpose = "Builds the world of each flow on 127.0.0.0/8, starts its servers, sends "
-				   "its traffic, "
+			.purpose = "Builds the world of each flow on 127.0.0.0/8 or in a private network, "
+				   "starts "
+				   "its servers, sends its traffic, "
 				   "breaks what the flow says, retrieves the mail, and judges from the "
 				   "ledger of every "
 				   "message whether the promise was kept.  Results go to results/FLOW-TIME/, "
@@ -151,11 +164,26 @@ static bool read_flows(struct run_command *c)
 								.sets = c->sets.items,
 								.ret_messages = &messages,
 								.ret_error_count = &mistakes });
+		if (c->flows[i] != NULL)
+			fine = flow_set_targets(c->flows[i], c->targets.items, &messages) && fine;
 		fine = fine && c->flows[i] != NULL;
 	}
 	(void)fputs(buf_cstr(&messages), stderr);
 	buf_free(&messages);
 	return fine && sets_are_used(c);
+}
+
+/* A machine that lacks a server proves nothing about it. */
+static bool can_start(const struct run_command *c)
+{
+	struct buf messages = { 0 };
+	bool fine = true;
+
+	for (uint32_t i = 0; i < c->names.count; i++)
+		fine = flow_can_start(c->flows[i], &messages) && fine;
+	(void)fputs(buf_cstr(&messages), stderr);
+	buf_free(&messages);
+	return fine;
 }
 
 /* ---- running ---- */
@@ -191,6 +219,7 @@ static int run_one(const struct run_command *c, const struct flow *f, bool seed_
 		.sets = c->sets.items,
 		.dir = dir,
 		.program = c->program,
+		.network = (enum world_network)c->network,
 		.keep_world = c->keep_world,
 		.progress = progress_mode_for(c->quiet),
 		.colour = want_colour(c, STDOUT_FILENO) && !c->json,
@@ -244,12 +273,17 @@ int cli_run(int argc, char **argv)
 	struct run_command c = { .results = "results" };
 	int rc = parse(&c, argc, argv);
 
+	if (rc == OPT_GO && !read_flows(&c))
+		rc = OPT_EXIT_USAGE;
+	if (rc == OPT_GO && !can_start(&c))
+		rc = EXIT_NOTHING_JUDGED;
 	if (rc == OPT_GO)
-		rc = read_flows(&c) ? run_all(&c, was_given(argc, argv, "--seed")) : OPT_EXIT_USAGE;
+		rc = run_all(&c, was_given(argc, argv, "--seed"));
 	for (uint32_t i = 0; c.flows != NULL && i < c.names.count; i++)
 		flow_free(c.flows[i]);
 	free(c.flows);
 	opt_list_free(&c.names);
 	opt_list_free(&c.sets);
+	opt_list_free(&c.targets);
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "harness/judge/result.h"
 #include "harness/judge/verdict.h"
+#include "harness/scenario/target.h"
 #include "reports/report.h"
 
 #include <assert.h>
@@ -32,6 +33,25 @@ static void keep_log(const char *from, const char *to)
 	buf_free(&content);
 }
 
+/* "log/mail.log" of host isp2 becomes logs/isp2.mail.log. */
+static void keep_target_logs(const char *dir, const struct flow_host *h)
+{
+	struct buf messages = { 0 };
+	struct target *t = strcmp(h->target, "none") != 0 ? target_load(h->target, &messages) : NULL;
+	char from[PATH_MAX];
+	char to[PATH_MAX];
+
+	for (uint32_t i = 0; t != NULL && i < t->logs.count; i++) {
+		const char *slash = strrchr(t->logs.items[i], '/');
+		(void)snprintf(from, sizeof(from), "%s/world/hosts/%s/%s", dir, h->name, t->logs.items[i]);
+		(void)snprintf(to, sizeof(to), "%s/logs/%s.%s", dir, h->name,
+			       slash != NULL ? slash + 1 : t->logs.items[i]);
+		keep_log(from, to);
+	}
+	target_free(t);
+	buf_free(&messages);
+}
+
 void run_end_keep_logs(const char *dir, const struct flow *flow, bool keep_world)
 {
 	static const char *const streams[] = { "stdout", "stderr" };
@@ -49,6 +69,7 @@ void run_end_keep_logs(const char *dir, const struct flow *flow, bool keep_world
 				       streams[s]);
 			keep_log(from, to);
 		}
+		keep_target_logs(dir, &flow->hosts[i]);
 	}
 	(void)snprintf(from, sizeof(from), "%s/world/dns.log", dir);
 	(void)snprintf(to, sizeof(to), "%s/logs/dns.log", dir);

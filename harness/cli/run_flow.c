@@ -280,6 +280,7 @@ static int build(struct run *r, struct err *reterr)
 				    .flow = r->flow,
 				    .dir = dir,
 				    .program = r->o->program,
+				    .network = r->o->network,
 				    .on_event = on_world,
 				    .ctx = r };
 	r->world = world_new(&wo, reterr);

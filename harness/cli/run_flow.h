@@ -19,6 +19,7 @@
 #include "harness/cli/progress.h"
 #include "harness/judge/record.h"
 #include "harness/scenario/flow.h"
+#include "harness/world/world.h"
 
 #include <limits.h>
 
@@ -28,7 +29,8 @@ struct run_options {
 	const char *const *sets; /* as given, for the record; may be NULL */
 	const char *dir;         /* the result directory; exists */
 	const char *program;     /* postriderd; NULL: the target's default */
-	bool keep_world;         /* leave the servers' data, keys and passwords in dir/world */
+	enum world_network network;
+	bool keep_world; /* leave the servers' data, keys and passwords in dir/world */
 	enum progress_mode progress;
 	bool colour;
 };

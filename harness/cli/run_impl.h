@@ -59,10 +59,9 @@ struct run_host {
 	int64_t cpu_before_ms; /* of processes that have ended */
 	int64_t cpu_ms;        /* of this one */
 	uint32_t starts;
-	char program[PATH_MAX]; /* what runs there */
 };
 
-/* rows: what all queues hold; not known when one does not tell, for only the reference server can be asked. */
+/* rows: what all queues hold; not known when one does not tell, for not every target can be asked. */
 typedef void run_queues_fn(struct run *r, bool known, uint32_t rows);
 
 /* One question to all queues at a time. */

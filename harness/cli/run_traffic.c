@@ -71,6 +71,8 @@ static struct access access_to(struct run *r, uint32_t host, enum flow_service s
 		.tls = kinds[tls],
 		.tls_ctx = tls != FLOW_TLS_NONE ? r->tls : NULL,
 		.server_name = r->flow->hosts[host].mx_name,
+		/* From a private network nothing leaves the machine. */
+		.allow_remote = world_is_private(r->world),
 	};
 }
 

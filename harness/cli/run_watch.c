@@ -35,20 +35,6 @@ void run_say(struct run *r, const char *text)
 	progress_event(&r->progress, &s, text);
 }
 
-/* What we were told to run, for it may be a script, whose process is that of its interpreter. */
-static void read_program(struct run_host *rh, const char *given)
-{
-	char path[64];
-
-	if (given != NULL) {
-		(void)span_copy(span_of(given), rh->program, sizeof(rh->program));
-		return;
-	}
-	(void)snprintf(path, sizeof(path), "/proc/%ld/exe", (long)rh->pid);
-	ssize_t n = readlink(path, rh->program, sizeof(rh->program) - 1);
-	rh->program[n > 0 ? n : 0] = '\0';
-}
-
 void run_sample_hosts(struct run *r)
 {
 	for (uint32_t i = 0; i < r->flow->host_count; i++) {
@@ -61,7 +47,6 @@ void run_sample_hosts(struct run *r)
 			rh->cpu_before_ms += rh->cpu_ms;
 			rh->pid = pid;
 			rh->starts++;
-			read_program(rh, r->o->program);
 		}
 		rh->cpu_ms = host_cpu_ms(h);
 	}
@@ -123,19 +108,27 @@ static void on_residue(void *ctx, struct residue *residue, bool known, uint32_t 
 	task_schedule(q->tell);
 }
 
+static pid_t start_question(void *ctx, int out)
+{
+	struct host *h = ctx;
+	struct err err;
+
+	return host_command(h, &host_target(h)->queue.run, out, &err);
+}
+
 static void ask_host(struct run *r, uint32_t i)
 {
-	const struct host *h = world_host(r->world, i);
+	struct host *h = world_host(r->world, i);
 	struct run_queues *q = &r->queues;
-	char config[PATH_MAX];
 
 	/* One that a fault keeps down cannot be asked, and what it holds goes nowhere. */
 	if (h == NULL || !run_host_is_up(r, i))
 		return;
-	int n = snprintf(config, sizeof(config), "%s/postriderd.conf", host_setup(h)->dir);
-	if (strcmp(r->flow->hosts[i].target, "reference") == 0 && n >= 0 && (size_t)n < sizeof(config) &&
-	    r->hosts[i].program[0] != '\0')
-		q->asked[i] = residue_ask(r->loop, r->hosts[i].program, config, on_residue, r);
+	const struct residue_question question = { .start = start_question,
+						   .ctx = h,
+						   .how = &host_target(h)->queue };
+	if (question.how->run.count > 0)
+		q->asked[i] = residue_ask(r->loop, &question, on_residue, r);
 	q->known = q->known && q->asked[i] != NULL;
 	q->left += q->asked[i] != NULL ? 1 : 0;
 }

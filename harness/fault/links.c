@@ -14,7 +14,7 @@ static int make_link(struct links *ls, struct loop *loop, uint32_t from, uint32_
 	const struct link_options o = { .loop = loop,
 					.listen_at = world_link_addr(ls->world, from, to),
 					.connect_to = world_service_addr(ls->world, to, FLOW_SMTP),
-					.bind_to = world_host_addr(ls->world, from),
+					.bind_to = world_link_source_addr(ls->world, from),
 					.observer = observer,
 					.from = from,
 					.to = to };

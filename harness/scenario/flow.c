@@ -2,7 +2,9 @@
 
 #include "base/buf.h"
 #include "base/suggest.h"
+#include "harness/scenario/find.h"
 #include "harness/scenario/flow_read.h"
+#include "harness/scenario/target.h"
 
 #include <assert.h>
 #include <ldns/ldns.h>
@@ -17,9 +19,6 @@ enum {
 	DOMAIN_BYTES_MAX = 253,
 	LABEL_BYTES_MAX = 63,
 };
-
-/* harness/world/target.c has a row for each but "none". */
-static const char *const TARGETS[] = { "reference", "none", NULL };
 
 /* ---- names ---- */
 
@@ -265,13 +264,24 @@ static void read_mx_name(struct flow_reader *r, struct flow_host *h, const struc
 	buf_free(&name);
 }
 
+/* "none", or the name of a file in scenarios/targets; what is in it is looked at before a run. */
+static void check_target(struct flow_reader *r, const struct flow_host *h, const struct yaml_node *n)
+{
+	char near[NAME_BYTES_MAX + 1];
+
+	if (strcmp(h->target, "none") == 0 || (is_plain_name(h->target) && target_exists(h->target)))
+		return;
+	if (target_nearest(h->target, near, sizeof(near)))
+		yaml_error(r->y, n, "there is no target \"%s\"; did you mean \"%s\"?", h->target, near);
+	else
+		yaml_error(r->y, n, "there is no target \"%s\"; 'postrider targets' names them", h->target);
+}
+
 static void read_host(struct flow_reader *r, struct flow_host *h, const struct yaml_node *n)
 {
-	uint32_t target = 0;
-
 	h->name = yaml_key(n);
 	h->smart_host = FLOW_NONE;
-	h->target = TARGETS[0];
+	h->target = "reference";
 	if (!is_plain_name(h->name))
 		yaml_error_at_key(r->y, n,
 				  "\"%s\" is no host name: lower-case letters, digits and hyphens make one",
@@ -283,8 +293,8 @@ static void read_host(struct flow_reader *r, struct flow_host *h, const struct y
 	}
 	read_domains(r, h, n);
 	read_mx_name(r, h, n);
-	if (yaml_get_choice(n, "target", TARGETS, &target))
-		h->target = TARGETS[target];
+	if (yaml_get_str(n, "target", &h->target))
+		check_target(r, h, yaml_get(n, "target"));
 	read_accounts(r, h, yaml_get(n, "accounts"));
 	(void)yaml_get_bool(n, "tls-out", &h->tls_out);
 	h->settings = yaml_get_map(n, "settings");
@@ -454,4 +464,9 @@ void flow_free(struct flow *f)
 {
 	if (f != NULL)
 		yaml_free(f->yaml); /* the flow itself lies in its memory */
+}
+
+bool flow_find(const char *name, char *ret_path, size_t path_bytes)
+{
+	return scenario_find("flows", ".flow.yaml", name, ret_path, path_bytes);
 }

@@ -233,18 +233,7 @@ void flow_free(struct flow *f); /* accepts NULL */
 int32_t flow_host_by_domain(const struct flow *f, struct span domain);
 int32_t flow_host_by_name(const struct flow *f, struct span name);
 
-/*
- * Finds a flow by name or path: "three-steps" is looked for in flow_dirs,
- * what holds a '/' or ends in .yaml is a path.  False when there is none.
- */
+/* Finds a flow by name or path, see find.h.  False when there is none. */
 bool flow_find(const char *name, char *ret_path, size_t path_bytes);
-
-/*
- * Where flows live, in the order of search: ./scenarios/flows, then what was
- * installed with the program, then the source tree it was built in.  Only
- * directories that exist, each once; returns how many.
- */
-enum { FLOW_DIRS_MAX = 3 };
-uint32_t flow_dirs(char ret_dirs[static FLOW_DIRS_MAX][PATH_MAX]);
 
 #endif

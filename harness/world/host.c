@@ -2,7 +2,8 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "harness/world/target.h"
+#include "harness/world/greeting.h"
+#include "harness/world/host_config.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,13 +18,16 @@
 enum {
 	LINE_BYTES_MAX = 8192,
 	STDERR_TAIL_BYTES = 300,
+	CPU_LEVELS_MAX = 8,
 };
 
 struct host {
 	struct loop *loop;
 	struct host_setup setup;
-	const struct target *target;
+	struct target *target;
 	char program[PATH_MAX];
+	struct vars *vars;
+	struct launch launch;
 	host_fn *on_event;
 	void *ctx;
 	enum host_state state;
@@ -37,17 +40,22 @@ struct host {
 	struct watch *out_watch;
 	int out_log;
 	struct buf line;
-	struct timer *timer; /* STARTING: not ready in time; STOPPING: does not end */
+	struct greeting *greeting; /* STARTING, when ports say that it is ready */
+	struct timer *timer;       /* STARTING: not ready in time; STOPPING: does not end */
+	struct timer *flush_timer;
+	pid_t flushing; /* 0: no such command is under way */
 	bool was_ready;
 	bool asked_to_end; /* by host_stop or host_kill */
 	bool killed;       /* by us */
 	bool overdue;      /* had to be killed after host_stop */
 	int wait_status;
+	char missing[200]; /* which port did not greet */
 };
 
 static void on_exit_watch(void *ctx, bool readable, bool writable);
 static void on_output(void *ctx, bool readable, bool writable);
 static void on_timer(void *ctx);
+static void on_flush(void *ctx);
 
 /* ---- making and ending ---- */
 
@@ -58,31 +66,50 @@ static void find_program(struct host *h, const char *given)
 	ssize_t n = readlink("/proc/self/exe", beside, sizeof(beside) - 1);
 	char *slash;
 
-	if (given != NULL) {
-		(void)span_copy(span_of(given), h->program, sizeof(h->program));
+	if (given != NULL || h->target->program == NULL) {
+		(void)span_copy(span_of(given != NULL ? given : ""), h->program, sizeof(h->program));
 		return;
 	}
-	(void)span_copy(span_of(h->target->default_program), h->program, sizeof(h->program));
+	(void)span_copy(span_of(h->target->program), h->program, sizeof(h->program));
 	beside[n > 0 ? n : 0] = '\0';
 	slash = strrchr(beside, '/');
 	if (slash == NULL)
 		return;
 	*slash = '\0';
 	struct buf path = { 0 };
-	buf_addf(&path, "%s/%s", beside, h->target->default_program);
+	buf_addf(&path, "%s/%s", beside, h->target->program);
 	if (access(buf_cstr(&path), X_OK) == 0)
 		(void)span_copy(buf_span(&path), h->program, sizeof(h->program));
 	buf_free(&path);
 }
 
+static struct host_config config_of(const struct host *h)
+{
+	return (struct host_config){
+		.setup = &h->setup, .target = h->target, .program = h->program, .vars = h->vars
+	};
+}
+
+static struct target *load_target(const char *name, struct err *reterr)
+{
+	struct buf messages = { 0 };
+	struct target *t = target_load(name, &messages);
+
+	if (t == NULL)
+		(void)err_set(reterr, -EINVAL, "target %s: %s", name, buf_cstr(&messages));
+	buf_free(&messages);
+	return t;
+}
+
 struct host *host_new(const struct host_options *o, struct err *reterr)
 {
-	const struct target *t = target_find(o->setup.flow->target);
+	struct target *t = load_target(o->setup.flow->target, reterr);
 	struct host *h;
 
-	assert(t != NULL); /* the flow was checked */
-	if (dir_make(o->setup.dir, 0700, reterr) != 0)
+	if (t == NULL || dir_make(o->setup.dir, 0700, reterr) != 0) {
+		target_free(t);
 		return NULL;
+	}
 	h = calloc(1, sizeof(*h));
 	if (h == NULL)
 		abort();
@@ -95,7 +122,12 @@ struct host *host_new(const struct host_options *o, struct err *reterr)
 			    .out = -1,
 			    .out_log = -1 };
 	find_program(h, o->program);
+	struct host_config c = config_of(h);
+	h->vars = host_config_vars(&c);
+	c.vars = h->vars;
+	host_config_launch(&c, &h->launch);
 	h->timer = timer_new(h->loop, on_timer, h);
+	h->flush_timer = timer_new(h->loop, on_flush, h);
 	return h;
 }
 
@@ -106,8 +138,20 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+/* It ends with its servers, at the latest. */
+static void end_flush(struct host *h)
+{
+	if (h->flushing == 0)
+		return;
+	(void)kill(-h->flushing, SIGKILL);
+	while (waitpid(h->flushing, NULL, 0) < 0 && errno == EINTR)
+		;
+	h->flushing = 0;
+}
+
 static void release_process(struct host *h)
 {
+	end_flush(h);
 	watch_free(h->exit_watch);
 	watch_free(h->out_watch);
 	h->exit_watch = h->out_watch = NULL;
@@ -115,6 +159,9 @@ static void release_process(struct host *h)
 	close_fd(&h->out);
 	close_fd(&h->out_log);
 	timer_clear(h->timer);
+	timer_clear(h->flush_timer);
+	greeting_free(h->greeting);
+	h->greeting = NULL;
 	h->pid = 0;
 }
 
@@ -136,7 +183,11 @@ void host_free(struct host *h)
 	}
 	release_process(h);
 	timer_free(h->timer);
+	timer_free(h->flush_timer);
 	buf_free(&h->line);
+	launch_reset(&h->launch);
+	vars_free(h->vars);
+	target_free(h->target);
 	free(h);
 }
 
@@ -151,51 +202,17 @@ static int open_log(const struct host *h, const char *name, struct err *reterr)
 	return fd >= 0 ? fd : err_errno(reterr, errno, "%s", path);
 }
 
-/* In the child, between fork and exec: system calls only. */
-static _Noreturn void become_server(const char *const *args, int out, int err, pid_t parent)
-{
-	/* Dies with us, however we end; when we ended already, the signal would not come. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
-		_exit(126);
-	(void)setpgid(0, 0); /* A Ctrl-C at the terminal is for the harness, which then stops its servers. */
-	/* The loop's handlers would write into the loop's own pipe, which the child still shares. */
-	static const int HANDLED[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGCHLD };
-	for (size_t i = 0; i < sizeof(HANDLED) / sizeof(HANDLED[0]); i++)
-		(void)signal(HANDLED[i], SIG_DFL);
-	sigset_t none;
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	int null = open("/dev/null", O_RDONLY);
-	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
-		_exit(126);
-	(void)syscall(SYS_close_range, 3U, ~0U, 0U);
-	(void)execvp(args[0], (char *const *)(uintptr_t)args);
-	static const char SAID[] = "cannot be executed\n";
-	(void)!write(2, SAID, sizeof(SAID) - 1);
-	_exit(127);
-}
-
-static int spawn(struct host *h, const char *const *args, int err_log, struct err *reterr)
+static int spawn(struct host *h, int err_log, struct err *reterr)
 {
 	int pipe_fds[2];
-	pid_t parent = getpid();
 
 	if (pipe2(pipe_fds, O_CLOEXEC) != 0)
 		return err_errno(reterr, errno, "pipe");
-	sigset_t all;
-	sigset_t before;
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, &before);
-	pid_t pid = fork();
-	if (pid == 0)
-		become_server(args, pipe_fds[1], err_log, parent);
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
-	if (pid > 0)
-		(void)setpgid(pid, pid); /* here too, for whichever of us comes first */
+	pid_t pid = launch_spawn(&h->launch, pipe_fds[1], err_log, reterr);
 	(void)close(pipe_fds[1]);
 	if (pid < 0) {
 		(void)close(pipe_fds[0]);
-		return err_errno(reterr, errno, "fork");
+		return pid;
 	}
 	h->pid = pid;
 	h->out = pipe_fds[0];
@@ -215,14 +232,56 @@ static int watch_process(struct host *h, struct err *reterr)
 	return 0;
 }
 
+static void become_ready(struct host *h)
+{
+	h->state = HOST_READY;
+	h->was_ready = true;
+	timer_clear(h->timer);
+	if (h->target->flush_every_ms > 0)
+		timer_set_ms(h->flush_timer, h->target->flush_every_ms);
+	h->on_event(h->ctx, h, HOST_IS_READY);
+}
+
+static void on_all_greet(void *ctx)
+{
+	struct host *h = ctx;
+
+	greeting_free(h->greeting);
+	h->greeting = NULL;
+	if (h->state == HOST_STARTING)
+		become_ready(h);
+}
+
+static void await_greetings(struct host *h)
+{
+	struct greeting_options o = { .loop = h->loop, .on_all = on_all_greet, .ctx = h };
+
+	for (uint32_t i = 0; i < FLOW_SERVICE_COUNT; i++)
+		if (h->target->ready_ports[i])
+			o.ports[o.port_count++] =
+				(struct greeting_port){ .at = h->setup.services[i],
+							.implicit_tls =
+								i == FLOW_SUBMISSIONS || i == FLOW_POP3S };
+	if (o.port_count > 0)
+		h->greeting = greeting_await(&o);
+}
+
+static void abandon_start(struct host *h)
+{
+	if (h->pid > 0) {
+		(void)kill(h->pid, SIGKILL);
+		(void)waitpid(h->pid, &h->wait_status, 0);
+	}
+	release_process(h);
+}
+
 int host_start(struct host *h, struct err *reterr)
 {
-	const char *args[TARGET_ARGS_MAX];
-	struct buf scratch = { 0 };
+	struct host_config c = config_of(h);
 	int rc, err_log;
 
 	assert(h->state == HOST_IDLE && h->pid == 0);
-	rc = h->target->configure(&h->setup, reterr);
+	rc = host_config_write(&c, reterr);
 	if (rc != 0)
 		return rc;
 	err_log = open_log(h, "stderr.log", reterr);
@@ -230,25 +289,20 @@ int host_start(struct host *h, struct err *reterr)
 		return err_log;
 	h->out_log = open_log(h, "stdout.log", reterr);
 	rc = h->out_log < 0 ? h->out_log : 0;
-	h->target->args(&h->setup, h->program, args, &scratch);
 	if (rc == 0)
-		rc = spawn(h, args, err_log, reterr);
+		rc = spawn(h, err_log, reterr);
 	(void)close(err_log);
-	buf_free(&scratch);
 	if (rc == 0)
 		rc = watch_process(h, reterr);
 	if (rc != 0) {
-		if (h->pid > 0) {
-			(void)kill(h->pid, SIGKILL);
-			(void)waitpid(h->pid, &h->wait_status, 0);
-		}
-		release_process(h);
+		abandon_start(h);
 		return rc;
 	}
 	buf_reset(&h->line);
 	h->was_ready = h->asked_to_end = h->killed = h->overdue = false;
 	h->state = HOST_STARTING;
 	timer_set_ms(h->timer, HOST_READY_MAX_MS);
+	await_greetings(h);
 	return 0;
 }
 
@@ -256,12 +310,9 @@ int host_start(struct host *h, struct err *reterr)
 
 static void take_line(struct host *h, struct span line)
 {
-	if (h->state != HOST_STARTING || !h->target->line_says_ready(line))
-		return;
-	h->state = HOST_READY;
-	h->was_ready = true;
-	timer_clear(h->timer);
-	h->on_event(h->ctx, h, HOST_IS_READY);
+	if (h->state == HOST_STARTING && h->target->ready_line != NULL &&
+	    span_eq(line, span_of(h->target->ready_line)))
+		become_ready(h);
 }
 
 /* Leaves an unfinished line for later, but never more than a line may have. */
@@ -342,9 +393,14 @@ static void fail(struct host *h, const char *what)
 	h->on_event(h->ctx, h, HOST_HAS_FAILED);
 }
 
+static int stop_signal(const struct host *h)
+{
+	return launch_is_supervised(&h->launch) ? SIGTERM : h->target->servers[0].stop_signal;
+}
+
 static void report_end(struct host *h, enum host_state state)
 {
-	char what[128];
+	char what[300];
 	int status = h->wait_status;
 
 	if (h->overdue) {
@@ -352,9 +408,11 @@ static void report_end(struct host *h, enum host_state state)
 	} else if (h->killed && h->asked_to_end) {
 		h->on_event(h->ctx, h, HOST_HAS_EXITED);
 	} else if (h->killed) {
-		fail(h, "was not ready within 20 s");
+		(void)snprintf(what, sizeof(what), "was not ready within 20 s%s%s",
+			       h->missing[0] != '\0' ? ": " : "", h->missing);
+		fail(h, what);
 	} else if (h->asked_to_end && !h->was_ready && WIFSIGNALED(status) &&
-		   WTERMSIG(status) == h->target->stop_signal) {
+		   WTERMSIG(status) == stop_signal(h)) {
 		/* Asked before it had set up its handlers: nothing that it had promised yet. */
 		h->on_event(h->ctx, h, HOST_HAS_EXITED);
 	} else if (WIFSIGNALED(status)) {
@@ -396,6 +454,8 @@ static void on_timer(void *ctx)
 
 	h->overdue = h->state == HOST_STOPPING;
 	h->killed = true;
+	(void)snprintf(h->missing, sizeof(h->missing), "%s",
+		       h->greeting != NULL ? greeting_missing(h->greeting) : "");
 	signal_all(h, SIGKILL);
 }
 
@@ -405,7 +465,11 @@ void host_stop(struct host *h)
 	h->state = HOST_STOPPING;
 	h->asked_to_end = true;
 	timer_set_ms(h->timer, HOST_STOP_MAX_MS);
-	signal_all(h, h->target->stop_signal);
+	/* What stands above the servers passes it on; a lone server may be a script that started the real one. */
+	if (launch_is_supervised(&h->launch))
+		(void)kill(h->pid, SIGTERM);
+	else
+		signal_all(h, stop_signal(h));
 }
 
 void host_kill(struct host *h)
@@ -455,23 +519,87 @@ int host_wait_status(const struct host *h)
 	return h->wait_status;
 }
 
-int64_t host_cpu_ms(const struct host *h)
+const struct target *host_target(const struct host *h)
+{
+	return h->target;
+}
+
+/* ---- commands beside it ---- */
+
+pid_t host_command(const struct host *h, const struct target_command *command, int out, struct err *reterr)
+{
+	struct host_config c = config_of(h);
+
+	assert(h->pid > 0 && command->count > 0);
+	char **args = host_config_args(&c, command);
+	pid_t pid = launch_command(&h->launch, h->pid, args, out, reterr);
+	host_config_free_args(args);
+	return pid;
+}
+
+/* A target whose waits between attempts cannot be told: its queue is run for it. */
+static void on_flush(void *ctx)
+{
+	struct host *h = ctx;
+	struct err err;
+
+	if (h->state != HOST_READY)
+		return;
+	if (h->flushing > 0 && waitpid(h->flushing, NULL, WNOHANG) != 0)
+		h->flushing = 0;
+	if (h->flushing == 0) {
+		pid_t pid = host_command(h, &h->target->flush, -1, &err);
+		h->flushing = pid > 0 ? pid : 0;
+	}
+	timer_set_ms(h->flush_timer, h->target->flush_every_ms);
+}
+
+/* ---- CPU time ---- */
+
+/* utime, stime, cutime and cstime of a process: with those of children it has waited for. */
+static uint64_t ticks_of(pid_t pid)
 {
 	char path[64];
 	struct buf stat = { 0 };
 	struct err err;
-	unsigned long user = 0, system = 0;
+	unsigned long t[4] = { 0 };
 
-	if (h->pid == 0)
-		return 0;
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)h->pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (file_read(path, 65536, &stat, &err) == 0) {
 		/* The second field, the program's name in brackets, may hold blanks. */
 		const char *after = strrchr(buf_cstr(&stat), ')');
 		if (after != NULL)
-			(void)sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-				     &system);
+			(void)sscanf(after + 1,
+				     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %lu %lu", &t[0],
+				     &t[1], &t[2], &t[3]);
 	}
 	buf_free(&stat);
-	return (int64_t)(user + system) * 1000 / sysconf(_SC_CLK_TCK);
+	return (uint64_t)t[0] + t[1] + t[2] + t[3];
+}
+
+/* The process and all below it; level bounds a tree that changes under our eyes. */
+static uint64_t ticks_of_tree(pid_t pid, uint32_t level)
+{
+	char path[96];
+	struct buf children = { 0 };
+	struct err err;
+	uint64_t sum = ticks_of(pid), child;
+	struct span rest, word;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	if (level < CPU_LEVELS_MAX && file_read(path, 65536, &children, &err) == 0) {
+		rest = buf_span(&children);
+		while (span_take_until(&rest, ' ', &word))
+			if (span_to_u64(word, &child) && child > 0 && child <= INT32_MAX)
+				sum += ticks_of_tree((pid_t)child, level + 1);
+	}
+	buf_free(&children);
+	return sum;
+}
+
+int64_t host_cpu_ms(const struct host *h)
+{
+	if (h->pid == 0)
+		return 0;
+	return (int64_t)ticks_of_tree(h->pid, 0) * 1000 / sysconf(_SC_CLK_TCK);
 }

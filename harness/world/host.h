@@ -6,8 +6,8 @@
  * callback.  A process dies with the harness,
  * however that ends (parent-death signal), and host_free kills and reaps what
  * still runs.  Its output goes to stdout.log and stderr.log in its directory,
- * appended over restarts.  What is special about a kind of server is in a
- * struct target (target.h); this file knows processes only.
+ * appended over restarts.  What is special about a kind of server is in its
+ * target (harness/scenario/target.h).
  *
  *     IDLE --start--> STARTING --ready--> READY --stop--> STOPPING --exit--> IDLE
  *                         |                  |-- kill ------^
@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "harness/scenario/flow.h"
+#include "harness/scenario/target.h"
 
 #include <limits.h>
 #include <sys/types.h>
@@ -53,12 +54,13 @@ struct host_setup {
 	const char *key_path;
 	const char *ca_path;
 	const char *const *passwords; /* one for each of flow->accounts */
+	int network_fd;               /* namespace of its own in a private network, or -1: on loopback */
 };
 
 struct host_options {
 	struct loop *loop;
 	struct host_setup setup; /* the host copies the struct; what it points to outlives the host */
-	const char *program;     /* path of the server's program; NULL: the target's default */
+	const char *program;     /* for targets that name a program: its path; NULL: their default */
 	host_fn *on_event;
 	void *ctx;
 };
@@ -81,7 +83,11 @@ const struct err *host_error(
 	const struct host *h); /* after HOST_HAS_FAILED: with the end of its stderr.log */
 /* Exit status as from waitpid, of the last process that ended. */
 int host_wait_status(const struct host *h);
-/* CPU time of the running process so far, user and system; 0 when it does not run. */
+const struct target *host_target(const struct host *h);
+/* Runs a command of the target beside its servers, only while these run; out: its standard output, or -1.  The
+ * caller waits for the process. */
+pid_t host_command(const struct host *h, const struct target_command *command, int out, struct err *reterr);
+/* CPU time of the running processes so far, user and system; 0 when none runs. */
 int64_t host_cpu_ms(const struct host *h);
 
 #endif

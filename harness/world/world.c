@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "harness/world/ca.h"
+#include "harness/world/network.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,6 +25,14 @@ enum {
 	FIRST_PORT = 10000, /* below what the kernel hands out by itself */
 	LAST_PORT = 32000,
 	PASSWORD_CHARS = 20,
+	/* Of a private network, where ports are those of life. */
+	FIRST_LINK_SOURCE = 256 + 1,
+	SMTP_PORT = 25,
+	DNS_PORT = 53,
+};
+static const uint16_t LIFE_PORTS[FLOW_SERVICE_COUNT] = {
+	[FLOW_SMTP] = SMTP_PORT, [FLOW_SUBMISSION] = 587, [FLOW_SUBMISSIONS] = 465,
+	[FLOW_POP3] = 110,       [FLOW_POP3S] = 995,
 };
 
 struct place {
@@ -47,8 +56,9 @@ struct world {
 	struct ca *ca;
 	struct dns *dns;
 	FILE *dns_log;
-	uint8_t a, b; /* 127.a.b.x */
-	uint16_t first_port;
+	struct network *network; /* NULL: on loopback */
+	uint8_t a, b;            /* 127.a.b.x */
+	uint16_t first_port;     /* SMTP everywhere */
 	struct place places[FLOW_HOSTS_MAX];
 	bool starting;
 	bool stopping;
@@ -65,6 +75,8 @@ static struct addr addr_in(const struct world *w, unsigned last_byte, uint16_t p
 	char text[24];
 	struct addr at;
 
+	if (w->network != NULL)
+		return network_own_addr(last_byte, port);
 	(void)snprintf(text, sizeof(text), "127.%u.%u.%u", w->a, w->b, last_byte);
 	if (!addr_parse(text, port, &at))
 		abort();
@@ -79,13 +91,25 @@ uint16_t world_smtp_port(const struct world *w)
 struct addr world_service_addr(const struct world *w, uint32_t host, enum flow_service s)
 {
 	assert(host < w->flow->host_count && s < FLOW_SERVICE_COUNT);
+	if (w->network != NULL)
+		return network_host_addr(host, LIFE_PORTS[s]);
 	return addr_in(w, FIRST_HOST + host, (uint16_t)(w->first_port + s));
 }
 
 struct addr world_host_addr(const struct world *w, uint32_t host)
 {
 	assert(host < w->flow->host_count);
-	return addr_in(w, FIRST_HOST + host, 0);
+	return w->network != NULL ? network_host_addr(host, 0) : addr_in(w, FIRST_HOST + host, 0);
+}
+
+struct addr world_link_source_addr(const struct world *w, uint32_t from)
+{
+	return w->network != NULL ? network_own_addr(FIRST_LINK_SOURCE + from, 0) : world_host_addr(w, from);
+}
+
+bool world_is_private(const struct world *w)
+{
+	return w->network != NULL;
 }
 
 struct addr world_link_addr(const struct world *w, uint32_t from, uint32_t to)
@@ -102,7 +126,9 @@ struct addr world_spare_addr(const struct world *w, uint32_t n)
 
 static struct addr dns_addr_of(const struct world *w, uint32_t host)
 {
-	return addr_in(w, FIRST_DNS + host, (uint16_t)(w->first_port + DNS_PORT_OFFSET));
+	uint16_t port = w->network != NULL ? DNS_PORT : (uint16_t)(w->first_port + DNS_PORT_OFFSET);
+
+	return addr_in(w, FIRST_DNS + host, port);
 }
 
 static bool is_free(struct addr at, int type)
@@ -142,6 +168,36 @@ static int choose_range(struct world *w, struct err *reterr)
 			return 0;
 	}
 	return err_set(reterr, -EADDRINUSE, "world: no free addresses and ports on 127.0.0.0/8");
+}
+
+static bool runs_on_loopback(const struct flow_host *h)
+{
+	struct buf messages = { 0 };
+	struct target *t = strcmp(h->target, "none") != 0 ? target_load(h->target, &messages) : NULL;
+	bool fine = t == NULL || t->on_loopback; /* one with mistakes is reported where hosts are made */
+
+	target_free(t);
+	buf_free(&messages);
+	return fine;
+}
+
+static int choose_network(struct world *w, enum world_network wanted, struct err *reterr)
+{
+	const char *needed_by = NULL;
+
+	for (uint32_t i = 0; i < w->flow->host_count; i++)
+		if (!runs_on_loopback(&w->flow->hosts[i]))
+			needed_by = w->flow->hosts[i].target;
+	if (wanted == WORLD_NETWORK_LOOPBACK && needed_by != NULL)
+		return err_set(
+			reterr, -EINVAL,
+			"target %s cannot be told its ports and name server, so it needs a private network",
+			needed_by);
+	if (wanted == WORLD_NETWORK_LOOPBACK || (wanted == WORLD_NETWORK_AUTO && needed_by == NULL))
+		return choose_range(w, reterr);
+	w->network = network_new(w->flow->host_count, reterr);
+	w->first_port = SMTP_PORT;
+	return w->network != NULL ? 0 : err_wrap(reterr, "no private network can be made here");
 }
 
 /* ---- names ---- */
@@ -265,7 +321,9 @@ static int make_host(struct world *w, struct place *p, const char *program, stru
 				  .cert_path = p->cert_path,
 				  .key_path = p->key_path,
 				  .ca_path = ca_cert_path(w->ca),
-				  .passwords = (const char *const *)p->passwords };
+				  .passwords = (const char *const *)p->passwords,
+				  .network_fd =
+					  w->network != NULL ? network_host_fd(w->network, p->index) : -1 };
 	for (uint32_t i = 0; i < FLOW_SERVICE_COUNT; i++)
 		s->services[i] = world_service_addr(w, p->index, (enum flow_service)i);
 	if (h->smart_host != FLOW_NONE)
@@ -329,8 +387,8 @@ struct world *world_new(const struct world_options *o, struct err *reterr)
 	(void)snprintf(path, sizeof(path), "%s/ca", w->dir);
 	if (rc == 0)
 		w->ca = ca_new(path, reterr);
-	if (rc != 0 || w->ca == NULL || choose_range(w, reterr) != 0 || make_dns(w, reterr) != 0 ||
-	    make_hosts(w, o->program, reterr) != 0) {
+	if (rc != 0 || w->ca == NULL || choose_network(w, o->network, reterr) != 0 ||
+	    make_dns(w, reterr) != 0 || make_hosts(w, o->program, reterr) != 0) {
 		world_free(w);
 		return NULL;
 	}
@@ -353,6 +411,7 @@ void world_free(struct world *w)
 	if (w->dns_log != NULL)
 		(void)fclose(w->dns_log);
 	ca_free(w->ca);
+	network_free(w->network);
 	free(w);
 }
 

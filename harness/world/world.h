@@ -1,10 +1,11 @@
 /*
- * world: the private internet of one run on 127.0.0.0/8: addresses, names,
- * certificates, passwords and servers.
+ * world: the private internet of one run: addresses, names, certificates,
+ * passwords and servers.
  *
- * Each run takes a free range 127.A.B.0/24 of its own; each host has one
- * address in it; all hosts use one common set of ports, because MX has no
- * port.  Between each ordered pair of hosts there is one link address: what
+ * On loopback, each run takes a free range 127.A.B.0/24 of its own; each host
+ * has one address in it; all hosts use one common set of ports, because MX has
+ * no port.  In a private network (network.h) ports are those of life, 25 and
+ * 53 among them, and hosts are foreign to each other.  Between each ordered pair of hosts there is one link address: what
  * host A finds in its DNS for host B's name is the link A→B, and a link proxy
  * (harness/fault/link.h) listens there.  Only hosts on a link's near side see
  * it; the harness itself connects to hosts directly.
@@ -36,11 +37,15 @@ enum world_event {
 };
 typedef void world_fn(void *ctx, enum world_event event);
 
+/* Auto: on loopback, unless a host's target can only run in a private network. */
+enum world_network { WORLD_NETWORK_AUTO, WORLD_NETWORK_LOOPBACK, WORLD_NETWORK_PRIVATE };
+
 struct world_options {
 	struct loop *loop;
 	const struct flow *flow; /* outlives the world */
 	const char *dir;         /* made when missing; ca/, HOST/ and dns.log go below it */
 	const char *program;     /* path of postriderd, or NULL: the target's default */
+	enum world_network network;
 	world_fn *on_event;
 	void *ctx;
 };
@@ -66,6 +71,9 @@ struct addr world_service_addr(const struct world *w, uint32_t host, enum flow_s
 struct addr world_host_addr(const struct world *w, uint32_t host); /* port 0 */
 /* Where the proxy of A→B listens. */
 struct addr world_link_addr(const struct world *w, uint32_t from, uint32_t to);
+/* Where the proxy of links from A connects from: A's own address where that can be. */
+struct addr world_link_source_addr(const struct world *w, uint32_t from);
+bool world_is_private(const struct world *w);
 /* A free address of this run for whatever else listens (port: world_smtp_port); 0 ≤ n < 32. */
 struct addr world_spare_addr(const struct world *w, uint32_t n);
 

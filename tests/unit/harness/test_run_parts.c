@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "harness/cli/plan.h"
 #include "harness/cli/residue.h"
+#include "harness/world/launch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -179,12 +180,24 @@ static void on_answer(void *ctx, struct residue *r, bool known, uint32_t count)
 	loop_stop(a->loop);
 }
 
-static void ask(struct asking *a, const char *path)
+static const struct target_queue as_line = { .count = TARGET_COUNT_AFTER, .after = "queue: " };
+
+static pid_t start(void *ctx, int out)
+{
+	static const struct launch plain = { .network_fd = -1 };
+	char status[] = "status", option[] = "--config", config[] = "/c";
+	char *args[] = { ctx, status, option, config, NULL };
+	struct err e;
+
+	return launch_command(&plain, 0, args, out, &e);
+}
+
+static void ask(struct asking *a, char *path)
 {
 	*a = (struct asking){ .loop = loop_new() };
 	a->tick = timer_new(a->loop, on_tick, a);
 	timer_set_ms(a->tick, 10);
-	a->residue = residue_ask(a->loop, path, "/c", on_answer, a);
+	a->residue = residue_ask(a->loop, &(struct residue_question){ start, path, &as_line }, on_answer, a);
 	assert_non_null(a->residue);
 	loop_run(a->loop);
 	timer_free(a->tick);
@@ -212,10 +225,39 @@ static void queues_tell_a_number_or_nothing(void **state)
 		assert_true(clock_mono_ms() - began_ms < 10000);
 		buf_free(&script);
 	}
-	struct loop *l = loop_new();
+	struct asking a;
 	assert_int_equal(unlink(path), 0);
-	assert_null(residue_ask(l, path, "/c", on_answer, NULL));
-	loop_free(l);
+	ask(&a, path);
+	assert_false(a.known);
+}
+
+static void answers_are_counted_as_the_target_says(void **state)
+{
+	(void)state;
+	static const struct target_queue lines = { .count = TARGET_COUNT_LINES };
+	static const struct target_queue number = { .count = TARGET_COUNT_NUMBER };
+	static const struct {
+		const struct target_queue *how;
+		const char *answer;
+		bool known;
+		uint32_t count;
+	} rows[] = {
+		{ &lines, "", true, 0 },
+		{ &lines, "{}\n\n{}\n", true, 2 },
+		{ &lines, "{}\n{", false, 0 },
+		{ &number, "12\n", true, 12 },
+		{ &number, "", false, 0 },
+		{ &number, "no\n", false, 0 },
+		{ &as_line, "a\nqueue: 3\n", true, 3 },
+		{ &as_line, "queue: \n", false, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t count = 0;
+		bool known = residue_count(rows[i].how, span_of(rows[i].answer), &count);
+		if (known != rows[i].known || (known && count != rows[i].count))
+			fail_msg("%s: %d %u", rows[i].answer, known, count);
+	}
 }
 
 static void the_loop_goes_on_while_a_queue_is_asked(void **state)
@@ -235,7 +277,7 @@ static void the_loop_goes_on_while_a_queue_is_asked(void **state)
 	assert_true(a.tick_count >= 10); /* of 100; none when it waits */
 	/* A question that is given up leaves no process, and nobody is told. */
 	a = (struct asking){ .loop = loop_new() };
-	a.residue = residue_ask(a.loop, path, "/c", on_answer, &a);
+	a.residue = residue_ask(a.loop, &(struct residue_question){ start, path, &as_line }, on_answer, &a);
 	residue_free(a.residue);
 	loop_free(a.loop);
 	assert_int_equal(a.answer_count, 0);
@@ -249,6 +291,7 @@ int main(void)
 		cmocka_unit_test(whole_messages_have_the_sizes_of_the_flow),
 		cmocka_unit_test(the_seed_decides_and_nothing_else),
 		cmocka_unit_test(queues_tell_a_number_or_nothing),
+		cmocka_unit_test(answers_are_counted_as_the_target_says),
 		cmocka_unit_test(the_loop_goes_on_while_a_queue_is_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

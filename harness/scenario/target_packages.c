@@ -1,0 +1,103 @@
+/* Which of a target's packages are there, of those that were put aside for it and of the system's. */
+#include "harness/scenario/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Beside the program that was built (build/MODE/bin) or installed. */
+bool target_tree(const char *name, char ret_dir[static PATH_MAX])
+{
+	static const char *const UP[] = { "../../targets", "../share/postrider/trees" };
+	char program[PATH_MAX], path[2 * PATH_MAX];
+	const char *given = getenv("POSTRIDER_TARGETS");
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+	if (given != NULL) {
+		(void)snprintf(path, sizeof(path), "%s/%s", given, name);
+		return is_dir(path) && realpath(path, ret_dir) != NULL;
+	}
+	program[n > 0 ? n : 0] = '\0';
+	char *slash = strrchr(program, '/');
+	if (slash == NULL)
+		return false;
+	*slash = '\0';
+	for (size_t i = 0; i < sizeof(UP) / sizeof(UP[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s/%s", program, UP[i], name);
+		if (is_dir(path) && realpath(path, ret_dir) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool is_executable_in(const char *prefix, const char *program)
+{
+	static const char *const DIRS[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+					    "/usr/bin",        "/sbin",          "/bin" };
+	char path[2 * PATH_MAX];
+
+	if (program[0] == '/') {
+		(void)snprintf(path, sizeof(path), "%s%s", prefix, program);
+		return access(path, X_OK) == 0;
+	}
+	for (size_t i = 0; i < sizeof(DIRS) / sizeof(DIRS[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s%s/%s", prefix, DIRS[i], program);
+		if (access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void note(struct buf *missing, const char *kind, const char *name)
+{
+	buf_addf(missing, "%s%s %s", buf_bytes(missing) > 0 ? ", " : "missing ", kind, name);
+}
+
+bool target_is_installed(const struct target *t, struct buf *ret_missing)
+{
+	char tree[PATH_MAX] = "";
+	char path[2 * PATH_MAX];
+	bool have_tree = target_tree(t->name, tree);
+	bool complete = true;
+
+	for (uint32_t i = 0; i < t->npm.count; i++) {
+		(void)snprintf(path, sizeof(path), "%s/node_modules/%s", tree, t->npm.items[i]);
+		if (have_tree && is_dir(path))
+			continue;
+		note(ret_missing, "npm package", t->npm.items[i]);
+		complete = false;
+	}
+	for (uint32_t i = 0; i < t->programs.count; i++) {
+		const char *program = t->programs.items[i];
+		if ((have_tree && is_executable_in(tree, program)) || is_executable_in("", program))
+			continue;
+		/* Programs and packages stand in the same order. */
+		if (i < t->packages.count)
+			note(ret_missing, "package", t->packages.items[i]);
+		else
+			note(ret_missing, "program", program);
+		complete = false;
+	}
+	return complete;
+}
+
+bool target_can_start(const struct target *t, struct buf *ret_why_not)
+{
+	if (!target_is_installed(t, ret_why_not)) {
+		buf_add_cstr(ret_why_not, "; 'make setup-targets' in the source tree fetches it");
+		return false;
+	}
+	if (t->needs_root && geteuid() != 0) {
+		buf_add_cstr(ret_why_not, "its programs change users, so it must be started by root");
+		return false;
+	}
+	return true;
+}
