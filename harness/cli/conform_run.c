@@ -176,21 +176,14 @@ static void ask_queue(void *queue_ctx, sut_queue_fn *answer, void *ctx)
 {
 	struct conform_run *r = queue_ctx;
 	struct queue_question *q = calloc(1, sizeof(*q));
-	struct host *h = world_host(r->world, SUT);
-	struct buf config = { 0 };
-	char program[64];
 
 	if (q == NULL)
 		abort();
 	*q = (struct queue_question){ r, answer, ctx };
-	buf_addf(&config, "%s/postriderd.conf", host_setup(h)->dir);
-	(void)snprintf(program, sizeof(program), "/proc/%d/exe", (int)host_pid(h));
-	if (residue_ask(r->loop, r->o.program != NULL ? r->o.program : program, buf_cstr(&config), on_residue,
-			q) == NULL) {
+	if (residue_ask_host(r->loop, world_host(r->world, SUT), on_residue, q) == NULL) {
 		answer(ctx, false, 0);
 		free(q);
 	}
-	buf_free(&config);
 }
 
 static void describe_sut(struct conform_run *r)

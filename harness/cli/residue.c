@@ -174,3 +174,19 @@ struct residue *residue_ask(struct loop *l, const struct residue_question *q, re
 	timer_set_ms(r->deadline, ANSWER_MAX_MS);
 	return r;
 }
+
+static pid_t start_command(void *ctx, int out)
+{
+	struct host *h = ctx;
+	struct err err;
+
+	return host_command(h, &host_target(h)->queue.run, out, &err);
+}
+
+struct residue *residue_ask_host(struct loop *l, struct host *h, residue_fn *fn, void *ctx)
+{
+	const struct target_queue *how = &host_target(h)->queue;
+	const struct residue_question q = { .start = start_command, .ctx = h, .how = how };
+
+	return how->run.count > 0 && host_pid(h) > 0 ? residue_ask(l, &q, fn, ctx) : NULL;
+}

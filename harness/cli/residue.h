@@ -11,6 +11,7 @@
 
 #include "base/loop.h"
 #include "harness/scenario/target.h"
+#include "harness/world/host.h"
 
 #include <sys/types.h>
 
@@ -28,6 +29,8 @@ struct residue_question {
 
 /* NULL: the command could not be started, and nothing is called. */
 struct residue *residue_ask(struct loop *l, const struct residue_question *q, residue_fn *fn, void *ctx);
+/* The queue of a host that runs, as its target says; NULL too when the target does not. */
+struct residue *residue_ask_host(struct loop *l, struct host *h, residue_fn *fn, void *ctx);
 void residue_free(struct residue *r); /* accepts NULL; ends the question, nothing is called any more */
 
 /* What an answer says, for how; false: nothing. */

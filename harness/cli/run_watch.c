@@ -108,14 +108,6 @@ static void on_residue(void *ctx, struct residue *residue, bool known, uint32_t 
 	task_schedule(q->tell);
 }
 
-static pid_t start_question(void *ctx, int out)
-{
-	struct host *h = ctx;
-	struct err err;
-
-	return host_command(h, &host_target(h)->queue.run, out, &err);
-}
-
 static void ask_host(struct run *r, uint32_t i)
 {
 	struct host *h = world_host(r->world, i);
@@ -124,11 +116,7 @@ static void ask_host(struct run *r, uint32_t i)
 	/* One that a fault keeps down cannot be asked, and what it holds goes nowhere. */
 	if (h == NULL || !run_host_is_up(r, i))
 		return;
-	const struct residue_question question = { .start = start_question,
-						   .ctx = h,
-						   .how = &host_target(h)->queue };
-	if (question.how->run.count > 0)
-		q->asked[i] = residue_ask(r->loop, &question, on_residue, r);
+	q->asked[i] = residue_ask_host(r->loop, h, on_residue, r);
 	q->known = q->known && q->asked[i] != NULL;
 	q->left += q->asked[i] != NULL ? 1 : 0;
 }

@@ -1,5 +1,6 @@
 #include "harness/scenario/vars.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,16 +38,21 @@ static const char *const NAMES[] = {
 static const char *const LISTS[] = { "account", "domain", NULL };
 
 struct var {
-	char *list; /* NULL: of no list */
 	uint32_t item;
 	char *name;
 	char *value;
 };
 
-struct vars {
+/* In order of items, so that those of one are found by halving: a host may have thousands of accounts. */
+struct table {
 	struct var *all;
 	uint32_t count;
 	uint32_t room;
+};
+
+struct vars {
+	struct table plain;
+	struct table lists[sizeof(LISTS) / sizeof(LISTS[0]) - 1];
 };
 
 struct vars *vars_new(void)
@@ -58,98 +64,117 @@ struct vars *vars_new(void)
 	return v;
 }
 
-static void forget(struct var *x)
+static void forget(struct table *t)
 {
-	free(x->list);
-	free(x->name);
-	free(x->value);
+	for (uint32_t i = 0; i < t->count; i++) {
+		free(t->all[i].name);
+		free(t->all[i].value);
+	}
+	free(t->all);
 }
 
 void vars_free(struct vars *v)
 {
 	if (v == NULL)
 		return;
-	for (uint32_t i = 0; i < v->count; i++)
-		forget(&v->all[i]);
-	free(v->all);
+	forget(&v->plain);
+	for (size_t i = 0; LISTS[i] != NULL; i++)
+		forget(&v->lists[i]);
 	free(v);
 }
 
 static char *copy_of(const char *s)
 {
-	char *copy = s != NULL ? strdup(s) : NULL;
+	char *copy = strdup(s);
 
-	if (s != NULL && copy == NULL)
+	if (copy == NULL)
 		abort();
 	return copy;
 }
 
-static struct var *find(const struct vars *v, struct span list, uint32_t item, struct span name)
+/* Index of the first value of the item, or of a later one. */
+static uint32_t first_of(const struct table *t, uint32_t item)
 {
-	for (uint32_t i = 0; i < v->count; i++) {
-		struct var *x = &v->all[i];
-		bool same_list =
-			x->list == NULL ? list.p == NULL : list.p != NULL && span_eq(list, span_of(x->list));
-		if (same_list && x->item == item && span_eq(name, span_of(x->name)))
-			return x;
+	uint32_t low = 0, high = t->count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (t->all[middle].item < item)
+			low = middle + 1;
+		else
+			high = middle;
 	}
+	return low;
+}
+
+static struct var *find(const struct table *t, uint32_t item, struct span name)
+{
+	for (uint32_t i = first_of(t, item); i < t->count && t->all[i].item == item; i++)
+		if (span_eq(name, span_of(t->all[i].name)))
+			return &t->all[i];
 	return NULL;
 }
 
-static void set(struct vars *v, const char *list, uint32_t item, const char *name, const char *value)
+static void set(struct table *t, uint32_t item, const char *name, const char *value)
 {
-	struct var *x = find(v, list != NULL ? span_of(list) : (struct span){ 0 }, item, span_of(name));
-	struct var made = {
-		.list = copy_of(list), .item = item, .name = copy_of(name), .value = copy_of(value)
-	};
+	struct var *x = find(t, item, span_of(name));
 
 	if (x != NULL) {
-		forget(x);
-		*x = made;
+		free(x->value);
+		x->value = copy_of(value);
 		return;
 	}
-	if (v->count == v->room) {
-		v->room = v->room > 0 ? v->room * 2 : 64;
-		v->all = realloc(v->all, v->room * sizeof(*v->all));
-		if (v->all == NULL)
+	assert(t->count == 0 || t->all[t->count - 1].item <= item);
+	if (t->count == t->room) {
+		t->room = t->room > 0 ? t->room * 2 : 64;
+		t->all = realloc(t->all, t->room * sizeof(*t->all));
+		if (t->all == NULL)
 			abort();
 	}
-	v->all[v->count++] = made;
+	t->all[t->count++] = (struct var){ item, copy_of(name), copy_of(value) };
+}
+
+/* NULL: there is no such list. */
+static const struct table *table_of(const struct vars *v, struct span list)
+{
+	for (size_t i = 0; LISTS[i] != NULL; i++)
+		if (span_eq(list, span_of(LISTS[i])))
+			return &v->lists[i];
+	return NULL;
 }
 
 void vars_set(struct vars *v, const char *name, const char *value)
 {
-	set(v, NULL, 0, name, value);
+	set(&v->plain, 0, name, value);
 }
 
 void vars_set_item(struct vars *v, const char *list, uint32_t item, const char *name, const char *value)
 {
-	set(v, list, item, name, value);
+	for (size_t i = 0; LISTS[i] != NULL; i++)
+		if (strcmp(LISTS[i], list) == 0)
+			set(&v->lists[i], item, name, value);
 }
 
 const char *vars_get(const struct vars *v, struct span name)
 {
-	const struct var *x = find(v, (struct span){ 0 }, 0, name);
+	const struct var *x = find(&v->plain, 0, name);
 
 	return x != NULL ? x->value : NULL;
 }
 
 const char *vars_get_item(const struct vars *v, struct span list, uint32_t item, struct span name)
 {
-	const struct var *x = find(v, list, item, name);
+	const struct table *t = table_of(v, list);
+	const struct var *x = t != NULL ? find(t, item, name) : NULL;
 
 	return x != NULL ? x->value : NULL;
 }
 
 uint32_t vars_count(const struct vars *v, struct span list)
 {
-	uint32_t count = 0;
+	const struct table *t = table_of(v, list);
 
-	for (uint32_t i = 0; i < v->count; i++)
-		if (v->all[i].list != NULL && span_eq(list, span_of(v->all[i].list)) &&
-		    v->all[i].item >= count)
-			count = v->all[i].item + 1;
-	return count;
+	return t != NULL && t->count > 0 ? t->all[t->count - 1].item + 1 : 0;
 }
 
 static bool is_in(const char *const *names, struct span name)
