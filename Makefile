@@ -204,6 +204,7 @@ e2e: all $(RECORDER)
 	@sh tests/e2e.sh $(OUT)
 
 setup-targets: all
+	@sh packaging/setup.sh targets
 	@sh packaging/setup-targets.sh $(OUT)/bin/postrider $(NAME)
 
 setup-bench:

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -296,7 +297,7 @@ static int read_issuer(const struct cert_options *o, X509 **ret_cert, EVP_PKEY *
 
 int cert_make(const struct cert_options *o, struct err *reterr)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
+	EVP_PKEY *key = o->rsa ? EVP_RSA_gen(2048U) : EVP_EC_gen("P-256");
 	EVP_PKEY *issuer_key = NULL;
 	X509 *cert = X509_new();
 	X509 *issuer = NULL;

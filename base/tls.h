@@ -51,7 +51,7 @@ void tls_free(struct tls_ctx *t);
 struct ssl_ctx_st *tls_ssl_ctx(const struct tls_ctx *t);
 
 /*
- * Makes a P-256 certificate for the given names (DNS names or IP addresses,
+ * Makes a certificate, P-256 unless RSA is asked for, for the given names (DNS names or IP addresses,
  * NULL-terminated list), valid from a year back to ten years on, and writes
  * chain and key (mode 0600).  With issuer paths NULL it is self-signed; with
  * names NULL it is a CA.  Returns 0 or negative errno.
@@ -59,6 +59,7 @@ struct ssl_ctx_st *tls_ssl_ctx(const struct tls_ctx *t);
 struct cert_options {
 	const char *common_name;
 	const char *const *names;
+	bool rsa; /* 2048 bits, for servers that cannot use P-256 */
 	const char *issuer_cert_path;
 	const char *issuer_key_path;
 	const char *ret_cert_path; /* where to write */

@@ -3,6 +3,7 @@
 #include "base/opt.h"
 #include "harness/cli/conform.h"
 #include "harness/cli/dns.h"
+#include "harness/cli/doctor.h"
 #include "harness/cli/lint.h"
 #include "harness/cli/list.h"
 #include "harness/cli/report.h"
@@ -19,6 +20,7 @@ static const struct opt_verb verbs[] = {
 	{ "conform", cli_conform, "judges a server by the dialogues of the RFCs" },
 	{ "list", cli_list, "names the flows that come with postrider" },
 	{ "targets", cli_targets, "names the kinds of servers that flows can run" },
+	{ "doctor", cli_doctor, "says what can be tested on this machine, and why not the rest" },
 	{ "lint", cli_lint, "checks flows, cases and targets; starts nothing" },
 	{ "report", cli_report, "draws report.html of a result directory again" },
 	{ "send", cli_send, "sends messages to a server of yours" },

@@ -347,6 +347,8 @@ static void on_signal(void *ctx, int signo)
 
 static void end_world(struct conform_run *r)
 {
+	struct redact *redact = r->world != NULL ? world_redact_new(r->world) : NULL;
+
 	suite_stop(r->suite);
 	probe_free(r->probe);
 	r->probe = NULL;
@@ -354,7 +356,8 @@ static void end_world(struct conform_run *r)
 	r->world = NULL;
 	tls_free(r->tls);
 	r->tls = NULL;
-	run_end_keep_logs(r->o.dir, r->flow, r->o.keep_world);
+	run_end_keep_logs(r->o.dir, r->flow, redact, r->o.keep_world);
+	redact_free(redact);
 }
 
 struct conform_run *conform_run(const struct conform_run_options *o, struct err *reterr)

@@ -36,6 +36,8 @@ struct run_command {
 	const char *program;
 	const char *junit;
 	bool keep_world;
+	bool allow_remote;
+	bool show_secrets;
 	bool quiet;
 	bool json;
 	uint32_t colour;
@@ -71,6 +73,10 @@ static int parse(struct run_command *c, int argc, char **argv)
 		  .choices = colours },
 		{ "program", OPT_STR, &c->program, .value = "PATH",
 		  .help = "the reference server to run; postriderd beside this program when absent" },
+		{ "allow-remote", OPT_FLAG, &c->allow_remote,
+		  .help = "lets mail go to servers elsewhere, as far as their target file says" },
+		{ "show-secrets", OPT_FLAG, &c->show_secrets,
+		  .help = "does not take passwords out of what the terminal shows; files never have them" },
 		{ "keep-world", OPT_FLAG, &c->keep_world,
 		  .help = "leaves the servers' data, keys and passwords in the result directory" },
 		{ 0 },
@@ -143,6 +149,44 @@ static bool sets_are_used(const struct run_command *c)
 	return fine;
 }
 
+static bool may_go_there(const struct run_command *c)
+{
+	struct buf messages = { 0 };
+	bool fine = true;
+
+	for (uint32_t i = 0; i < c->names.count; i++)
+		fine = flow_check_remote(c->flows[i], c->allow_remote, &messages) && fine;
+	if (c->show_secrets && isatty(STDOUT_FILENO) == 0) {
+		buf_add_cstr(
+			&messages,
+			"postrider run: --show-secrets is for a terminal, and the output goes elsewhere\n");
+		fine = false;
+	}
+	(void)fputs(buf_cstr(&messages), stderr);
+	buf_free(&messages);
+	return fine;
+}
+
+/* What stands on a command line is seen by every user of the machine. */
+static bool sets_have_no_password(const struct run_command *c)
+{
+	bool fine = true;
+
+	for (uint32_t i = 0; i < c->sets.count; i++) {
+		struct span value = span_of(c->sets.items[i]), name;
+		(void)span_take_until(&value, '=', &name);
+		for (uint32_t k = 0; k < c->names.count && fine; k++)
+			fine = value.n == 0 || !flow_has_password(c->flows[k], value);
+		if (!fine)
+			(void)fprintf(stderr,
+				      "postrider run: --set %.*s: a password on the command line can be seen "
+				      "by every "
+				      "user; write it into the flow\n",
+				      SPAN_FMT(name));
+	}
+	return fine;
+}
+
 /* Every flow, and every mistake in them, before anything starts. */
 static bool read_flows(struct run_command *c)
 {
@@ -170,7 +214,7 @@ static bool read_flows(struct run_command *c)
 	}
 	(void)fputs(buf_cstr(&messages), stderr);
 	buf_free(&messages);
-	return fine && sets_are_used(c);
+	return fine && sets_are_used(c) && sets_have_no_password(c) && may_go_there(c);
 }
 
 /* A machine that lacks a server proves nothing about it. */
@@ -220,6 +264,7 @@ static int run_one(const struct run_command *c, const struct flow *f, bool seed_
 		.dir = dir,
 		.program = c->program,
 		.network = (enum world_network)c->network,
+		.show_secrets = c->show_secrets,
 		.keep_world = c->keep_world,
 		.progress = progress_mode_for(c->quiet),
 		.colour = want_colour(c, STDOUT_FILENO) && !c->json,

@@ -16,6 +16,7 @@
 enum {
 	NS_PER_MS = 1000000,
 	LOG_BYTES_MAX = 256 * 1024 * 1024,
+	RESULT_BYTES_MAX = 2000 * 1024 * 1024,
 	LOG_MODE = 0644,
 	DIR_MODE = 0755,
 };
@@ -23,18 +24,20 @@ enum {
 /* ---- logs ---- */
 
 /* A log that is missing or empty is no error: not every server writes each. */
-static void keep_log(const char *from, const char *to)
+static void keep_log(const char *from, const char *to, const struct redact *redact)
 {
 	struct buf content = { 0 };
 	struct err e;
+	int rc = file_read(from, LOG_BYTES_MAX, &content, &e);
 
-	if (file_read(from, LOG_BYTES_MAX, &content, &e) == 0 && buf_bytes(&content) > 0)
+	redact_buf(redact, &content);
+	if (rc == 0 && buf_bytes(&content) > 0)
 		(void)file_write(to, buf_span(&content), LOG_MODE, &e);
 	buf_free(&content);
 }
 
 /* "log/mail.log" of host isp2 becomes logs/isp2.mail.log. */
-static void keep_target_logs(const char *dir, const struct flow_host *h)
+static void keep_target_logs(const char *dir, const struct flow_host *h, const struct redact *redact)
 {
 	struct buf messages = { 0 };
 	struct target *t = strcmp(h->target, "none") != 0 ? target_load(h->target, &messages) : NULL;
@@ -46,13 +49,13 @@ static void keep_target_logs(const char *dir, const struct flow_host *h)
 		(void)snprintf(from, sizeof(from), "%s/world/hosts/%s/%s", dir, h->name, t->logs.items[i]);
 		(void)snprintf(to, sizeof(to), "%s/logs/%s.%s", dir, h->name,
 			       slash != NULL ? slash + 1 : t->logs.items[i]);
-		keep_log(from, to);
+		keep_log(from, to, redact);
 	}
 	target_free(t);
 	buf_free(&messages);
 }
 
-void run_end_keep_logs(const char *dir, const struct flow *flow, bool keep_world)
+void run_end_keep_logs(const char *dir, const struct flow *flow, const struct redact *redact, bool keep_world)
 {
 	static const char *const streams[] = { "stdout", "stderr" };
 	char from[PATH_MAX];
@@ -67,16 +70,34 @@ void run_end_keep_logs(const char *dir, const struct flow *flow, bool keep_world
 				       flow->hosts[i].name, streams[s]);
 			(void)snprintf(to, sizeof(to), "%s/logs/%s.%s.log", dir, flow->hosts[i].name,
 				       streams[s]);
-			keep_log(from, to);
+			keep_log(from, to, redact);
 		}
-		keep_target_logs(dir, &flow->hosts[i]);
+		keep_target_logs(dir, &flow->hosts[i], redact);
 	}
 	(void)snprintf(from, sizeof(from), "%s/world/dns.log", dir);
 	(void)snprintf(to, sizeof(to), "%s/logs/dns.log", dir);
-	keep_log(from, to);
+	keep_log(from, to, redact);
 	(void)snprintf(from, sizeof(from), "%s/world", dir);
 	if (!keep_world)
 		(void)dir_remove(from, &e);
+}
+
+int run_end_redact(const char *dir, const struct redact *redact, bool show, struct run_outcome *outcome,
+		   struct err *reterr)
+{
+	static const char *const FILES[] = { "result.json", "ledger", "report.html", "junit.xml" };
+	struct buf *const bufs[] = { &outcome->text, &outcome->line, &outcome->json, &outcome->junit };
+	char path[PATH_MAX];
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(FILES) / sizeof(FILES[0]) && rc == 0; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, FILES[i]);
+		rc = redact_file(redact, path, RESULT_BYTES_MAX, reterr);
+	}
+	for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
+		if (!show || i >= 2) /* JSON and JUnit go to files and programs */
+			redact_buf(redact, bufs[i]);
+	return rc;
 }
 
 /* ---- judging ---- */

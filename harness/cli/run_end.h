@@ -25,9 +25,13 @@ int run_end_judge(struct run_end *e, const struct run_options *o, struct run_out
 
 /*
  * Copies the servers' output and the log of DNS queries from dir/world to
- * dir/logs and, unless they are to be kept, removes the servers' data, keys
+ * dir/logs, without passwords, and, unless they are to be kept, removes the servers' data, keys
  * and passwords.
  */
-void run_end_keep_logs(const char *dir, const struct flow *flow, bool keep_world);
+void run_end_keep_logs(const char *dir, const struct flow *flow, const struct redact *redact,
+		       bool keep_world);
+/* The same for what was written and what is left to say; show: only for the files. */
+int run_end_redact(const char *dir, const struct redact *redact, bool show, struct run_outcome *outcome,
+		   struct err *reterr);
 
 #endif

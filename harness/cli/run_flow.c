@@ -286,6 +286,7 @@ static int build(struct run *r, struct err *reterr)
 	r->world = world_new(&wo, reterr);
 	if (r->world == NULL)
 		return reterr->code;
+	r->redact = world_redact_new(r->world);
 	struct link_observer observer = link_watch_observer(r->watch);
 	r->links = links_new(r->loop, r->world, &observer, reterr);
 	if (r->links == NULL)
@@ -331,6 +332,8 @@ static void tear_down(struct run *r)
 	links_free(r->links);
 	world_free(r->world);
 	tls_free(r->tls);
+	for (uint32_t i = 0; i < FLOW_HOSTS_MAX; i++)
+		tls_free(r->tls_there[i]);
 	timer_free(r->lag_timer);
 	timer_free(r->tick_timer);
 	timer_free(r->deadline);
@@ -434,6 +437,7 @@ static void free_run(struct run *r)
 	ledger_free(r->ledger);
 	hist_free(r->loop_lag);
 	reasons_free(&r->reasons);
+	redact_free(r->redact);
 	free(r->senders);
 	free(r->retrievers);
 	free(r);
@@ -452,9 +456,11 @@ int run_flow(const struct run_options *o, struct run_outcome *ret_outcome, struc
 	if (rc == 0)
 		fill_end(r, e);
 	tear_down(r);
-	run_end_keep_logs(o->dir, o->flow, o->keep_world);
+	run_end_keep_logs(o->dir, o->flow, r->redact, o->keep_world);
 	if (rc == 0)
 		rc = run_end_judge(e, o, ret_outcome, reterr);
+	if (rc == 0)
+		rc = run_end_redact(o->dir, r->redact, o->show_secrets, ret_outcome, reterr);
 	reasons_free(&e->record.reasons);
 	free_run(r);
 	free(e);

@@ -30,7 +30,8 @@ struct run_options {
 	const char *dir;         /* the result directory; exists */
 	const char *program;     /* postriderd; NULL: the target's default */
 	enum world_network network;
-	bool keep_world; /* leave the servers' data, keys and passwords in dir/world */
+	bool show_secrets; /* on the terminal; never in files */
+	bool keep_world;   /* leave the servers' data, keys and passwords in dir/world */
 	enum progress_mode progress;
 	bool colour;
 };

@@ -82,11 +82,13 @@ struct run {
 	struct ledger *ledger;
 	struct link_watch *watch;
 	struct world *world;
+	struct redact *redact; /* its passwords, which outlive it here */
 	struct links *links;
 	struct timeline *timeline;
 	struct plan *plan;
 	struct inbox inbox;
-	struct tls_ctx *tls;
+	struct tls_ctx *tls;                       /* trusts the run's authority */
+	struct tls_ctx *tls_there[FLOW_HOSTS_MAX]; /* for servers elsewhere; NULL for the others */
 	struct run_sender *senders;
 	struct run_retriever *retrievers;
 	struct run_host hosts[FLOW_HOSTS_MAX];

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+static const char SYSTEM_TRUST[] = "/etc/ssl/certs/ca-certificates.crt";
+
 /* ---- senders ---- */
 
 static void make_content(void *ctx, uint64_t id, struct buf *ret_message)
@@ -69,10 +71,12 @@ static struct access access_to(struct run *r, uint32_t host, enum flow_service s
 	return (struct access){
 		.server = world_service_addr(r->world, host, service),
 		.tls = kinds[tls],
-		.tls_ctx = tls != FLOW_TLS_NONE ? r->tls : NULL,
-		.server_name = r->flow->hosts[host].mx_name,
-		/* From a private network nothing leaves the machine. */
-		.allow_remote = world_is_private(r->world),
+		.tls_ctx = tls == FLOW_TLS_NONE         ? NULL
+			   : r->tls_there[host] != NULL ? r->tls_there[host]
+							: r->tls,
+		.server_name = world_tls_name(r->world, host),
+		/* From a private network nothing leaves the machine; for a server elsewhere leave was given. */
+		.allow_remote = world_is_private(r->world) || world_is_remote(r->world, host),
 	};
 }
 
@@ -195,6 +199,19 @@ static int start_retriever(struct run *r, uint32_t i, struct err *reterr)
 	return 0;
 }
 
+static int trust_there(struct run *r, struct err *reterr)
+{
+	for (uint32_t i = 0; i < r->flow->host_count; i++) {
+		if (!world_is_remote(r->world, i))
+			continue;
+		const char *ca = world_target(r->world, i)->remote.ca_file;
+		r->tls_there[i] = tls_client_new(ca != NULL ? ca : SYSTEM_TRUST, reterr);
+		if (r->tls_there[i] == NULL)
+			return reterr->code;
+	}
+	return 0;
+}
+
 int run_start_traffic(struct run *r, struct err *reterr)
 {
 	int rc = 0;
@@ -202,6 +219,7 @@ int run_start_traffic(struct run *r, struct err *reterr)
 	r->tls = tls_client_new(world_ca_path(r->world), reterr);
 	if (r->tls == NULL)
 		return reterr->code;
+	rc = trust_there(r, reterr);
 	for (uint32_t i = 0; i < r->flow->retrieve_count && rc == 0; i++)
 		rc = start_retriever(r, i, reterr);
 	for (uint32_t i = 0; i < r->flow->traffic_count && rc == 0; i++)

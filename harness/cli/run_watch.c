@@ -114,9 +114,9 @@ static void ask_host(struct run *r, uint32_t i)
 	struct run_queues *q = &r->queues;
 
 	/* One that a fault keeps down cannot be asked, and what it holds goes nowhere. */
-	if (h == NULL || !run_host_is_up(r, i))
+	if (h == NULL ? !world_is_remote(r->world, i) : !run_host_is_up(r, i))
 		return;
-	q->asked[i] = residue_ask_host(r->loop, h, on_residue, r);
+	q->asked[i] = h != NULL ? residue_ask_host(r->loop, h, on_residue, r) : NULL;
 	q->known = q->known && q->asked[i] != NULL;
 	q->left += q->asked[i] != NULL ? 1 : 0;
 }
@@ -167,7 +167,8 @@ bool run_host_is_up(const struct run *r, uint32_t host)
 {
 	const struct host *h = world_host(r->world, host);
 
-	return h != NULL && host_state(h) == HOST_READY;
+	/* One elsewhere is taken for up: nothing is known of it but what it answers. */
+	return world_is_remote(r->world, host) || (h != NULL && host_state(h) == HOST_READY);
 }
 
 /* Without a last look into a mailbox nothing can be said of what was sent there. */

@@ -98,6 +98,105 @@ bool flow_set_targets(struct flow *f, const char *const *choices, struct buf *re
 	return fine && yaml_error_count(f->yaml) == 0;
 }
 
+/* ---- servers elsewhere ---- */
+
+bool flow_has_password(const struct flow *f, struct span password)
+{
+	for (uint32_t i = 0; i < f->host_count; i++)
+		for (uint32_t k = 0; k < f->hosts[i].account_count; k++)
+			if (f->hosts[i].accounts[k].password != NULL &&
+			    span_eq(password, span_of(f->hosts[i].accounts[k].password)))
+				return true;
+	return false;
+}
+
+static bool is_listed(const struct target_remote *m, const char *domain)
+{
+	for (uint32_t i = 0; i < m->recipient_domains.count; i++)
+		if (span_eq_nocase(span_of(domain), span_of(m->recipient_domains.items[i])))
+			return true;
+	return false;
+}
+
+static uint32_t check_recipients(const struct flow_traffic *t, const struct target *target,
+				 struct buf *messages)
+{
+	uint32_t mistakes = 0;
+
+	for (uint32_t i = 0; i < t->to_count; i++) {
+		if (is_listed(&target->remote, t->to[i].domain))
+			continue;
+		buf_addf(messages, "traffic %s: target %s does not list %s among its recipient-domains\n",
+			 t->name, target->name, t->to[i].domain);
+		mistakes++;
+	}
+	return mistakes;
+}
+
+static uint32_t check_traffic_to(const struct flow *f, uint32_t host, const struct target *t,
+				 struct buf *messages)
+{
+	uint32_t mistakes = 0;
+	double rate = 0;
+
+	for (uint32_t i = 0; i < f->traffic_count; i++) {
+		if (f->traffic[i].via != host)
+			continue;
+		mistakes += check_recipients(&f->traffic[i], t, messages);
+		rate += f->traffic[i].rate_per_s;
+	}
+	if (rate <= t->remote.rate_per_s_max)
+		return mistakes;
+	buf_addf(messages, "host %s: %g messages a second are more than the %g that target %s allows\n",
+		 f->hosts[host].name, rate, t->remote.rate_per_s_max, t->name);
+	return mistakes + 1;
+}
+
+static bool strikes(const struct flow_fault *x, uint32_t host)
+{
+	if (x->kind <= FLOW_HOST_RESTART)
+		return x->host == host;
+	return x->kind <= FLOW_LINK_DELAY && (x->link_from == host || x->link_to == host);
+}
+
+static uint32_t check_remote_host(const struct flow *f, uint32_t host, const struct target *t, bool allowed,
+				  struct buf *messages)
+{
+	const char *name = f->hosts[host].name;
+	uint32_t mistakes = 0;
+
+	if (!allowed) {
+		buf_addf(messages,
+			 "host %s: target %s is a server elsewhere, %s; mail goes there with --allow-remote "
+			 "only\n",
+			 name, t->name, t->remote.host);
+		mistakes++;
+	}
+	for (uint32_t i = 0; i < f->fault_count; i++) {
+		if (!strikes(&f->faults[i], host))
+			continue;
+		buf_addf(messages,
+			 "host %s: a server elsewhere is not to be disturbed, so it has no faults\n", name);
+		mistakes++;
+		break;
+	}
+	return mistakes + check_traffic_to(f, host, t, messages);
+}
+
+bool flow_check_remote(const struct flow *f, bool allowed, struct buf *ret_messages)
+{
+	uint32_t mistakes = 0;
+
+	for (uint32_t i = 0; i < f->host_count; i++) {
+		struct target *t =
+			is_server(&f->hosts[i]) ? target_load(f->hosts[i].target, ret_messages) : NULL;
+		if (t != NULL && t->remote.is)
+			mistakes += check_remote_host(f, i, t, allowed, ret_messages);
+		target_free(t);
+	}
+	return mistakes == 0;
+}
+
 /* ---- whether it can be started here ---- */
 
 static bool can_start(const struct flow_host *h, struct buf *messages)

@@ -16,6 +16,16 @@
  */
 bool flow_set_targets(struct flow *f, const char *const *choices, struct buf *ret_messages);
 
+/* Whether one of its accounts has this password. */
+bool flow_has_password(const struct flow *f, struct span password);
+
+/*
+ * Hosts whose target is a server elsewhere: only with leave, only recipients
+ * whose domains the target lists, not faster than it says, and nothing that
+ * would disturb it (faults).  False, with messages, otherwise.
+ */
+bool flow_check_remote(const struct flow *f, bool allowed, struct buf *ret_messages);
+
 /* Whether all servers can be started on this machine; else one line for each that cannot: packages, root. */
 bool flow_can_start(const struct flow *f, struct buf *ret_messages);
 

@@ -344,6 +344,7 @@ static void read_remote(struct reader *r)
 	if (m->recipient_domains.count == 0)
 		yaml_error(r->y, n, "\"recipient-domains\" must name the domains that may get mail");
 	(void)yaml_get_number(n, "rate-max", 0.001, 10, &m->rate_per_s_max);
+	(void)yaml_get_str(n, "ca-file", &m->ca_file);
 	(void)yaml_get_str(n, "password-file", &m->password_file);
 	if (r->t->server_count + r->t->file_count + r->t->prepare_count > 0)
 		yaml_error_at_key(r->y, n, "nothing is started or configured on a remote server");
@@ -411,6 +412,15 @@ static void check_name(struct reader *r)
 			   SPAN_FMT(file), r->t->name);
 }
 
+static void read_key(struct reader *r)
+{
+	static const char *const KINDS[] = { "p-256", "rsa", NULL };
+	uint32_t kind = 0;
+
+	if (yaml_get_choice(r->root, "tls-key", KINDS, &kind))
+		r->t->rsa_key = kind == 1;
+}
+
 static void read_words(struct reader *r)
 {
 	struct target *t = r->t;
@@ -428,6 +438,7 @@ static void read_words(struct reader *r)
 	(void)yaml_get_str(r->root, "program", &t->program);
 	(void)yaml_get_bool(r->root, "loopback", &t->on_loopback);
 	(void)yaml_get_bool(r->root, "needs-root", &t->needs_root);
+	read_key(r);
 	(void)yaml_get_duration_ms(r->root, "retry-min", 1, 3600 * 1000, &t->retry_min_ms);
 }
 

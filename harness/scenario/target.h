@@ -83,6 +83,7 @@ struct target_remote {
 	uint16_t ports[FLOW_SERVICE_COUNT]; /* 0: not offered */
 	struct target_list recipient_domains;
 	double rate_per_s_max;
+	const char *ca_file;       /* whom to trust; NULL: whom the system trusts */
 	const char *password_file; /* "name: password" lines; NULL: none */
 };
 
@@ -102,6 +103,7 @@ struct target {
 	bool services[FLOW_SERVICE_COUNT];
 	bool on_loopback; /* runs on 127.0.0.0/8 too, with ports and a name server it is told */
 	bool needs_root;
+	bool rsa_key;         /* it cannot use the P-256 keys that hosts have otherwise */
 	int64_t retry_min_ms; /* no shorter wait between attempts can be asked for */
 
 	struct target_dir dirs[TARGET_FILES_MAX];

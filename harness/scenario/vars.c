@@ -29,6 +29,7 @@ static const char *const NAMES[] = {
 	"retry.first.s",
 	"retry.max.s",
 	"retry.expire.s",
+	"retry.count",
 	"account.address",
 	"account.local",
 	"account.password",

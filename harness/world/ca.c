@@ -49,7 +49,7 @@ const char *ca_cert_path(const struct ca *ca)
 	return ca->cert_path;
 }
 
-int ca_issue(struct ca *ca, const char *file_name, const char *const *names, char *ret_cert_path,
+int ca_issue(struct ca *ca, const char *file_name, const char *const *names, bool rsa, char *ret_cert_path,
 	     char *ret_key_path, struct err *reterr)
 {
 	if (strlen(file_name) > 48 || strchr(file_name, '/') != NULL)
@@ -58,6 +58,7 @@ int ca_issue(struct ca *ca, const char *file_name, const char *const *names, cha
 	(void)snprintf(ret_key_path, PATH_MAX, "%s/%s.key", ca->dir, file_name);
 	const struct cert_options o = { .common_name = names[0],
 					.names = names,
+					.rsa = rsa,
 					.issuer_cert_path = ca->cert_path,
 					.issuer_key_path = ca->key_path,
 					.ret_cert_path = ret_cert_path,

@@ -10,6 +10,8 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+
 struct ca;
 
 /* Makes dir and the authority in it.  NULL and *reterr on failure. */
@@ -20,7 +22,7 @@ void ca_free(struct ca *ca); /* accepts NULL; files stay */
 const char *ca_cert_path(const struct ca *ca);
 
 /* names: DNS names and addresses, NULL-terminated.  The paths hold PATH_MAX bytes. */
-int ca_issue(struct ca *ca, const char *file_name, const char *const *names, char *ret_cert_path,
+int ca_issue(struct ca *ca, const char *file_name, const char *const *names, bool rsa, char *ret_cert_path,
 	     char *ret_key_path, struct err *reterr);
 
 #endif

@@ -24,7 +24,7 @@ enum {
 struct host {
 	struct loop *loop;
 	struct host_setup setup;
-	struct target *target;
+	const struct target *target;
 	char program[PATH_MAX];
 	struct vars *vars;
 	struct launch launch;
@@ -90,32 +90,18 @@ static struct host_config config_of(const struct host *h)
 	};
 }
 
-static struct target *load_target(const char *name, struct err *reterr)
-{
-	struct buf messages = { 0 };
-	struct target *t = target_load(name, &messages);
-
-	if (t == NULL)
-		(void)err_set(reterr, -EINVAL, "target %s: %s", name, buf_cstr(&messages));
-	buf_free(&messages);
-	return t;
-}
-
 struct host *host_new(const struct host_options *o, struct err *reterr)
 {
-	struct target *t = load_target(o->setup.flow->target, reterr);
 	struct host *h;
 
-	if (t == NULL || dir_make(o->setup.dir, 0700, reterr) != 0) {
-		target_free(t);
+	if (dir_make(o->setup.dir, 0700, reterr) != 0)
 		return NULL;
-	}
 	h = calloc(1, sizeof(*h));
 	if (h == NULL)
 		abort();
 	*h = (struct host){ .loop = o->loop,
 			    .setup = o->setup,
-			    .target = t,
+			    .target = o->setup.target,
 			    .on_event = o->on_event,
 			    .ctx = o->ctx,
 			    .pidfd = -1,
@@ -187,7 +173,6 @@ void host_free(struct host *h)
 	buf_free(&h->line);
 	launch_reset(&h->launch);
 	vars_free(h->vars);
-	target_free(h->target);
 	free(h);
 }
 

@@ -44,7 +44,8 @@ enum {
 /* Everything a target needs to know to write a configuration. */
 struct host_setup {
 	const struct flow_host *flow;
-	const char *dir; /* absolute; configuration, data and logs of this host */
+	const struct target *target; /* flow->target, read */
+	const char *dir;             /* absolute; configuration, data and logs of this host */
 	struct addr services[FLOW_SERVICE_COUNT];
 	struct addr address;    /* port 0: outgoing connections come from here */
 	struct addr dns;        /* this host's name server */

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { COPY_BYTES_MAX = 1024 * 1024 };
+enum { COPY_BYTES_MAX = 1024 * 1024, RETRIES_MAX = 1000 };
 
 /* Where a host in a private network sees its own directory, and its packages. */
 static const char INNER_DIR[] = "/mnt";
@@ -61,13 +61,18 @@ static void set_retry(struct vars *v, const struct host_config *c)
 		      { "max", "retry.max.s", 5000 },
 		      { "expire", "retry.expire.s", 3600 * 1000 } };
 	const struct yaml_node *retry = yaml_get_map(c->setup->flow->settings, "retry");
+	int64_t first_s = 1;
 
 	for (size_t i = 0; i < sizeof(TIMES) / sizeof(TIMES[0]); i++) {
 		int64_t ms = TIMES[i].usual_ms;
 		(void)yaml_get_duration_ms(retry, TIMES[i].key, 0, INT64_MAX / 2, &ms);
 		if (ms < c->target->retry_min_ms)
 			ms = c->target->retry_min_ms;
-		set_number(v, TIMES[i].name, (ms + 999) / 1000);
+		int64_t s = (ms + 999) / 1000 > 0 ? (ms + 999) / 1000 : 1;
+		set_number(v, TIMES[i].name, s);
+		first_s = i == 0 ? s : first_s;
+		if (i == 2) /* attempts after the first, when all wait for the shortest time */
+			set_number(v, "retry.count", s / first_s < RETRIES_MAX ? s / first_s : RETRIES_MAX);
 	}
 }
 
@@ -221,9 +226,13 @@ static int expand(const struct host_config *c, struct span text, const char *nam
 static void outer_path(const struct host_config *c, const char *inner, struct buf *out)
 {
 	struct span rest = span_of(inner);
+	char tree[PATH_MAX];
 
 	if (is_private(c) && span_take_prefix_nocase(&rest, span_of(INNER_DIR)))
 		buf_addf(out, "%s%.*s", c->setup->dir, SPAN_FMT(rest));
+	else if (is_private(c) && span_take_prefix_nocase(&rest, span_of(INNER_TREE)) &&
+		 target_tree(c->target->name, tree))
+		buf_addf(out, "%s%.*s", tree, SPAN_FMT(rest));
 	else
 		buf_add_cstr(out, inner);
 }

@@ -7,8 +7,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -25,6 +27,7 @@ enum {
 	FIRST_PORT = 10000, /* below what the kernel hands out by itself */
 	LAST_PORT = 32000,
 	PASSWORD_CHARS = 20,
+	PASSWORD_FILE_BYTES_MAX = 65536,
 	/* Of a private network, where ports are those of life. */
 	FIRST_LINK_SOURCE = 256 + 1,
 	SMTP_PORT = 25,
@@ -39,6 +42,8 @@ struct place {
 	struct world *world;
 	uint32_t index;
 	struct host *host; /* NULL: target none */
+	struct target *target;
+	struct addr remote; /* of a target that is a server elsewhere; port 0 */
 	char dir[PATH_MAX];
 	char cert_path[PATH_MAX];
 	char key_path[PATH_MAX];
@@ -70,6 +75,11 @@ struct world {
 
 /* ---- addresses ---- */
 
+static bool is_remote(const struct place *p)
+{
+	return p->target != NULL && p->target->remote.is;
+}
+
 static struct addr addr_in(const struct world *w, unsigned last_byte, uint16_t port)
 {
 	char text[24];
@@ -88,12 +98,24 @@ uint16_t world_smtp_port(const struct world *w)
 	return w->first_port;
 }
 
-struct addr world_service_addr(const struct world *w, uint32_t host, enum flow_service s)
+static struct addr own_service_addr(const struct world *w, uint32_t host, enum flow_service s)
 {
-	assert(host < w->flow->host_count && s < FLOW_SERVICE_COUNT);
 	if (w->network != NULL)
 		return network_host_addr(host, LIFE_PORTS[s]);
 	return addr_in(w, FIRST_HOST + host, (uint16_t)(w->first_port + s));
+}
+
+struct addr world_service_addr(const struct world *w, uint32_t host, enum flow_service s)
+{
+	const struct place *p = &w->places[host];
+
+	assert(host < w->flow->host_count && s < FLOW_SERVICE_COUNT);
+	if (p->target != NULL && p->target->remote.is) {
+		struct addr at = p->remote;
+		addr_set_port(&at, p->target->remote.ports[s]);
+		return at;
+	}
+	return own_service_addr(w, host, s);
 }
 
 struct addr world_host_addr(const struct world *w, uint32_t host)
@@ -105,6 +127,24 @@ struct addr world_host_addr(const struct world *w, uint32_t host)
 struct addr world_link_source_addr(const struct world *w, uint32_t from)
 {
 	return w->network != NULL ? network_own_addr(FIRST_LINK_SOURCE + from, 0) : world_host_addr(w, from);
+}
+
+const char *world_tls_name(const struct world *w, uint32_t host)
+{
+	const struct place *p = &w->places[host];
+
+	return is_remote(p) ? p->target->remote.host : w->flow->hosts[host].mx_name;
+}
+
+const struct target *world_target(const struct world *w, uint32_t host)
+{
+	assert(host < w->flow->host_count);
+	return w->places[host].target;
+}
+
+bool world_is_remote(const struct world *w, uint32_t host)
+{
+	return is_remote(&w->places[host]);
 }
 
 bool world_is_private(const struct world *w)
@@ -146,7 +186,7 @@ static bool range_is_free(const struct world *w)
 {
 	for (uint32_t i = 0; i < w->flow->host_count; i++) {
 		for (uint32_t s = 0; s < FLOW_SERVICE_COUNT; s++)
-			if (!is_free(world_service_addr(w, i, (enum flow_service)s), SOCK_STREAM))
+			if (!is_free(own_service_addr(w, i, (enum flow_service)s), SOCK_STREAM))
 				return false;
 		if (!is_free(dns_addr_of(w, i), SOCK_STREAM) || !is_free(dns_addr_of(w, i), SOCK_DGRAM))
 			return false;
@@ -170,15 +210,55 @@ static int choose_range(struct world *w, struct err *reterr)
 	return err_set(reterr, -EADDRINUSE, "world: no free addresses and ports on 127.0.0.0/8");
 }
 
-static bool runs_on_loopback(const struct flow_host *h)
+static int read_targets(struct world *w, struct err *reterr)
 {
-	struct buf messages = { 0 };
-	struct target *t = strcmp(h->target, "none") != 0 ? target_load(h->target, &messages) : NULL;
-	bool fine = t == NULL || t->on_loopback; /* one with mistakes is reported where hosts are made */
+	for (uint32_t i = 0; i < w->flow->host_count; i++) {
+		const char *name = w->flow->hosts[i].target;
+		struct buf messages = { 0 };
+		if (strcmp(name, "none") == 0)
+			continue;
+		w->places[i].target = target_load(name, &messages);
+		if (w->places[i].target == NULL)
+			(void)err_set(reterr, -EINVAL, "target %s: %s", name, buf_cstr(&messages));
+		buf_free(&messages);
+		if (w->places[i].target == NULL)
+			return -EINVAL;
+	}
+	return 0;
+}
 
-	target_free(t);
-	buf_free(&messages);
-	return fine;
+/* What the target file names is the only thing ever resolved by the system's resolver. */
+static int find_remote(struct place *p, struct err *reterr)
+{
+	const char *name = p->target->remote.host;
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL;
+
+	int rc = getaddrinfo(name, NULL, &hints, &found);
+	if (rc != 0)
+		return err_set(reterr, -EHOSTUNREACH, "target %s: %s: %s", p->target->name, name,
+			       gai_strerror(rc));
+	memcpy(&p->remote.ss, found->ai_addr, found->ai_addrlen);
+	p->remote.n = found->ai_addrlen;
+	freeaddrinfo(found);
+	return 0;
+}
+
+static int find_remotes(struct world *w, enum world_network network, struct err *reterr)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < w->flow->host_count && rc == 0; i++) {
+		if (!is_remote(&w->places[i]))
+			continue;
+		if (network == WORLD_NETWORK_PRIVATE)
+			return err_set(
+				reterr, -EINVAL,
+				"target %s is a server elsewhere, which a private network cannot reach",
+				w->places[i].target->name);
+		rc = find_remote(&w->places[i], reterr);
+	}
+	return rc;
 }
 
 static int choose_network(struct world *w, enum world_network wanted, struct err *reterr)
@@ -186,7 +266,8 @@ static int choose_network(struct world *w, enum world_network wanted, struct err
 	const char *needed_by = NULL;
 
 	for (uint32_t i = 0; i < w->flow->host_count; i++)
-		if (!runs_on_loopback(&w->flow->hosts[i]))
+		if (w->places[i].target != NULL && !w->places[i].target->on_loopback &&
+		    !is_remote(&w->places[i]))
 			needed_by = w->flow->hosts[i].target;
 	if (wanted == WORLD_NETWORK_LOOPBACK && needed_by != NULL)
 		return err_set(
@@ -290,6 +371,30 @@ static char *make_password(const char *given)
 	return p;
 }
 
+/* "name: password" lines in a file that nobody else may read; *ret_password stays when it has no such name. */
+static int find_password(const struct target *t, const char *name, char **ret_password, struct err *reterr)
+{
+	const char *path = t->remote.password_file;
+	struct buf text = { 0 };
+	struct stat st;
+	struct span rest, line, head;
+
+	if (path == NULL)
+		return 0;
+	if (stat(path, &st) != 0)
+		return err_errno(reterr, errno, "target %s: %s", t->name, path);
+	if ((st.st_mode & 077) != 0)
+		return err_set(reterr, -EPERM, "target %s: %s can be read by others; chmod 600 it", t->name,
+			       path);
+	int rc = file_read(path, PASSWORD_FILE_BYTES_MAX, &text, reterr);
+	rest = buf_span(&text);
+	while (rc == 0 && *ret_password == NULL && span_take_until(&rest, '\n', &line))
+		if (span_take_until(&line, ':', &head) && span_eq(span_trim(head), span_of(name)))
+			*ret_password = strndup(span_trim(line).p, span_trim(line).n);
+	buf_free(&text);
+	return rc;
+}
+
 static int make_certificate(struct world *w, struct place *p, const struct flow_host *h, struct err *reterr)
 {
 	struct addr at = world_host_addr(w, p->index);
@@ -300,7 +405,7 @@ static int make_certificate(struct world *w, struct place *p, const struct flow_
 	for (uint32_t i = 0; i < h->domain_count && count + 2 < sizeof(names) / sizeof(names[0]); i++)
 		names[count++] = h->domains[i];
 	names[count++] = addr_format_ip(&at, ip);
-	return ca_issue(w->ca, h->name, names, p->cert_path, p->key_path, reterr);
+	return ca_issue(w->ca, h->name, names, p->target->rsa_key, p->cert_path, p->key_path, reterr);
 }
 
 static int make_host(struct world *w, struct place *p, const char *program, struct err *reterr)
@@ -314,6 +419,7 @@ static int make_host(struct world *w, struct place *p, const char *program, stru
 	if (rc != 0)
 		return rc;
 	*s = (struct host_setup){ .flow = h,
+				  .target = p->target,
 				  .dir = p->dir,
 				  .address = world_host_addr(w, p->index),
 				  .dns = *dns_addr(w->dns, (int)p->index),
@@ -344,9 +450,14 @@ static int make_hosts(struct world *w, const char *program, struct err *reterr)
 		p->passwords = calloc(h->account_count + 1, sizeof(*p->passwords));
 		if (p->passwords == NULL)
 			abort();
-		for (uint32_t k = 0; k < h->account_count; k++)
-			p->passwords[k] = make_password(h->accounts[k].password);
-		if (strcmp(h->target, "none") != 0)
+		for (uint32_t k = 0; k < h->account_count && rc == 0; k++) {
+			char *given = NULL;
+			if (is_remote(p))
+				rc = find_password(p->target, h->accounts[k].local_part, &given, reterr);
+			p->passwords[k] = make_password(given != NULL ? given : h->accounts[k].password);
+			free(given);
+		}
+		if (p->target != NULL && !is_remote(p))
 			rc = make_host(w, p, program, reterr);
 	}
 	return rc;
@@ -387,7 +498,8 @@ struct world *world_new(const struct world_options *o, struct err *reterr)
 	(void)snprintf(path, sizeof(path), "%s/ca", w->dir);
 	if (rc == 0)
 		w->ca = ca_new(path, reterr);
-	if (rc != 0 || w->ca == NULL || choose_network(w, o->network, reterr) != 0 ||
+	if (rc != 0 || w->ca == NULL || read_targets(w, reterr) != 0 ||
+	    find_remotes(w, o->network, reterr) != 0 || choose_network(w, o->network, reterr) != 0 ||
 	    make_dns(w, reterr) != 0 || make_hosts(w, o->program, reterr) != 0) {
 		world_free(w);
 		return NULL;
@@ -402,6 +514,7 @@ void world_free(struct world *w)
 	for (uint32_t i = 0; i < w->flow->host_count; i++) {
 		struct place *p = &w->places[i];
 		host_free(p->host);
+		target_free(p->target);
 		for (uint32_t k = 0; p->passwords != NULL && p->passwords[k] != NULL; k++)
 			free(p->passwords[k]);
 		free(p->passwords);
@@ -526,6 +639,23 @@ const char *world_password(const struct world *w, uint32_t host, uint32_t accoun
 {
 	assert(host < w->flow->host_count && account < w->flow->hosts[host].account_count);
 	return w->places[host].passwords[account];
+}
+
+struct redact *world_redact_new(const struct world *w)
+{
+	struct redact *r = redact_new();
+	struct buf user = { 0 };
+
+	for (uint32_t i = 0; i < w->flow->host_count; i++) {
+		const struct flow_host *h = &w->flow->hosts[i];
+		for (uint32_t k = 0; k < h->account_count; k++) {
+			buf_reset(&user);
+			buf_addf(&user, "%s@%s", h->accounts[k].local_part, h->domains[0]);
+			redact_add(r, buf_cstr(&user), w->places[i].passwords[k]);
+		}
+	}
+	buf_free(&user);
+	return r;
 }
 
 /* ---- single hosts ---- */

@@ -26,6 +26,7 @@
 #include "harness/scenario/flow.h"
 #include "harness/world/dns.h"
 #include "harness/world/host.h"
+#include "harness/world/redact.h"
 
 struct world;
 
@@ -60,7 +61,7 @@ void world_stop(struct world *w);
 const struct err *world_error(const struct world *w);
 
 const struct flow *world_flow(const struct world *w);
-/* NULL for a host with target none. */
+/* NULL for a host where we start no server. */
 struct host *world_host(const struct world *w, uint32_t index);
 struct dns *world_dns(const struct world *w);
 const char *world_ca_path(const struct world *w);
@@ -74,11 +75,19 @@ struct addr world_link_addr(const struct world *w, uint32_t from, uint32_t to);
 /* Where the proxy of links from A connects from: A's own address where that can be. */
 struct addr world_link_source_addr(const struct world *w, uint32_t from);
 bool world_is_private(const struct world *w);
+/* A server elsewhere: reached by what its target file says, and nothing is known of its insides. */
+bool world_is_remote(const struct world *w, uint32_t host);
+/* NULL for target none. */
+const struct target *world_target(const struct world *w, uint32_t host);
+/* What the host's certificate must be good for. */
+const char *world_tls_name(const struct world *w, uint32_t host);
 /* A free address of this run for whatever else listens (port: world_smtp_port); 0 ≤ n < 32. */
 struct addr world_spare_addr(const struct world *w, uint32_t n);
 
 /* The account's password in this run.  Secret: never to be printed. */
 const char *world_password(const struct world *w, uint32_t host, uint32_t account);
+/* What takes all of them out of logs and results; the caller frees it. */
+struct redact *world_redact_new(const struct world *w);
 
 /*
  * Start and stop of a single host while the world runs, for faults; the outcome comes to fn once.

@@ -1,0 +1,30 @@
+'use strict';
+// Which recipients are taken, and where the queue sends their mail.
+
+const constants = require('haraka-constants');
+
+exports.register = function () {
+	this.cfg = this.config.get('mailboxes.json');
+	this.outbound = this.haraka_require('outbound');
+};
+
+exports.hook_rcpt = function (next, connection, params) {
+	const to = params[0];
+	if (this.cfg.domains.includes(to.host.toLowerCase())) {
+		return this.cfg.mailboxes.includes(to.address().toLowerCase())
+			? next(constants.OK) : next(constants.DENY, 'no such mailbox');
+	}
+	return connection.relaying ? next(constants.OK) : next(constants.DENY, 'relaying denied');
+};
+
+exports.hook_queue = function (next, connection) {
+	this.outbound.send_trans_email(connection.transaction, next);
+};
+
+exports.hook_get_mx = function (next, hmail, domain) {
+	if (this.cfg.domains.includes(domain.toLowerCase()))
+		return next(constants.OK, { using_lmtp: true, priority: 0, exchange: '127.0.0.1', port: 24, path: this.cfg.lmtp });
+	if (this.cfg.smart_host)
+		return next(constants.OK, { priority: 0, exchange: this.cfg.smart_host, port: parseInt(this.cfg.smart_host_port, 10) });
+	next();
+};
