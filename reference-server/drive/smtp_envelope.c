@@ -159,6 +159,7 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 		.submission = s->profile->core.role == SMTP_ROLE_SUBMISSION,
 	});
 	enum smtp_answer answer = answer_for_decision(decision);
+	uint32_t before = s->message->envelope->recipient_count;
 	if (answer == SMTP_ANSWER_ACCEPT) {
 		struct adding adding = { .envelope = s->message->envelope,
 					 .original = s->core.forward_path,
@@ -169,8 +170,10 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 		else
 			add_recipient(&adding, s->core.forward_path); /* postmaster of a server without
 									 accounts: kept in the queue */
-		if (adding.full)
+		if (adding.full) { /* all of an alias, or nobody: the client will name it again */
+			envelope_keep_recipients(s->message->envelope, before);
 			answer = SMTP_ANSWER_TOO_MANY_RCPT;
+		}
 	} else {
 		s->server->counters.recipients_refused++;
 		log_event(LOG_INFO, "recipient-refused", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),

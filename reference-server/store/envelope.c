@@ -45,18 +45,24 @@ struct envelope *envelope_new(void)
 	return e;
 }
 
-void envelope_free(struct envelope *e)
+void envelope_keep_recipients(struct envelope *e, uint32_t count)
 {
-	if (e == NULL)
-		return;
-	for (uint32_t i = 0; i < e->recipient_count; i++) {
-		struct recipient *r = &e->recipients[i];
+	assert(count <= e->recipient_count);
+	while (e->recipient_count > count) {
+		struct recipient *r = &e->recipients[--e->recipient_count];
 		free(r->address);
 		free(r->original);
 		free(r->orcpt);
 		free(r->reply_text);
 		free(r->remote_mta);
 	}
+}
+
+void envelope_free(struct envelope *e)
+{
+	if (e == NULL)
+		return;
+	envelope_keep_recipients(e, 0);
 	free(e->recipients);
 	free(e->reverse_path);
 	free(e->envid);

@@ -129,6 +129,8 @@ bool envelope_is_overdue(const struct envelope *e, int64_t now_wall_ms);
 /* original: empty when it is the same as address.  NULL when the envelope is full.  The pointer lives until
  * the next add. */
 struct recipient *envelope_add_recipient(struct envelope *e, struct span address, struct span original);
+/* Forgets those behind the first count. */
+void envelope_keep_recipients(struct envelope *e, uint32_t count);
 void recipient_set_dsn(struct recipient *r, uint8_t notify, struct span orcpt);
 void recipient_set_result(struct recipient *r, enum recipient_state state, uint16_t reply_code,
 			  struct span enhanced, struct span reply_text, struct span remote_mta);

@@ -2,8 +2,9 @@
 
 import email
 import re
+import socket
 
-from lib import (Dns, NextHop, Server, check, check_equal, fields_named, make_message, new_address, pair, slow, turns_red, wait_until)
+from lib import (SMTP_PORT, Dns, NextHop, Server, at_end, check, check_equal, fields_named, make_message, new_address, pair, slow, turns_red, wait_until)
 
 BARNEY = "barney@isp2.example"
 
@@ -289,3 +290,52 @@ def test_the_next_hop_down_for_a_while_loses_and_doubles_nothing():
         check(copies, f"message {number} is missing")
         ids = [i for m in copies for field in fields_named(m, "Received") for i in re.findall(r"\bid (\w+)", field)]
         check(len(copies) == 1 or in_doubt.intersection(ids), f"message {number} came {len(copies)} times, and was never in doubt")
+
+
+@slow
+@turns_red("next-hop-is-deaf")
+def test_destinations_that_never_answer_leave_places_for_others():
+    """More messages than the relay holds active (5000) wait for five hosts that accept connections and say nothing."""
+    silent = []
+    server, dns = sender(limits={"unacknowledged": 100000})
+    for number in range(5):
+        listener = socket.create_server((new_address(), SMTP_PORT), backlog=64)
+        at_end(listener.close)
+        silent.append(listener)
+        dns.add_host(f"silent{number}.example", listener.getsockname()[0])
+    hop = NextHop()
+    dns.add_host("far.example", hop.address)
+    _, content = make_message(sender=BARNEY)
+    session = server.submit_session("barney")
+    window = 50
+    for begin in range(0, 6000, window):
+        for number in range(begin, begin + window):
+            session.send(f"MAIL FROM:<{BARNEY}>\r\nRCPT TO:<fred@silent{number % 5}.example>\r\n")
+            session.send(f"BDAT {len(content)} LAST\r\n".encode() + content)
+        for _ in range(3 * window):
+            session.expect(250)
+    submit(server, "fred@far.example")
+    hop.wait_for(1)
+
+
+@slow
+@turns_red("next-hop-is-deaf", "server-agrees-to-all")
+def test_members_of_a_refused_alias_are_not_kept():
+    """RCPT of an alias whose members do not fit any more (10000): 452, and the client's next transaction doubles nobody."""
+    hop = NextHop()
+    members = {f"list{number}": [f"member{number}.{k}@far.example" for k in range(950)] for number in range(11)}
+    server, dns = sender(aliases={f"{name}@isp2.example": addresses for name, addresses in members.items()},
+                         outbound={"port": SMTP_PORT, "routes": {"far.example": f"{hop.address}:{SMTP_PORT}"}})
+    _, content = make_message(sender=BARNEY)
+    session = server.submit_session("barney")
+    session.command(f"MAIL FROM:<{BARNEY}>", 250)
+    for number in range(10):
+        session.command(f"RCPT TO:<list{number}@isp2.example>", 250)
+    session.command("RCPT TO:<list10@isp2.example>", 452)
+    session.command("DATA", 354)
+    session.send(content + b".\r\n")
+    session.expect(250)
+    session.message(BARNEY, "list10@isp2.example", content)
+    wait_until(server.queue_is_empty, "an empty queue", 60)
+    got = [recipient for message in hop.messages for recipient in message["to"]]
+    check_equal((len(got), len(set(got))), (11 * 950, 11 * 950), "recipients, and different ones")
