@@ -14,6 +14,7 @@ enum {
 	AGES = 11,
 	PLACES_MAX = 10000, /* more are counted together */
 	NAME_BYTES_MAX = 255,
+	MARK_BYTES_MAX = 20,
 	TEXT_BYTES_MAX = 120,
 };
 
@@ -24,8 +25,9 @@ static const int age_minutes[AGES - 1] = { 5, 10, 20, 40, 80, 160, 320, 640, 128
 
 /* What the queue holds for one domain. */
 struct place {
-	char name[NAME_BYTES_MAX + 12]; /* the domain, and a mark for mail with REQUIRETLS */
+	char name[NAME_BYTES_MAX + MARK_BYTES_MAX + 1]; /* the domain, and a mark for the wish */
 	size_t domain_bytes;
+	enum tls_wish wish;
 	uint64_t last_id; /* counted already: a message counts once */
 	uint64_t waiting, active, held;
 	uint64_t waiting_ages[AGES], active_ages[AGES];
@@ -59,14 +61,17 @@ void admin_shape_free(struct admin_job *j)
 
 /* ---- counting ---- */
 
-/* Mail with REQUIRETLS goes its own way, and is shown apart. */
+/* Mail with wishes about TLS goes its own ways, and is shown apart. */
 static struct place *find_place(struct admin_shape *s, const struct envelope *e, const char *address)
 {
-	static const char mark[] = " REQUIRETLS";
+	static const char *const marks[] = { [TLS_WISH_NONE] = "",
+					     [TLS_WISH_REQUIRED] = " REQUIRETLS",
+					     [TLS_WISH_OPTIONAL] = " TLS-Required:No" };
+	const char *mark = marks[envelope_tls_wish(e)];
 	const char *at = strrchr(address, '@');
-	struct span domain = at != NULL ? span_of(at + 1) : SPAN_LIT("localhost");
-	char name[NAME_BYTES_MAX + sizeof(mark)];
 	struct place *p;
+	struct span domain = at != NULL ? span_of(at + 1) : SPAN_LIT("localhost");
+	char name[sizeof(p->name)];
 
 	if (HASH_COUNT(s->places) >= PLACES_MAX)
 		domain = SPAN_LIT("(others)");
@@ -74,7 +79,7 @@ static struct place *find_place(struct admin_shape *s, const struct envelope *e,
 	for (size_t i = 0; i < domain.n; i++)
 		name[i] = domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] - 'A' + 'a')
 								   : domain.p[i];
-	(void)snprintf(name + domain.n, sizeof(mark), "%s", envelope_requires_tls(e) ? mark : "");
+	(void)snprintf(name + domain.n, MARK_BYTES_MAX + 1, "%s", mark);
 	HASH_FIND_STR(s->places, name, p);
 	if (p != NULL)
 		return p;
@@ -83,6 +88,7 @@ static struct place *find_place(struct admin_shape *s, const struct envelope *e,
 		abort();
 	memcpy(p->name, name, strlen(name) + 1);
 	p->domain_bytes = domain.n;
+	p->wish = envelope_tls_wish(e);
 	HASH_ADD_STR(s->places, name, p);
 	return p;
 }
@@ -163,7 +169,7 @@ static void merge(const struct admin_job *j, struct place *p, struct destination
 {
 	*v = (struct destination_view){ .state = "idle" };
 	struct span domain = { p->name, p->domain_bytes };
-	if (relay_of(j) == NULL || !relay_look(relay_of(j), domain, p->domain_bytes < strlen(p->name), v))
+	if (relay_of(j) == NULL || !relay_look(relay_of(j), domain, p->wish, v))
 		return;
 	if (v->trouble != NULL) {
 		p->code = v->trouble->code;

@@ -35,9 +35,9 @@ struct out_entry {
 
 struct destination {
 	struct destinations *all;
-	char key[1 + 256]; /* '+' for messages with REQUIRETLS, else '-', and the domain */
+	char key[1 + 256]; /* one letter for the wish, and the domain */
 	const char *name;  /* the domain */
-	bool require_tls;  /* for messages with REQUIRETLS: hosts that cannot keep it do not count */
+	enum tls_wish wish;
 	enum state state;
 	struct handover_list line;
 	uint32_t line_count;
@@ -297,7 +297,7 @@ static void open_connection(struct destination *d)
 							.next = next_delivery,
 							.on_result = on_result,
 							.on_end = on_end },
-			      d->targets, d->require_tls);
+			      d->targets, d->wish);
 	TAILQ_INSERT_TAIL(&d->outs, e, next);
 	d->out_count++;
 	d->all->out_count++;
@@ -350,7 +350,8 @@ static void open_connections(struct destination *d)
 	while (wants_connection(d) && is_room(d->all)) {
 		if (d->targets == NULL || clock_mono_ms() - d->targets_at_ms > TARGETS_FRESH_MS) {
 			if (d->routing == NULL)
-				d->routing = routing_start(d->all->server, span_of(d->name), on_routed, d);
+				d->routing = routing_start(d->all->server, span_of(d->name), d->wish,
+							   on_routed, d);
 			return;
 		}
 		open_connection(d);
@@ -578,13 +579,16 @@ void destinations_free(struct destinations *all)
 }
 
 /* The key is cut and in lower case; NULL when there is none yet. */
-static struct destination *look_up(const struct destinations *all, struct span domain, bool require_tls,
+static struct destination *look_up(const struct destinations *all, struct span domain, enum tls_wish wish,
 				   char *key, size_t *ret_key_bytes)
 {
+	static const char letters[] = {
+		[TLS_WISH_NONE] = '-', [TLS_WISH_REQUIRED] = '+', [TLS_WISH_OPTIONAL] = '~'
+	};
 	struct destination *d;
 
 	domain = span_sub(domain, 0, sizeof(d->key) - 2);
-	key[0] = require_tls ? '+' : '-';
+	key[0] = letters[wish];
 	for (size_t i = 0; i < domain.n; i++)
 		key[1 + i] = domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] - 'A' + 'a')
 								      : domain.p[i];
@@ -593,11 +597,11 @@ static struct destination *look_up(const struct destinations *all, struct span d
 	return d;
 }
 
-struct destination *destinations_find(struct destinations *all, struct span domain, bool require_tls)
+struct destination *destinations_find(struct destinations *all, struct span domain, enum tls_wish wish)
 {
 	char key[sizeof(((struct destination *)0)->key)];
 	size_t key_bytes;
-	struct destination *d = look_up(all, domain, require_tls, key, &key_bytes);
+	struct destination *d = look_up(all, domain, wish, key, &key_bytes);
 
 	if (d != NULL)
 		return d;
@@ -605,7 +609,7 @@ struct destination *destinations_find(struct destinations *all, struct span doma
 	if (d == NULL)
 		abort();
 	d->all = all;
-	d->require_tls = require_tls;
+	d->wish = wish;
 	memcpy(d->key, key, key_bytes);
 	d->name = d->key + 1;
 	TAILQ_INIT(&d->line);
@@ -615,7 +619,7 @@ struct destination *destinations_find(struct destinations *all, struct span doma
 	return d;
 }
 
-bool destinations_look(const struct destinations *all, struct span domain, bool require_tls,
+bool destinations_look(const struct destinations *all, struct span domain, enum tls_wish wish,
 		       struct destination_view *ret_view)
 {
 	static const char *const states[] = {
@@ -623,7 +627,7 @@ bool destinations_look(const struct destinations *all, struct span domain, bool 
 	};
 	char key[sizeof(((struct destination *)0)->key)];
 	size_t key_bytes;
-	const struct destination *d = look_up(all, domain, require_tls, key, &key_bytes);
+	const struct destination *d = look_up(all, domain, wish, key, &key_bytes);
 
 	if (d == NULL)
 		return false;

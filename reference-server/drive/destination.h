@@ -37,10 +37,11 @@ void destinations_free(struct destinations *all);
 
 /*
  * Made on first use; name in lower case.  Lives at least until it is idle again.
- * Mail with REQUIRETLS has a destination of its own: it passes over hosts that
- * will do for others, and is told so without them (RFC 8689 4.2.1).
+ * Mail whose senders want something of TLS has destinations of its own: it passes
+ * over hosts that will do for others, and fails without them, or goes where others
+ * must not (RFC 8689 4.2).
  */
-struct destination *destinations_find(struct destinations *all, struct span domain, bool require_tls);
+struct destination *destinations_find(struct destinations *all, struct span domain, enum tls_wish wish);
 const char *destination_name(const struct destination *d);
 
 /* The outcome comes through on_ended, possibly from inside. */
@@ -62,7 +63,7 @@ struct destination_view {
 	const struct smtp_result *trouble; /* NULL when nothing is wrong; as destination_trouble */
 };
 /* False when nothing is known about it. */
-bool destinations_look(const struct destinations *all, struct span domain, bool require_tls,
+bool destinations_look(const struct destinations *all, struct span domain, enum tls_wish wish,
 		       struct destination_view *ret_view);
 
 /* Forget that it was down. */

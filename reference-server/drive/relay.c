@@ -724,7 +724,7 @@ static struct destination *destination_of(struct relay *r, const struct envelope
 
 	return destinations_find(r->destinations,
 				 at != NULL ? destination_key(span_of(at + 1), text) : SPAN_LIT("localhost"),
-				 envelope_requires_tls(e));
+				 envelope_tls_wish(e));
 }
 
 /* One delivery for each destination. */
@@ -958,11 +958,12 @@ void relay_flush(struct relay *r)
 
 void relay_flush_domain(struct relay *r, struct span domain)
 {
+	static const enum tls_wish wishes[] = { TLS_WISH_NONE, TLS_WISH_REQUIRED, TLS_WISH_OPTIONAL };
 	char text[IDNA_NAME_BYTES_MAX + 1];
 	struct span key = destination_key(domain, text);
 
-	destination_retry_now(destinations_find(r->destinations, key, false));
-	destination_retry_now(destinations_find(r->destinations, key, true));
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++)
+		destination_retry_now(destinations_find(r->destinations, key, wishes[i]));
 }
 
 void relay_hasten(struct relay *r, uint64_t id)
@@ -976,12 +977,12 @@ bool relay_is_active(struct relay *r, uint64_t id)
 	return find_active(r, id) != NULL;
 }
 
-bool relay_look(const struct relay *r, struct span domain, bool require_tls,
+bool relay_look(const struct relay *r, struct span domain, enum tls_wish wish,
 		struct destination_view *ret_view)
 {
 	char text[IDNA_NAME_BYTES_MAX + 1];
 
-	return destinations_look(r->destinations, destination_key(domain, text), require_tls, ret_view);
+	return destinations_look(r->destinations, destination_key(domain, text), wish, ret_view);
 }
 
 struct relay_counts relay_counts(const struct relay *r)

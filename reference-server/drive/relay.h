@@ -60,7 +60,7 @@ struct relay_counts relay_counts(const struct relay *r);
 
 /* As destinations_look. */
 struct destination_view;
-bool relay_look(const struct relay *r, struct span domain, bool require_tls,
+bool relay_look(const struct relay *r, struct span domain, enum tls_wish wish,
 		struct destination_view *ret_view);
 
 /* Begins no delivery any more; relay_is_idle once those under way have ended. */

@@ -29,6 +29,7 @@ struct answer {
 struct routing {
 	struct server *server;
 	struct settings *settings; /* a rule's host is of these */
+	enum tls_wish wish;
 	routing_fn *fn;
 	void *ctx;
 	char domain[NAME_BYTES_MAX];
@@ -218,7 +219,7 @@ static void on_dane(void *ctx, const struct dane_found *found)
 /* RFC 7672 2.2.1: through an MX record only when that is secure. */
 static bool wants_dane(const struct routing *r, const struct route_host *h)
 {
-	return r->server->config->outbound.dane && !r->lmtp &&
+	return r->server->config->outbound.dane && !r->lmtp && r->wish != TLS_WISH_OPTIONAL &&
 	       (h->implicit || h->configured || r->mx_is_secure);
 }
 
@@ -320,12 +321,15 @@ static bool try_direct(struct routing *r, struct span host, uint16_t port)
 	return true;
 }
 
-struct routing *routing_start(struct server *server, struct span domain, routing_fn *fn, void *ctx)
+struct routing *routing_start(struct server *server, struct span domain, enum tls_wish wish, routing_fn *fn,
+			      void *ctx)
 {
 	struct routing *r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		abort();
-	*r = (struct routing){ .server = server, .fn = fn, .ctx = ctx, .port = server->route.mx_port };
+	*r = (struct routing){
+		.server = server, .wish = wish, .fn = fn, .ctx = ctx, .port = server->route.mx_port
+	};
 	r->soon = task_new(server->loop, on_soon, r);
 	r->settings = settings_use(server);
 	(void)span_copy(span_sub(domain, 0, NAME_BYTES_MAX - 1), r->domain, sizeof(r->domain));

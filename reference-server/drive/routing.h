@@ -18,7 +18,8 @@ struct routing;
 typedef void routing_fn(void *ctx, struct targets *targets, const struct smtp_result *failure);
 
 /* One callback follows, never from inside.  domain may be an address literal. */
-struct routing *routing_start(struct server *server, struct span domain, routing_fn *fn, void *ctx);
+struct routing *routing_start(struct server *server, struct span domain, enum tls_wish wish, routing_fn *fn,
+			      void *ctx);
 /* The callback never comes.  Accepts NULL; not after the callback. */
 void routing_cancel(struct routing *r);
 

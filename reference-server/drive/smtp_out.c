@@ -21,7 +21,7 @@ struct smtp_out {
 	struct smtp_out_owner owner;
 	struct targets *targets;
 	uint32_t target_index;
-	bool require_tls;
+	enum tls_wish wish;   /* of all its messages */
 	struct tls_plan plan; /* for the present target */
 	struct tls_check check;
 	struct conn *conn;
@@ -123,7 +123,7 @@ static void make_plan(struct smtp_out *o)
 						     .from_mx = h->from_mx,
 						     .mx_is_secure = o->targets->mx_is_secure,
 						     .dane = h->dane,
-						     .wanted_by_sender = o->require_tls });
+						     .wish = o->wish });
 	o->check = (struct tls_check){ .name = h->name, .only_told = o->plan.proof_is_only_told };
 	if (o->plan.uses_pins) {
 		o->check.pins = rule->pins;
@@ -237,7 +237,7 @@ static void refuse_target(struct smtp_out *o)
 	struct buf text = { 0 };
 
 	buf_addf(&text, "%s: %s", host(o)->name, o->plan.refused);
-	if (o->require_tls)
+	if (o->wish == TLS_WISH_REQUIRED)
 		smtp_result_set(&o->failure, SMTP_CLASS_PERMANENT, SMTP_STAGE_CONNECT, 0,
 				(struct smtp_status){ 5, 7, 10 }, buf_span(&text));
 	else
@@ -271,7 +271,7 @@ static void begin(struct smtp_out *o)
 					     .local_name = span_of(o->config->hostname),
 					     .tls = client_tls(o),
 					     .tls_verified = o->plan.proves_host,
-					     .only_require_tls = o->require_tls,
+					     .only_require_tls = o->wish == TLS_WISH_REQUIRED,
 					     .lmtp = o->targets->lmtp,
 				     });
 	pump(o);
@@ -350,10 +350,15 @@ static bool needs_conversion(const struct smtp_out *o, const struct envelope *e)
 	       ((e->flags & ENVELOPE_SMTPUTF8) != 0 && (has & SMTP_EXT_SMTPUTF8) == 0);
 }
 
+/* It has done its part; whoever comes next gets a new one, under the policy that counts by then. */
+static bool is_done(const struct smtp_out *o)
+{
+	return o->finishing || o->message_count >= o->config->outbound.messages_per_connection_max ||
+	       smtp_client_is_spent(&o->client) || o->config != o->server->config;
+}
+
 static bool start_next(struct smtp_out *o)
 {
-	const struct config_outbound *c = &o->server->config->outbound;
-
 	if (o->conversion != NULL)
 		return false;
 	if (o->preparing != NULL) {
@@ -362,8 +367,7 @@ static bool start_next(struct smtp_out *o)
 		start(o, prepared);
 		return true;
 	}
-	if (o->finishing || o->message_count >= c->messages_per_connection_max ||
-	    smtp_client_is_spent(&o->client))
+	if (is_done(o))
 		return false;
 	struct handover *d = o->owner.next(o->owner.ctx, o);
 	if (d == NULL)
@@ -548,9 +552,7 @@ static void on_ready(struct smtp_out *o)
 	}
 	if (start_next(o) || o->preparing != NULL)
 		return;
-	const struct config_outbound *c = &o->server->config->outbound;
-	if (o->finishing || o->message_count >= c->messages_per_connection_max || c->idle_ms == 0 ||
-	    smtp_client_is_spent(&o->client)) {
+	if (is_done(o) || o->config->outbound.idle_ms == 0) {
 		o->quitting = true;
 		smtp_client_quit(&o->client);
 		return;
@@ -713,7 +715,7 @@ static void on_conn(void *ctx, enum conn_event event)
 }
 
 struct smtp_out *smtp_out_new(struct server *server, const struct smtp_out_owner *owner,
-			      struct targets *targets, bool require_tls)
+			      struct targets *targets, enum tls_wish wish)
 {
 	assert(targets->count > 0);
 	struct smtp_out *o = calloc(1, sizeof(*o));
@@ -722,7 +724,7 @@ struct smtp_out *smtp_out_new(struct server *server, const struct smtp_out_owner
 	o->server = server;
 	o->owner = *owner;
 	o->targets = targets_use(targets);
-	o->require_tls = require_tls;
+	o->wish = wish;
 	o->task = task_new(server->loop, on_task, o);
 	task_schedule(o->task);
 	return o;

@@ -33,12 +33,11 @@ struct smtp_out_owner {
 };
 
 /*
- * Uses targets.  require_tls: only for messages with REQUIRETLS, and hosts that
- * cannot keep it are passed over (RFC 8689 4.2.1).  Callbacks never come from
- * inside this call.
+ * Uses targets.  wish: of all the messages; with REQUIRED, hosts that cannot keep
+ * it are passed over (RFC 8689 4.2.1).  Callbacks never come from inside this call.
  */
 struct smtp_out *smtp_out_new(struct server *server, const struct smtp_out_owner *owner,
-			      struct targets *targets, bool require_tls);
+			      struct targets *targets, enum tls_wish wish);
 
 /* There may be something to pull. */
 void smtp_out_poke(struct smtp_out *o);

@@ -60,26 +60,34 @@ static bool is_host_known(const struct tls_rule *rule, const struct tls_facts *f
 
 struct tls_plan tls_plan_make(const struct tls_rule *rule, enum tls_policy usual, const struct tls_facts *f)
 {
+	if (f->wish == TLS_WISH_OPTIONAL) {
+		bool of_domain = rule != NULL && rule->mx_count > 0;
+		enum tls_policy policy = rule != NULL && !of_domain ? rule->policy : usual;
+		bool verify = policy == TLS_POLICY_VERIFY;
+		return (struct tls_plan){ .policy = verify ? TLS_POLICY_REQUIRE : policy,
+					  .proof = verify ? TLS_PROOF_CHAIN : TLS_PROOF_NONE };
+	}
 	static const char *const not_listed = "the host is not among those of the domain's TLS policy";
 	struct tls_plan p = { .policy = rule != NULL ? rule->policy : usual };
 	bool testing = p.testing = rule != NULL && rule->testing;
-	bool never = p.policy == TLS_POLICY_NONE && !f->wanted_by_sender;
+	bool required = f->wish == TLS_WISH_REQUIRED;
+	bool never = p.policy == TLS_POLICY_NONE && !required;
 
 	if (rule != NULL && rule->mx_count > 0 && !is_acceptable(rule, f->host)) {
 		p.refused = testing ? NULL : not_listed;
 		p.told = testing ? not_listed : NULL;
 	}
-	if (f->wanted_by_sender && !is_host_known(rule, f))
+	if (required && !is_host_known(rule, f))
 		p.refused = "the message requires TLS, and nothing proves that this is a host of the domain";
 	if (never)
 		return p;
 	if (f->dane == TLS_DANE_USABLE)
 		p.proof = TLS_PROOF_DANE;
-	else if (p.policy == TLS_POLICY_VERIFY || f->wanted_by_sender || testing)
+	else if (p.policy == TLS_POLICY_VERIFY || required || testing)
 		p.proof = TLS_PROOF_CHAIN;
-	p.proof_is_only_told = testing && p.proof == TLS_PROOF_CHAIN && p.policy != TLS_POLICY_VERIFY &&
-			       !f->wanted_by_sender;
-	if (p.policy == TLS_POLICY_VERIFY || f->dane != TLS_DANE_NONE || f->wanted_by_sender)
+	p.proof_is_only_told =
+		testing && p.proof == TLS_PROOF_CHAIN && p.policy != TLS_POLICY_VERIFY && !required;
+	if (p.policy == TLS_POLICY_VERIFY || f->dane != TLS_DANE_NONE || required)
 		p.policy = TLS_POLICY_REQUIRE;
 	p.uses_pins = rule != NULL && rule->pin_count > 0 && (!testing || p.proof_is_only_told);
 	p.proves_host = p.proof != TLS_PROOF_NONE && !p.proof_is_only_told && is_host_known(rule, f);

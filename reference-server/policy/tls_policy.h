@@ -15,6 +15,10 @@
  * acceptable (RFC 8461 4.1) and public keys, in mode enforce, or in mode testing
  * where a violation is only written down (RFC 8461 5).
  *
+ * What a sender wants goes before: REQUIRETLS over each rule; TLS-Required: No over
+ * lists, pins and TLSA records, which are the domain's, but not over a level, which
+ * is ours (RFC 8689 4.2.2).
+ *
  * TLSA records that can be used win over the level, except over none: the name
  * is then proven by them instead of by a CA.  Acceptable hosts and keys are asked
  * for all the same (RFC 8461 2: neither weakens the other).
@@ -59,12 +63,19 @@ enum tls_dane {
 	TLS_DANE_USABLE,
 };
 
+/* What the sender of a message wants (RFC 8689 2, 3). */
+enum tls_wish {
+	TLS_WISH_NONE,
+	TLS_WISH_REQUIRED, /* REQUIRETLS: a host that is known, proven, and keeps it; or not at all */
+	TLS_WISH_OPTIONAL, /* TLS-Required: No: what the domain demands does not count */
+};
+
 struct tls_facts {
 	struct span host;
 	bool from_mx;      /* the name is of an MX record; else the configuration's, or the domain's own */
 	bool mx_is_secure; /* that record was validated by DNSSEC */
 	enum tls_dane dane;
-	bool wanted_by_sender; /* REQUIRETLS: never without, whatever the rule */
+	enum tls_wish wish;
 };
 
 enum tls_proof_wanted { TLS_PROOF_NONE, TLS_PROOF_CHAIN, TLS_PROOF_DANE };

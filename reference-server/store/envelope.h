@@ -31,6 +31,7 @@
 
 #include "base/buf.h"
 #include "base/span.h"
+#include "reference-server/policy/tls_policy.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -139,6 +140,13 @@ void recipient_set_result(struct recipient *r, enum recipient_state state, uint1
 static inline bool envelope_requires_tls(const struct envelope *e)
 {
 	return (e->flags & ENVELOPE_REQUIRETLS) != 0 && e->reverse_path[0] != '\0';
+}
+
+static inline enum tls_wish envelope_tls_wish(const struct envelope *e)
+{
+	if (envelope_requires_tls(e))
+		return TLS_WISH_REQUIRED;
+	return (e->flags & ENVELOPE_TLS_OPTIONAL) != 0 ? TLS_WISH_OPTIONAL : TLS_WISH_NONE;
 }
 
 /* Appends the row. */

@@ -173,3 +173,24 @@ def test_verify_passes_over_a_host_that_fails_and_takes_the_next():
     submit(server, "fred@far.example")
     good.wait_for(1)
     check("MAIL" not in commands(bad), "nothing for the first")
+
+
+@turns_red("reload-is-ignored", "next-hop-is-deaf")
+def test_a_connection_made_under_another_policy_carries_nothing_more():
+    ca = Ca()
+    server, hop, _ = far_away("may", None, ca)
+    server.config["outbound"]["idle"] = "60s"
+    server.write_config()
+    server.reload()
+    wait_until(lambda: " reloaded " in server.log() or lib.lens == "reload-is-ignored", "the reload")
+    submit(server, "fred@far.example")
+    hop.wait_for(1)
+    wait_until(server.queue_is_empty, "an empty queue")
+    server.config["outbound"]["tls_policies"]["far.example"] = "require"
+    server.write_config()
+    before = server.log().count(" reloaded ")
+    server.reload()
+    wait_until(lambda: server.log().count(" reloaded ") > before or lib.lens == "reload-is-ignored", "the reload")
+    submit(server, "fred@far.example")
+    refused_with(server, "TLS is required, but the host does not offer it")
+    check_equal(len(hop.messages), 1, "messages")

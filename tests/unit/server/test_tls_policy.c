@@ -84,7 +84,7 @@ static const struct plan_row {
 	enum tls_policy policy;
 	bool testing, other_host, mx, secure;
 	enum tls_dane dane;
-	bool wanted;
+	enum tls_wish wish;
 	const char *want;
 } plan_rows[] = {
 	{ "no rule: as usual", NO_RULE, TLS_POLICY_MAY, .mx = true, .want = "may" },
@@ -119,20 +119,31 @@ static const struct plan_row {
 	  .other_host = true, .dane = TLS_DANE_USABLE, .want = "refused require dane proven" },
 	{ "TLSA records and testing", PINNED, TLS_POLICY_MAY, .testing = true, .mx = true, .secure = true,
 	  .dane = TLS_DANE_USABLE, .want = "require dane proven" },
-	{ "REQUIRETLS, MX not proven", NO_RULE, TLS_POLICY_MAY, .mx = true, .wanted = true,
+	{ "REQUIRETLS, MX not proven", NO_RULE, TLS_POLICY_MAY, .mx = true, .wish = TLS_WISH_REQUIRED,
 	  .want = "refused require chain" },
-	{ "REQUIRETLS, MX secure", NO_RULE, TLS_POLICY_MAY, .mx = true, .secure = true, .wanted = true,
+	{ "REQUIRETLS, MX secure", NO_RULE, TLS_POLICY_MAY, .mx = true, .secure = true,
+	  .wish = TLS_WISH_REQUIRED, .want = "require chain proven" },
+	{ "REQUIRETLS, no MX", NO_RULE, TLS_POLICY_MAY, .wish = TLS_WISH_REQUIRED,
 	  .want = "require chain proven" },
-	{ "REQUIRETLS, no MX", NO_RULE, TLS_POLICY_MAY, .wanted = true, .want = "require chain proven" },
-	{ "REQUIRETLS, listed", LISTED, TLS_POLICY_VERIFY, .mx = true, .wanted = true,
+	{ "REQUIRETLS, listed", LISTED, TLS_POLICY_VERIFY, .mx = true, .wish = TLS_WISH_REQUIRED,
 	  .want = "require chain proven" },
 	{ "REQUIRETLS, listed for testing", LISTED, TLS_POLICY_MAY, .testing = true, .mx = true,
-	  .wanted = true, .want = "require chain proven" },
+	  .wish = TLS_WISH_REQUIRED, .want = "require chain proven" },
 	{ "REQUIRETLS, not listed, for testing", LISTED, TLS_POLICY_MAY, .testing = true, .mx = true,
-	  .other_host = true, .wanted = true, .want = "refused told require chain" },
-	{ "REQUIRETLS against none", PLAIN, TLS_POLICY_NONE, .wanted = true, .want = "require chain proven" },
+	  .other_host = true, .wish = TLS_WISH_REQUIRED, .want = "refused told require chain" },
+	{ "REQUIRETLS against none", PLAIN, TLS_POLICY_NONE, .wish = TLS_WISH_REQUIRED,
+	  .want = "require chain proven" },
+	{ "TLS-Required: No", NO_RULE, TLS_POLICY_MAY, .mx = true, .wish = TLS_WISH_OPTIONAL, .want = "may" },
+	{ "TLS-Required: No, and TLSA records", NO_RULE, TLS_POLICY_MAY, .mx = true, .secure = true,
+	  .dane = TLS_DANE_USABLE, .wish = TLS_WISH_OPTIONAL, .want = "may" },
+	{ "TLS-Required: No, and a list of the domain's", PINNED, TLS_POLICY_MAY, .mx = true,
+	  .other_host = true, .testing = true, .wish = TLS_WISH_OPTIONAL, .want = "may" },
+	{ "TLS-Required: No, and a level of ours", PLAIN, TLS_POLICY_VERIFY, .mx = true,
+	  .wish = TLS_WISH_OPTIONAL, .want = "require chain" },
+	{ "TLS-Required: No, and none", PLAIN, TLS_POLICY_NONE, .mx = true, .wish = TLS_WISH_OPTIONAL,
+	  .want = "none" },
 	{ "REQUIRETLS, TLSA records", NO_RULE, TLS_POLICY_MAY, .mx = true, .secure = true,
-	  .dane = TLS_DANE_USABLE, .wanted = true, .want = "require dane proven" },
+	  .dane = TLS_DANE_USABLE, .wish = TLS_WISH_REQUIRED, .want = "require dane proven" },
 };
 
 static void add(struct buf *b, bool said, const char *word)
@@ -163,7 +174,7 @@ static void a_plan_follows_from_rule_and_facts(void **state)
 			.from_mx = r->mx,
 			.mx_is_secure = r->secure,
 			.dane = r->dane,
-			.wanted_by_sender = r->wanted,
+			.wish = r->wish,
 		};
 		struct tls_plan p = tls_plan_make(r->rule != NO_RULE ? &rule : NULL, r->policy, &f);
 		struct buf got = { 0 };
@@ -177,7 +188,7 @@ static void a_plan_follows_from_rule_and_facts(void **state)
 		add(&got, p.proves_host, "proven");
 		if (strcmp(buf_cstr(&got), r->want) != 0)
 			fail_msg("%s: got %s, wanted %s", r->name, buf_cstr(&got), r->want);
-		assert_int_equal(p.testing, r->testing);
+		assert_int_equal(p.testing, r->testing && r->wish != TLS_WISH_OPTIONAL);
 		buf_free(&got);
 	}
 }
