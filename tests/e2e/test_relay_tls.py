@@ -1,5 +1,6 @@
 """TLS towards next hops: policies by destination, what a certificate must prove (RFC 3207, 8461, 9525), what the postmaster reads."""
 
+import email
 import re
 
 from certs import Ca
@@ -194,3 +195,74 @@ def test_a_connection_made_under_another_policy_carries_nothing_more():
     submit(server, "fred@far.example")
     refused_with(server, "TLS is required, but the host does not offer it")
     check_equal(len(hop.messages), 1, "messages")
+
+
+def submit_wishing(server, recipient, parameters="", header=b""):
+    _, content = make_message(sender=BARNEY)
+    session = server.submit_session("barney")
+    session.command("EHLO client.example", 250)
+    session.command(f"MAIL FROM:<{BARNEY}>{parameters}", 250)
+    session.command(f"RCPT TO:<{recipient}>", 250)
+    session.command("DATA", 354)
+    session.send(header + content + b".\r\n")
+    check_equal(session.reply().code, 250, "reply to the final dot")
+    session.quit()
+
+
+KEEPS = ("PIPELINING", "ENHANCEDSTATUSCODES", "REQUIRETLS")
+
+
+@slow
+@turns_red("next-hop-is-deaf", "next-hop-is-an-impostor")
+def test_requiretls_goes_by_a_host_that_is_known_and_keeps_it():
+    """RFC 8689 4.2.1; other mail goes by the first host."""
+    ca, dns = Ca(), Dns()
+    first = NextHop(tls=ca.context("mx1.far.example"))
+    second = NextHop(tls=ca.context("mx2.far.example"), extensions=KEEPS)
+    dns.records.update({("far.example", "MX"): [(10, "mx1.far.example"), (20, "mx2.far.example")],
+                        ("mx1.far.example", "A"): [first.address], ("mx2.far.example", "A"): [second.address]})
+    server = sender(dns, {"tls_ca": ca.path, "tls_policies": {"far.example": {"mode": "enforce", "mx": ["*.far.example"]}}})
+    submit_wishing(server, "fred@far.example", " REQUIRETLS")
+    second.wait_for(1)
+    check(any(verb == "MAIL" and argument.endswith(" REQUIRETLS") for verb, argument in second.dialogue), f"REQUIRETLS goes along: {second.dialogue}")
+    check("MAIL" not in commands(first), "nothing for the first host")
+    submit(server, "fred@far.example")
+    first.wait_for(1)
+    check_equal(len(second.messages), 1, "messages by the second host")
+
+
+@slow
+@turns_red("mail-is-lost")
+def test_requiretls_that_no_host_keeps_is_returned_at_once():
+    ca, dns = Ca(), Dns()
+    hops = {"plain.example": NextHop(extensions=KEEPS), "forgets.example": NextHop(tls=ca.context("mx.forgets.example")),
+            "unknown.example": NextHop(tls=ca.context("mx.unknown.example"), extensions=KEEPS),
+            "foreign.example": NextHop(tls=Ca("Foreign CA").context("mx.foreign.example"), extensions=KEEPS)}
+    for domain, hop in hops.items():
+        dns.add_host(domain, hop.address)
+    listed = {domain: {"mode": "testing", "mx": [f"mx.{domain}"]} for domain in hops if domain != "unknown.example"}
+    server = sender(dns, {"tls_ca": ca.path, "tls_policies": listed})
+    for domain in hops:
+        submit_wishing(server, f"fred@{domain}", " REQUIRETLS")
+    statuses = {}
+    for message in server.wait_for_mail("barney", len(hops)):
+        parsed = email.message_from_bytes(message)
+        group = parsed.get_payload()[1].get_payload()[1]
+        statuses[group["Final-Recipient"].split("@")[1]] = group["Status"]
+        check_equal(parsed.get_payload()[2].get_content_type(), "text/rfc822-headers", "only the header comes back (RFC 8689 5)")
+    check_equal(statuses, {"plain.example": "5.7.10", "forgets.example": "5.7.30", "unknown.example": "5.7.10", "foreign.example": "5.7.10"}, "why")
+    wait_until(server.queue_is_empty, "an empty queue")
+    for domain, hop in hops.items():
+        check("MAIL" not in commands(hop), f"nothing for {domain}")
+
+
+@turns_red("next-hop-is-deaf", "output-is-silent")
+def test_tls_required_no_overrides_what_the_domain_demands():
+    ca = Ca()
+    server, hop, _ = far_away({"mode": "enforce", "mx": ["mx.far.example"]}, None, ca)
+    submit(server, "fred@far.example")
+    refused_with(server, "TLS is required, but the host does not offer it")
+    submit_wishing(server, "fred@far.example", header=b"TLS-Required: No\r\n")
+    hop.wait_for(1)
+    check_equal(len(hop.messages), 1, "messages")
+    check(b"TLS-Required: No" in hop.messages[0]["content"], "the one with the field")
