@@ -505,8 +505,7 @@ static bool split_host_port(const char *s, uint16_t usual_port, char **ret_host,
 	return true;
 }
 
-/* "bücher.example" and ".bücher.example" as A-labels; what is no name at all meets no domain. */
-static char *route_domain(const char *domain)
+char *config_domain_key(const char *domain)
 {
 	char text[IDNA_NAME_BYTES_MAX + 2] = ".";
 	struct span name;
@@ -523,7 +522,7 @@ static void read_route(struct config *c, struct yaml *y, const char *domain, con
 		return;
 	struct config_route *r = push(&c->routes, &c->route_count, sizeof(*r));
 	struct span rest = span_of(s);
-	r->domain = route_domain(domain);
+	r->domain = config_domain_key(domain);
 	r->lmtp = span_take_prefix_nocase(&rest, SPAN_LIT("lmtp:"));
 	if (!split_host_port(rest.p, r->lmtp ? 0 : 25, &r->host, &r->port))
 		yaml_error(y, n, "\"%s\" is not HOST:PORT%s", s, r->lmtp ? " behind lmtp:" : "");

@@ -14,6 +14,9 @@
 #define DAY_MS (24 * HOUR_MS)
 #define YEAR_MS (365 * DAY_MS)
 
+/* "bücher.example" and ".bücher.example" as A-labels, to be freed; what is no name at all meets no domain. */
+char *config_domain_key(const char *domain);
+
 /* subaddress, and the section smtp. */
 void config_read_smtp(struct config *c, struct yaml *y, const struct yaml_node *root);
 

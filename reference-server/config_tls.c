@@ -1,5 +1,6 @@
 #include "reference-server/config_tls.h"
 
+#include "reference-server/config_parts.h"
 #include "reference-server/core/address.h"
 #include "reference-server/core/base64.h"
 
@@ -94,12 +95,12 @@ static void read_mode(struct tls_rule *r, struct yaml *y, const struct yaml_node
 static void read_rule(struct config_outbound *o, struct yaml *y, const struct yaml_node *n)
 {
 	const char *key = yaml_key(n);
-	struct span name = span_of(key);
 	struct tls_rule *r = &o->tls_rules[o->tls_rule_count++];
 	uint32_t policy = o->tls;
 
-	r->domain = lower_copy(key);
+	r->domain = config_domain_key(key);
 	r->policy = o->tls;
+	struct span name = span_of(r->domain);
 	if (name.n > 0 && name.p[0] == '.')
 		name = span_sub(name, 1, name.n);
 	if (!address_is_domain(name))

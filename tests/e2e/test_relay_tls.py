@@ -266,3 +266,18 @@ def test_tls_required_no_overrides_what_the_domain_demands():
     hop.wait_for(1)
     check_equal(len(hop.messages), 1, "messages")
     check(b"TLS-Required: No" in hop.messages[0]["content"], "the one with the field")
+
+
+@turns_red("next-hop-is-deaf", "output-is-silent")
+def test_a_policy_for_an_internationalised_domain_counts_however_it_is_written():
+    ca, dns, hop = Ca(), Dns(), NextHop(extensions=("PIPELINING", "8BITMIME", "SMTPUTF8"))
+    dns.add_host("xn--bcher-kva.example", hop.address)
+    server = sender(dns, {"tls_ca": ca.path, "tls_policies": {"Bücher.example": "require"}})
+    submit_wishing(server, "fred@bücher.example", " SMTPUTF8")
+    refused_with(server, "TLS is required, but the host does not offer it")
+    submit_wishing(server, "fred@xn--bcher-kva.example")
+    check("MAIL" not in commands(hop), "nothing was sent")
+    server.config["outbound"]["tls_policies"] = {}
+    server.write_config()
+    server.reload()
+    hop.wait_for(2)
