@@ -307,6 +307,7 @@ static void an_empty_or_missing_folder_is_an_empty_catalogue(void **state)
 	requirements_free(rs);
 	requirements_free(NULL);
 	requirement_file_free(NULL);
+	buf_free(&messages);
 }
 
 int main(void)
