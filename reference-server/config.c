@@ -309,6 +309,12 @@ const char *config_fixed_name(unsigned i)
 	return names[i];
 }
 
+const char *config_fixed_way(unsigned i)
+{
+	return i == FIXED_ACCOUNTS ? "needs a restart, or postriderd account add and remove"
+				   : "needs a restart";
+}
+
 static void add_word(struct buf *text, const char *s)
 {
 	buf_add_cstr(text, s != NULL ? s : "");
@@ -627,7 +633,8 @@ static void read_services(struct config *c, struct yaml *y, const struct yaml_no
 {
 	static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 	static const char *const places[] = { "stderr", "syslog", NULL };
-	uint32_t level = c->log_level, place = 0;
+	static const char *const senders[] = { "any", "own", NULL };
+	uint32_t level = c->log_level, place = 0, sender = 0;
 
 	const struct yaml_node *m = yaml_get_map(root, "tls");
 	read_str(m, "certificate", &c->tls_certificate);
@@ -635,6 +642,9 @@ static void read_services(struct config *c, struct yaml *y, const struct yaml_no
 	if ((c->tls_certificate == NULL) != (c->tls_key == NULL))
 		yaml_error(y, m, "certificate and key go together");
 	read_certificates(c, y, m);
+	m = yaml_get_map(root, "submission");
+	if (yaml_get_choice(m, "sender", senders, &sender))
+		c->submission_own_sender = sender == 1;
 	m = yaml_get_map(root, "auth");
 	(void)yaml_get_bool(m, "plain_without_tls", &c->auth_plain_without_tls);
 	(void)yaml_get_u32(m, "iterations", 4096, 10000000, &c->auth_iterations);

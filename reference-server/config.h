@@ -99,6 +99,8 @@ struct config {
 		int64_t hold_ms_max;     /* FUTURERELEASE; 0: not offered */
 	} smtp;
 
+	bool submission_own_sender; /* RFC 6409 6.1: MAIL FROM only what leads to who logged in; false: anything */
+
 	bool auth_plain_without_tls;
 	uint32_t auth_iterations;
 	int64_t auth_failure_delay_ms;   /* of the first refusal; doubles with each from the same address */
@@ -193,6 +195,7 @@ struct retry_settings config_retry_settings(const struct config *c);
  */
 enum { CONFIG_FIXED_COUNT = 9 };
 const char *config_fixed_name(unsigned i);
+const char *config_fixed_way(unsigned i); /* what has to be done instead */
 void config_add_fixed(const struct config *c, unsigned i, struct buf *text);
 
 const char *service_name(enum service s);

@@ -233,3 +233,25 @@ bool directory_expand(const struct directory *d, struct address a, directory_fn 
 	expand(&x, directory_full(d, a));
 	return x.found_count > 0;
 }
+
+struct search {
+	const struct directory *d;
+	uint32_t account;
+	bool found;
+};
+
+static void compare(void *ctx, struct span address_text)
+{
+	struct search *s = ctx;
+	struct address a;
+
+	if (address_parse_mailbox(address_text, &a) == ADDRESS_OK)
+		s->found = s->found || directory_account(s->d, a) == s->account;
+}
+
+bool directory_leads_to(const struct directory *d, struct address a, uint32_t account)
+{
+	struct search s = { .d = d, .account = account };
+
+	return account != 0 && directory_expand(d, a, compare, &s) && s.found;
+}

@@ -46,4 +46,7 @@ uint32_t directory_account(const struct directory *d, struct address a);
 typedef void directory_fn(void *ctx, struct span address_text);
 bool directory_expand(const struct directory *d, struct address a, directory_fn *fn, void *ctx);
 
+/* Whether mail for this address comes to that account (directory_account), by itself or through aliases. */
+bool directory_leads_to(const struct directory *d, struct address a, uint32_t account);
+
 #endif

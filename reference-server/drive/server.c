@@ -222,7 +222,7 @@ static void warn_fixed(struct run *r, const struct config *fresh)
 		config_add_fixed(fresh, i, &value);
 		if (!span_eq(buf_span(&value), buf_span(&r->fixed[i])))
 			log_event(LOG_WARN, "reload-ignored", LOG_C("key", config_fixed_name(i)),
-				  LOG_C("why", "needs a restart"));
+				  LOG_C("why", config_fixed_way(i)));
 	}
 	buf_free(&value);
 }
@@ -380,8 +380,11 @@ static int read_password(struct config_account *a, struct err *reterr)
 static int read_passwords(struct config *c, struct err *reterr)
 {
 	int rc = 0;
-	for (uint32_t i = 0; rc == 0 && i < c->account_count; i++)
+	for (uint32_t i = 0; rc == 0 && i < c->account_count; i++) {
 		rc = read_password(&c->accounts[i], reterr);
+		if (rc != 0)
+			rc = err_wrap(reterr, c->accounts[i].address);
+	}
 	return rc;
 }
 

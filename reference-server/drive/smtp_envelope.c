@@ -41,6 +41,18 @@ static void set_wishes(struct envelope *e, const struct smtp_server *core)
 	envelope_set_hold(e, core->release_wall_ms, core->hold);
 }
 
+/* RFC 6409 6.1.  Notifications that a user agent makes have no sender (RFC 8098 3), and anybody may make some. */
+static bool may_send_as(const struct smtp_session *s, struct span reverse_path)
+{
+	struct address a;
+
+	if (!s->server->config->submission_own_sender || s->profile->core.role != SMTP_ROLE_SUBMISSION ||
+	    reverse_path.n == 0)
+		return true;
+	return address_parse_text(reverse_path, &a) == ADDRESS_OK &&
+	       directory_leads_to(s->server->directory, a, s->account);
+}
+
 void smtp_envelope_mail(struct smtp_session *s)
 {
 	const struct config_limits *limits = &s->server->config->limits;
@@ -54,6 +66,12 @@ void smtp_envelope_mail(struct smtp_session *s)
 	}
 	if (!is_idna(s->core.reverse_path)) {
 		smtp_server_answer_mail(&s->core, SMTP_ANSWER_BAD_SENDER);
+		return;
+	}
+	if (!may_send_as(s, s->core.reverse_path)) {
+		log_event(LOG_INFO, "sender-refused", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+			  LOG_S("from", s->core.reverse_path));
+		smtp_server_answer_mail(&s->core, SMTP_ANSWER_NOT_PERMITTED);
 		return;
 	}
 	s->message = smtp_incoming_new(s);

@@ -1,6 +1,7 @@
 #include "reference-server/drive/smtp_session.h"
 
 #include "base/log.h"
+#include "reference-server/drive/directory.h"
 #include "reference-server/drive/smtp_session_parts.h"
 
 #include <assert.h>
@@ -71,6 +72,14 @@ static void drop_auth(struct smtp_session *s)
 	s->auth = NULL;
 }
 
+static void note_user(struct smtp_session *s, struct span name)
+{
+	struct address a;
+
+	if (address_parse_mailbox(name, &a) == ADDRESS_OK)
+		s->account = directory_account(s->server->directory, a);
+}
+
 static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 {
 	struct smtp_session *s = ctx;
@@ -84,6 +93,7 @@ static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 		s->server->counters.auth_ok++;
 		log_event(LOG_INFO, "auth-ok", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
 			  LOG_S("user", text));
+		note_user(s, text);
 		smtp_server_auth_succeed(&s->core, text);
 		break;
 	case AUTH_BAD:

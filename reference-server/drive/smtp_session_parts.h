@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/conn.h"
+#include "reference-server/core/address.h"
 #include "reference-server/core/smtp_server.h"
 #include "reference-server/drive/auth.h"
 #include "reference-server/drive/direct.h"
@@ -51,6 +52,7 @@ struct smtp_session {
 	uint64_t id;
 	char peer_ip[56];
 	bool relay_allowed; /* by its address */
+	uint32_t account;   /* of who logged in, as directory_account has it; 0: nobody */
 	struct smtp_server core;
 	TAILQ_HEAD(smtp_slots, smtp_slot) slots;
 	uint32_t slot_count;

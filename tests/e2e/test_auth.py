@@ -365,3 +365,34 @@ def test_no_password_is_written_anywhere():
                 check(b"correct-horse-battery" not in file.read(), f"the password is in {name}")
     check("correct-horse-battery" not in server.log(), "the password is in the log")
     check(b64("\0" + USER + "\0correct-horse-battery") not in server.log(), "the exchange is in the log")
+
+
+# From, with what reply, when sales has logged in.
+SENDERS = (
+    ("sales@fredsco.example", 250), ("Sales@FREDSCO.example", 250), ("info@fredsco.example", 250), ("staff@fredsco.example", 250), ("sales+list@fredsco.example", 250), ("", 250),
+    ("boss@fredsco.example", 550), ("nobody@fredsco.example", 550), ("sales@isp2.example", 550),
+)
+
+
+@turns_red("server-agrees-to-all", "server-refuses-all")
+def test_with_sender_own_a_user_sends_as_himself_and_his_aliases_only():
+    aliases = {"info@fredsco.example": "sales@fredsco.example", "staff@fredsco.example": ["boss@fredsco.example", "info@fredsco.example"]}
+    server = Server(users={"sales": "secret", "boss": "other"}, settings={"submission": {"sender": "own"}, "aliases": aliases}).start()
+    session = server.submit_session()
+    for sender, code in SENDERS:
+        session.command(f"MAIL FROM:<{sender}>", code)
+        if code == 250:
+            session.command("RCPT TO:<sales@fredsco.example>", 250)
+        session.command("RSET", 250)
+    # Who logs in nowhere is asked for nothing: it is about users, not about other servers' mail.
+    relay = server.smtp()
+    relay.command("EHLO client.example", 250)
+    relay.command("MAIL FROM:<boss@fredsco.example>", 250)
+    relay.command("RCPT TO:<sales@fredsco.example>", 250)
+
+
+@turns_red("server-refuses-all")
+def test_without_it_a_user_may_send_as_anybody():
+    session = Server().start().submit_session()
+    session.command("MAIL FROM:<pat@other.example>", 250)
+    session.command("RCPT TO:<sales@fredsco.example>", 250)

@@ -5,7 +5,8 @@ import pwd
 import re
 import signal
 
-from lib import (POSTRIDERD, SERVICES, Failed, NextHop, Server, Skip, check, check_equal, make_message, run_program, scratch, slow, turns_red, wait_until)
+from lib import (
+    POSTRIDERD, SERVICES, Failed, NextHop, Server, Skip, check, check_equal, make_message, new_address, run_program, scratch, slow, turns_red, wait_until)
 
 
 @turns_red("mail-is-lost")
@@ -265,3 +266,29 @@ def test_hangup_reads_the_configuration_again():
     server.reload()
     wait_until(lambda: server.config_path in server.log(), "a complaint about the file")
     check(server.alive() and accepted(), "a bad file changes nothing")
+
+
+@turns_red("reload-is-ignored")
+def test_what_a_reload_leaves_alone_is_named_with_the_way_to_change_it():
+    server = Server().start()
+    server.config["listen"]["smtp"] = f"{server.address}:2526"
+    server.config["accounts"] = []
+    server.write_config()
+    server.reload()
+    wait_until(lambda: "reloaded" in server.log(), "the end of the reload")
+    log = server.log()
+    check("reload-ignored key=listen why=\"needs a restart\"" in log, f"listen: {log}")
+    check("reload-ignored key=accounts why=\"needs a restart, or postriderd account add and remove\"" in log, f"accounts: {log}")
+    check("key=store" not in log and "key=dns" not in log, f"what stayed the same: {log}")
+    server.smtp().command("NOOP", 250)
+
+
+@turns_red("output-is-silent")
+def test_an_account_whose_password_cannot_be_read_is_named():
+    path = os.path.join(scratch(), "lonely.conf")
+    with open(path, "w") as file:
+        file.write(f"data: {scratch()}/data\ndomains: [fredsco.example]\nlisten: {{ smtp: '{new_address()}:2525' }}\n"
+                   f"accounts:\n  - {{ address: sales@fredsco.example, password_file: {scratch()}/nowhere }}\n")
+    status, out, err = run_program([POSTRIDERD, "serve", "--config", path], timeout_s=20)
+    check_equal((status, out), (1, ""), "exit status and output")
+    check(err == f"postriderd: sales@fredsco.example: {scratch()}/nowhere: open: No such file or directory\n", f"who and what: {err!r}")
