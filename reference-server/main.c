@@ -1,5 +1,8 @@
 #include "base/opt.h"
+#include "base/output.h"
 #include "reference-server/cli.h"
+
+#include <string.h>
 
 int main(int argc, char **argv)
 {
@@ -11,9 +14,13 @@ int main(int argc, char **argv)
 		{ "status", cli_status, "what a running server is doing" },
 		{ 0 },
 	};
-	return opt_dispatch("postriderd",
-			    "A reference mail relay and mailbox server: SMTP and submission in, a durable "
-			    "queue, relaying "
-			    "by MX, POP3 out.  It exists to be tested against and to be tested.",
-			    verbs, argc, argv);
+	int rc = opt_dispatch("postriderd",
+			      "A reference mail relay and mailbox server: SMTP and submission in, a durable "
+			      "queue, relaying "
+			      "by MX, POP3 out.  It exists to be tested against and to be tested.",
+			      verbs, argc, argv);
+	/* A server has told its readers long ago, and its end is not theirs. */
+	if (argc > 1 && strcmp(argv[1], "serve") == 0)
+		return rc;
+	return output_end("postriderd", rc, 1);
 }

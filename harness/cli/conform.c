@@ -311,6 +311,8 @@ int cli_conform(int argc, char **argv)
 
 	if (rc == OPT_GO) {
 		rc = prepare(&c);
+		if (rc == 0 && !result_dir_check("postrider conform", c.results, NULL))
+			rc = OPT_EXIT_USAGE;
 		if (rc == 0)
 			rc = run(&c);
 	}

@@ -20,6 +20,7 @@ struct residue {
 	residue_fn *fn;
 	void *ctx;
 	const struct target_queue *how;
+	struct residue_names *names;
 	pid_t pid; /* 0: it has ended */
 	int pidfd;
 	int out;
@@ -130,8 +131,11 @@ static void on_exit_watch(void *ctx, bool readable, bool writable)
 		return;
 	r->pid = 0;
 	read_answer(r); /* what came last */
-	bool known = WIFEXITED(r->status) && WEXITSTATUS(r->status) == 0 &&
-		     residue_count(r->how, buf_span(&r->answer), &count);
+	bool known = WIFEXITED(r->status) && WEXITSTATUS(r->status) == 0;
+	if (r->names == NULL)
+		known = known && residue_count(r->how, buf_span(&r->answer), &count);
+	else
+		known = known && residue_read_names(buf_span(&r->answer), r->names);
 	r->fn(r->ctx, r, known, count);
 	residue_free(r);
 }
@@ -159,7 +163,9 @@ struct residue *residue_ask(struct loop *l, const struct residue_question *q, re
 	struct residue *r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		abort();
-	*r = (struct residue){ .fn = fn, .ctx = ctx, .how = q->how, .pid = pid, .out = out };
+	*r = (struct residue){
+		.fn = fn, .ctx = ctx, .how = q->how, .names = q->names, .pid = pid, .out = out
+	};
 	(void)fcntl(out, F_SETFL, O_NONBLOCK);
 	r->pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
 	if (r->pidfd < 0) {
@@ -189,4 +195,21 @@ struct residue *residue_ask_host(struct loop *l, struct host *h, residue_fn *fn,
 	const struct residue_question q = { .start = start_command, .ctx = h, .how = how };
 
 	return how->run.count > 0 && host_pid(h) > 0 ? residue_ask(l, &q, fn, ctx) : NULL;
+}
+
+static pid_t start_listing(void *ctx, int out)
+{
+	struct host *h = ctx;
+	struct err err;
+
+	return host_command(h, &host_target(h)->queue.names, out, &err);
+}
+
+struct residue *residue_ask_host_names(struct loop *l, struct host *h, struct residue_names *names,
+				       residue_fn *fn, void *ctx)
+{
+	const struct target_queue *how = &host_target(h)->queue;
+	const struct residue_question q = { .start = start_listing, .ctx = h, .how = how, .names = names };
+
+	return how->names.count > 0 && host_pid(h) > 0 ? residue_ask(l, &q, fn, ctx) : NULL;
 }

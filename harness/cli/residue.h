@@ -10,6 +10,7 @@
 #define HARNESS_CLI_RESIDUE_H
 
 #include "base/loop.h"
+#include "harness/cli/residue_names.h"
 #include "harness/scenario/target.h"
 #include "harness/world/host.h"
 
@@ -25,12 +26,16 @@ struct residue_question {
 	pid_t (*start)(void *ctx, int out);
 	void *ctx;
 	const struct target_queue *how; /* outlives the question */
+	struct residue_names *names;    /* not NULL: the answer is a listing, which is added here */
 };
 
 /* NULL: the command could not be started, and nothing is called. */
 struct residue *residue_ask(struct loop *l, const struct residue_question *q, residue_fn *fn, void *ctx);
 /* The queue of a host that runs, as its target says; NULL too when the target does not. */
 struct residue *residue_ask_host(struct loop *l, struct host *h, residue_fn *fn, void *ctx);
+/* The same for whose messages they are. */
+struct residue *residue_ask_host_names(struct loop *l, struct host *h, struct residue_names *names,
+				       residue_fn *fn, void *ctx);
 void residue_free(struct residue *r); /* accepts NULL; ends the question, nothing is called any more */
 
 /* What an answer says, for how; false: nothing. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,4 +55,35 @@ int result_dir_make(const char *base, const char *what, char *ret_dir, size_t di
 			return err_errno(reterr, errno, "%s", ret_dir);
 	}
 	return err_set(reterr, -EEXIST, "%s: too many results in one second", ret_dir);
+}
+
+/* ---- before anything starts ---- */
+
+static bool is_writable(const char *command, const char *dir, const char *option)
+{
+	if (access(dir, W_OK | X_OK) == 0)
+		return true;
+	(void)fprintf(stderr, "%s: %s: %s; choose another place with %s\n", command, dir, strerror(errno),
+		      option);
+	return false;
+}
+
+bool result_dir_check(const char *command, const char *results, const char *junit)
+{
+	char dir[PATH_MAX];
+	struct err e;
+	const char *slash = junit != NULL ? strrchr(junit, '/') : NULL;
+	struct span parent = { junit, slash != NULL ? (size_t)(slash - junit) : 0 };
+
+	if (dir_make(results, DIR_MODE, &e) != 0) {
+		(void)fprintf(stderr, "%s: %s; choose another place with --results DIR\n", command, e.text);
+		return false;
+	}
+	if (!is_writable(command, results, "--results DIR"))
+		return false;
+	if (junit == NULL || slash == junit)
+		return true;
+	if (slash == NULL)
+		return is_writable(command, ".", "--junit FILE");
+	return span_copy(parent, dir, sizeof(dir)) && is_writable(command, dir, "--junit FILE");
 }

@@ -10,6 +10,7 @@
 #include "harness/judge/result.h"
 #include "harness/judge/verdict.h"
 #include "harness/scenario/flow_target.h"
+#include "harness/world/program.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -102,7 +103,8 @@ static int parse(struct run_command *c, int argc, char **argv)
 				   "--seed 7",
 			.exit_codes =
 				"0    every promise was kept\n1    a promise or an expectation was broken\n"
-				"2    usage error, or a mistake in a flow: nothing was started\n"
+				"2    usage error, a mistake in a flow, no program to run or no place for "
+				"results: nothing was started\n"
 				"3    a run was not valid, or judged nothing\n4    the harness failed\n"
 				"130  interrupted; the report is marked" },
 		argc, argv);
@@ -230,6 +232,32 @@ static bool can_start(const struct run_command *c)
 	return fine;
 }
 
+/* ---- what would stop a run, found before it begins ---- */
+
+/* Only the reference server is a program that --program can name. */
+static bool needs_program(const struct flow *f)
+{
+	for (uint32_t i = 0; i < f->host_count; i++)
+		if (strcmp(f->hosts[i].target, "reference") == 0)
+			return true;
+	return false;
+}
+
+static bool programs_are_there(const struct run_command *c)
+{
+	char path[PATH_MAX];
+	struct err e;
+
+	for (uint32_t i = 0; i < c->names.count; i++) {
+		if (needs_program(c->flows[i]) &&
+		    program_find("postriderd", c->program, path, sizeof(path), &e) != 0) {
+			(void)fprintf(stderr, "postrider run: %s\n", e.text);
+			return false;
+		}
+	}
+	return true;
+}
+
 /* ---- running ---- */
 
 static bool want_colour(const struct run_command *c, int fd)
@@ -318,10 +346,12 @@ int cli_run(int argc, char **argv)
 	struct run_command c = { .results = "results" };
 	int rc = parse(&c, argc, argv);
 
-	if (rc == OPT_GO && !read_flows(&c))
+	if (rc == OPT_GO && !(read_flows(&c) && programs_are_there(&c)))
 		rc = OPT_EXIT_USAGE;
 	if (rc == OPT_GO && !can_start(&c))
 		rc = EXIT_NOTHING_JUDGED;
+	if (rc == OPT_GO && !result_dir_check("postrider run", c.results, c.junit))
+		rc = OPT_EXIT_USAGE;
 	if (rc == OPT_GO)
 		rc = run_all(&c, was_given(argc, argv, "--seed"));
 	for (uint32_t i = 0; c.flows != NULL && i < c.names.count; i++)

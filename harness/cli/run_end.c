@@ -219,7 +219,7 @@ static void add_next(const struct record *r, const char *dir, struct buf *text)
 			return;
 		}
 	}
-	if (r->verdict == VERDICT_PASS)
+	if (r->verdict == VERDICT_PASS || r->verdict == VERDICT_INTERRUPTED)
 		buf_addf(text, "xdg-open %s/report.html\n", dir);
 	else
 		buf_addf(text, "less %s/logs/*\n", dir);

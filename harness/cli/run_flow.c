@@ -24,13 +24,30 @@ static void fail(struct run *r)
 	loop_stop(r->loop);
 }
 
-static void stop_servers(struct run *r, bool known, uint32_t rows)
+static void stop_servers(struct run *r)
 {
-	run_note_residue(r, known, rows);
 	r->phase = PHASE_STOPPING;
 	if (r->timeline != NULL)
 		timeline_finish(r->timeline);
 	world_stop(r->world);
+}
+
+static void on_names(struct run *r, bool known, uint32_t rows)
+{
+	(void)rows;
+	r->end.names_known = known;
+	r->end.waiting = r->queues.names.items;
+	r->end.waiting_count = r->queues.names.count;
+	stop_servers(r);
+}
+
+static void on_last_count(struct run *r, bool known, uint32_t rows)
+{
+	run_note_residue(r, known, rows);
+	if (known && rows > 0)
+		run_ask_queues_for_names(r, on_names);
+	else
+		stop_servers(r);
 }
 
 static void begin_stopping(struct run *r)
@@ -45,7 +62,7 @@ static void begin_stopping(struct run *r)
 	timer_clear(r->queue_timer);
 	timer_clear(r->lag_timer);
 	run_end_traffic(r);
-	run_ask_queues(r, stop_servers);
+	run_ask_queues(r, on_last_count);
 }
 
 static void on_signal(void *ctx, int signo)
@@ -355,13 +372,8 @@ static void copy_faults(struct run *r, struct run_end *e)
 			.begin_ns = f->begin_ns != 0 ? f->begin_ns : LEDGER_NEVER,
 			.end_ns = f->end_ns != 0 ? f->end_ns : LEDGER_NEVER,
 			.strike_count = f->strike_count,
-			.strikes_counted = f->flow->kind != FLOW_LINK_REFUSE &&
-					   f->flow->kind != FLOW_LINK_BLACKHOLE &&
-					   f->flow->kind != FLOW_LINK_DELAY,
+			.strikes_counted = f->strikes_counted,
 		};
-		/* A server is stopped once; links and names count. */
-		if (f->flow->kind <= FLOW_HOST_RESTART)
-			e->faults[i].strike_count = f->begin_ns != 0 ? 1 : 0;
 	}
 }
 
@@ -437,6 +449,7 @@ static void free_run(struct run *r)
 	ledger_free(r->ledger);
 	hist_free(r->loop_lag);
 	reasons_free(&r->reasons);
+	residue_names_free(&r->queues.names);
 	redact_free(r->redact);
 	free(r->senders);
 	free(r->retrievers);

@@ -71,6 +71,8 @@ struct run_queues {
 	uint32_t left;
 	bool known;
 	uint32_t rows;
+	bool want_names;
+	struct residue_names names;
 	struct task *tell;
 };
 
@@ -138,6 +140,8 @@ void run_sample_hosts(struct run *r);
 bool run_host_is_up(const struct run *r, uint32_t host);
 /* Adds up what all queues hold, and tells it from the loop; a question that is under way is forgotten. */
 void run_ask_queues(struct run *r, run_queues_fn *fn);
+/* The same, and whose they are, in r->queues.names. */
+void run_ask_queues_for_names(struct run *r, run_queues_fn *fn);
 void run_forget_queues(struct run *r);
 /* At the end, while the servers run: what cannot be seen, and what the queues have. */
 void run_note_mailboxes(struct run *r);

@@ -116,12 +116,14 @@ static void ask_host(struct run *r, uint32_t i)
 	/* One that a fault keeps down cannot be asked, and what it holds goes nowhere. */
 	if (h == NULL ? !world_is_remote(r->world, i) : !run_host_is_up(r, i))
 		return;
-	q->asked[i] = h != NULL ? residue_ask_host(r->loop, h, on_residue, r) : NULL;
+	if (h != NULL)
+		q->asked[i] = q->want_names ? residue_ask_host_names(r->loop, h, &q->names, on_residue, r)
+					    : residue_ask_host(r->loop, h, on_residue, r);
 	q->known = q->known && q->asked[i] != NULL;
 	q->left += q->asked[i] != NULL ? 1 : 0;
 }
 
-void run_ask_queues(struct run *r, run_queues_fn *fn)
+static void ask_all(struct run *r, run_queues_fn *fn)
 {
 	struct run_queues *q = &r->queues;
 
@@ -134,6 +136,19 @@ void run_ask_queues(struct run *r, run_queues_fn *fn)
 	for (uint32_t i = 0; i < r->flow->host_count && q->known; i++)
 		ask_host(r, i);
 	task_schedule(q->tell);
+}
+
+void run_ask_queues(struct run *r, run_queues_fn *fn)
+{
+	r->queues.want_names = false;
+	ask_all(r, fn);
+}
+
+void run_ask_queues_for_names(struct run *r, run_queues_fn *fn)
+{
+	r->queues.want_names = true;
+	residue_names_free(&r->queues.names);
+	ask_all(r, fn);
 }
 
 void run_forget_queues(struct run *r)

@@ -198,7 +198,8 @@ static json_t *metric_json(const struct hist *h)
 		return json_null();
 	return json_pack("{s:f, s:f, s:f, s:f}", "p50", (double)hist_percentile(h, 50).ns / 1e6, "p90",
 			 (double)hist_percentile(h, 90).ns / 1e6, "p99",
-			 (double)hist_percentile(h, 99).ns / 1e6, "max", (double)hist_max_ns(h) / 1e6);
+			 (double)hist_percentile(h, 99).ns / 1e6, "max",
+			 (double)hist_percentile(h, 100).ns / 1e6);
 }
 
 static void print_json(const struct work *w, int64_t elapsed_ns)
@@ -240,7 +241,7 @@ static void print_metric(const char *name, const struct hist *h)
 	for (unsigned i = 0; i < sizeof(percentiles) / sizeof(percentiles[0]); i++)
 		(void)printf(" p%g %.3f ms ", percentiles[i],
 			     (double)hist_percentile(h, percentiles[i]).ns / 1e6);
-	(void)printf(" max %.3f ms\n", (double)hist_max_ns(h) / 1e6);
+	(void)printf(" max %.3f ms\n", (double)hist_percentile(h, 100).ns / 1e6);
 }
 
 static void print_summary(const struct work *w, int64_t elapsed_ns)
@@ -379,7 +380,7 @@ static int read_password(const struct settings *s, struct buf *ret_password, str
 static int make_access(const struct settings *s, struct access *a, struct buf *password, struct err *reterr)
 {
 	if (s->to.count == 0 || s->from == NULL || s->server == NULL)
-		return err_set(reterr, -1, "--server, --from and --to are needed");
+		return err_set(reterr, -1, "--server, --from and --to are needed; see postrider send --help");
 	if (!addr_parse_port(s->server, &a->server))
 		return err_set(reterr, -1, "--server %s: expected ADDRESS:PORT; names are not looked up",
 			       s->server);

@@ -5,6 +5,7 @@
 #include "base/unit.h"
 #include "harness/peer/sink.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,6 @@
 
 enum {
 	EXIT_USAGE = 2,
-	EXIT_CANNOT_LISTEN = 4,
 	GOODBYE_MS = 2000, /* how long clients have to say QUIT once --count was reached */
 	RULES_MAX = 64,
 	REPLY_CHARS_MAX = 400,
@@ -142,10 +142,11 @@ static int serve(struct work *w, struct sink_options *o)
 	o->loop = w->loop;
 	struct sink *s = sink_new(o, &err);
 	if (s == NULL) {
-		(void)fprintf(stderr, "postrider sink: %s\n", err.text);
+		(void)fprintf(stderr, "postrider sink: %s%s\n", err.text,
+			      err.code == -EADDRINUSE ? "; port 0 takes a free one" : "");
 		timer_free(w->stop);
 		loop_free(w->loop);
-		return addr_is_loopback(&o->at) ? EXIT_CANNOT_LISTEN : EXIT_USAGE;
+		return EXIT_USAGE;
 	}
 	struct signal_watch *interrupt = signal_watch_new(w->loop, SIGINT, on_signal, w->loop);
 	struct signal_watch *terminate = signal_watch_new(w->loop, SIGTERM, on_signal, w->loop);
@@ -201,8 +202,8 @@ int cli_sink(int argc, char **argv)
 			.options = options,
 			.example = "postrider sink --listen 127.0.0.1:2525 --show\n"
 				   "postrider sink --reply 'rcpt=450 4.2.1 busy' --delay final=200ms",
-			.exit_codes = "0  ended by --count or a signal\n2  usage or input error\n4  "
-				      "cannot listen" },
+			.exit_codes = "0  ended by --count or a signal\n2  usage or input error, or "
+				      "cannot listen there" },
 		argc, argv);
 	if (rc == OPT_GO) {
 		rc = EXIT_USAGE;

@@ -1,6 +1,6 @@
 /*
  * sink: the subcommand that receives messages and throws them away.
- * Returns the exit code: 0 ended as asked, 2 usage, 4 cannot listen.
+ * Returns the exit code: 0 ended as asked, 2 usage or cannot listen.
  */
 #ifndef HARNESS_CLI_SINK_H
 #define HARNESS_CLI_SINK_H

@@ -23,6 +23,8 @@ struct link {
 	uint32_t moment_max; /* 0: no limit */
 	uint32_t moment_count;
 	uint32_t reset_count;
+	uint32_t touch_count;
+	uint32_t caller_count;
 };
 
 static void on_accept(void *ctx, int fd, const struct addr *peer);
@@ -96,6 +98,7 @@ void link_add_pair(struct link *l, struct link_pair *p)
 {
 	LIST_INSERT_HEAD(&l->pairs, p, entry);
 	l->pair_count++;
+	l->caller_count++;
 }
 
 void link_remove_pair(struct link *l, struct link_pair *p)
@@ -113,6 +116,11 @@ const struct link_options *link_options(const struct link *l)
 int64_t link_delay_ms(const struct link *l)
 {
 	return l->mode == LINK_DELAY ? l->delay_ms : 0;
+}
+
+void link_count_touch(struct link *l)
+{
+	l->touch_count++;
 }
 
 void link_count_reset(struct link *l)
@@ -141,6 +149,9 @@ int link_set_mode(struct link *l, enum link_mode mode, int64_t delay_ms, struct 
 
 	l->mode = mode;
 	l->delay_ms = delay_ms;
+	l->touch_count = 0;
+	LIST_FOREACH (p, &l->pairs, entry)
+		p->touched = false;
 	int rc = listen_as_due(l, reterr);
 	if (mode == LINK_REFUSE || mode == LINK_RESET)
 		(void)link_reset_all(l);
@@ -215,4 +226,14 @@ uint32_t link_connection_count(const struct link *l)
 uint32_t link_reset_count(const struct link *l)
 {
 	return l->reset_count;
+}
+
+uint32_t link_touch_count(const struct link *l)
+{
+	return l->touch_count;
+}
+
+uint32_t link_caller_count(const struct link *l)
+{
+	return l->caller_count;
 }

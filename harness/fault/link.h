@@ -88,6 +88,10 @@ uint32_t link_moment_count(const struct link *l); /* how often it has struck sin
 uint32_t link_reset_all(struct link *l);
 /* How many connections modes and link_reset_all have reset so far; moments are not counted. */
 uint32_t link_reset_count(const struct link *l);
+/* How many connections the mode has held or delayed since it began; each once. */
+uint32_t link_touch_count(const struct link *l);
+/* How many callers there were in all. */
+uint32_t link_caller_count(const struct link *l);
 
 uint32_t link_from(const struct link *l);
 uint32_t link_to(const struct link *l);

@@ -106,8 +106,16 @@ void link_pair_new(struct link *l, int fd)
 	}
 }
 
+static void touch(struct link_pair *p)
+{
+	if (!p->touched)
+		link_count_touch(p->link);
+	p->touched = true;
+}
+
 void link_pair_hold(struct link_pair *p)
 {
+	touch(p);
 	p->held = true;
 	conn_pause(p->client);
 	if (p->server != NULL)
@@ -186,6 +194,8 @@ static void forward(struct link_direction *f, struct span bytes)
 		pass(f, bytes);
 		return;
 	}
+	if (delay_ms > 0)
+		touch(f->pair);
 	struct link_run *r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		abort();

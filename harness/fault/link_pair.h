@@ -49,6 +49,7 @@ struct link_pair {
 	uint64_t replies_end; /* down: end of the last reply before the one that strikes */
 	bool struck;          /* the moment has come: reset as soon as what must go on has gone */
 	bool held;
+	bool touched; /* by the link's mode: held or delayed */
 };
 
 void link_pair_new(struct link *l, int fd);
@@ -66,5 +67,6 @@ bool link_strikes_at(const struct link *l, enum flow_moment moment);
 void link_count_strike(struct link *l);
 uint64_t link_at_byte(const struct link *l);
 void link_count_reset(struct link *l);
+void link_count_touch(struct link *l);
 
 #endif

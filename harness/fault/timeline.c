@@ -14,6 +14,7 @@ struct strike {
 	bool waits; /* host faults: for an earlier one on the same host to be over */
 	struct dns_fault *dns;
 	uint32_t resets_before; /* of the link, when a reset mode began */
+	uint32_t lookups_before;
 };
 
 struct timeline {
@@ -124,6 +125,20 @@ static void mark_begun(struct strike *s)
 
 /* ---- links and names: their faults begin and end at once ---- */
 
+static uint32_t lookups_of(const struct strike *s)
+{
+	return world_lookup_count(s->timeline->o.world, s->record.flow->link_from, s->record.flow->link_to);
+}
+
+/* Whether strikes_so_far would know of everybody. */
+static bool is_counted(const struct strike *s)
+{
+	const struct flow_fault *f = s->record.flow;
+
+	return f->kind != FLOW_LINK_REFUSE || s->record.strike_count > 0 || lookups_of(s) > 0 ||
+	       link_caller_count(links_get(s->timeline->o.links, f->link_from, f->link_to)) == 0;
+}
+
 static uint32_t strikes_so_far(const struct strike *s)
 {
 	const struct flow_fault *f = s->record.flow;
@@ -135,7 +150,11 @@ static uint32_t strikes_so_far(const struct strike *s)
 			return link_moment_count(links_get(ls, f->link_from, f->link_to));
 		return link_reset_count(links_get(ls, f->link_from, f->link_to)) - s->resets_before;
 	case FLOW_LINK_REFUSE:
-		return link_reset_count(links_get(ls, f->link_from, f->link_to)) - s->resets_before;
+		return link_reset_count(links_get(ls, f->link_from, f->link_to)) - s->resets_before +
+		       lookups_of(s) - s->lookups_before;
+	case FLOW_LINK_BLACKHOLE:
+	case FLOW_LINK_DELAY:
+		return link_touch_count(links_get(ls, f->link_from, f->link_to));
 	case FLOW_DNS_SERVFAIL:
 	case FLOW_DNS_NXDOMAIN:
 	case FLOW_DNS_TIMEOUT:
@@ -143,9 +162,7 @@ static uint32_t strikes_so_far(const struct strike *s)
 	case FLOW_HOST_STOP:
 	case FLOW_HOST_KILL:
 	case FLOW_HOST_RESTART:
-	case FLOW_LINK_BLACKHOLE:
-	case FLOW_LINK_DELAY:
-		return 0;
+		return s->record.begin_ns != 0 ? 1 : 0;
 	}
 	return 0;
 }
@@ -158,6 +175,7 @@ static void begin_link(struct strike *s)
 	struct err err;
 
 	s->resets_before = link_reset_count(l);
+	s->lookups_before = lookups_of(s);
 	if (f->moment != FLOW_MOMENT_NONE) {
 		link_set_moment(l, f->moment, f->at_byte, f->count);
 	} else if (link_set_mode(l, MODES[f->kind - FLOW_LINK_REFUSE], f->delay_ms, &err) != 0) {
@@ -193,6 +211,8 @@ static void begin_dns(struct strike *s)
 
 static void mark_ended(struct strike *s)
 {
+	if (is_host_fault(s))
+		s->record.strike_count = strikes_so_far(s);
 	s->ended = true;
 	s->record.end_ns = clock_mono_ns();
 	tell(s->timeline, TIMELINE_ENDED, &s->record);
@@ -401,6 +421,7 @@ const struct timeline_fault *timeline_fault(const struct timeline *t, uint32_t i
 	assert(index < t->flow->fault_count);
 	if (s->record.begin_ns != 0 && !s->ended)
 		s->record.strike_count = strikes_so_far(s);
+	s->record.strikes_counted = is_counted(s);
 	return &s->record;
 }
 

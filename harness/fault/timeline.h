@@ -28,7 +28,13 @@ struct timeline_fault {
 	const struct flow_fault *flow;
 	int64_t begin_ns;
 	int64_t end_ns;
-	uint32_t strike_count; /* connections reset, lookups failed */
+	/*
+	 * What it met: a server stopped, lookups failed, connections reset, held
+	 * or delayed.  A refused caller cannot be seen; the lookups of the link's
+	 * address stand for him.
+	 */
+	uint32_t strike_count;
+	bool strikes_counted; /* false: callers came without lookups, so nobody knows */
 };
 typedef void timeline_fn(void *ctx, enum timeline_event event, const struct timeline_fault *fault);
 

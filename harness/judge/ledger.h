@@ -186,11 +186,20 @@ void ledger_stray(struct ledger *l, const char *mailbox, struct span reason, int
 
 /* ---- verdict ---- */
 
+/* A message that a queue holds for one recipient. */
+struct ledger_waiting {
+	const char *sender; /* "": a notification */
+	const char *recipient;
+};
+
 struct ledger_end {
 	int64_t ended_ns;
-	bool complete;         /* false: interrupted, so that absence proves nothing */
-	bool residue_known;    /* were the queues asked? */
-	uint32_t residue_rows; /* what they still hold, messages or recipients */
+	bool complete;                        /* false: interrupted, so that absence proves nothing */
+	bool residue_known;                   /* were the queues asked? */
+	uint32_t residue_rows;                /* what they still hold, messages or recipients */
+	bool names_known;                     /* did all of them say whose? */
+	const struct ledger_waiting *waiting; /* read during settling only */
+	uint32_t waiting_count;
 };
 /* Once, after the last fact. */
 void ledger_settle(struct ledger *l, const struct ledger_end *end);

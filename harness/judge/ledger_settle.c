@@ -4,6 +4,8 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
 
 static const char *const outcome_names[OUTCOME_COUNT] = {
 	[OUTCOME_REJECTED] = "rejected",         [OUTCOME_DELIVERED] = "delivered",
@@ -75,8 +77,7 @@ static struct judgement judge_told(enum ledger_submission s, const struct ledger
 }
 
 /* Neither a copy nor a notification. */
-static struct judgement judge_silence(enum ledger_submission s, const struct ledger_end *end,
-				      uint32_t *residue)
+static struct judgement judge_silence(enum ledger_submission s, const struct ledger_end *end, bool waits)
 {
 	if (s == LEDGER_REFUSED)
 		return (struct judgement){ OUTCOME_REJECTED, NULL };
@@ -88,10 +89,8 @@ static struct judgement judge_silence(enum ledger_submission s, const struct led
 	if (s == LEDGER_UNSENT)
 		return (struct judgement){ OUTCOME_ABSENT,
 					   "not sent: there was no connection, or it broke off" };
-	if (*residue > 0) {
-		(*residue)--;
+	if (waits)
 		return (struct judgement){ OUTCOME_STILL_QUEUED, NULL };
-	}
 	if (s == LEDGER_NO_REPLY)
 		return (struct judgement){ OUTCOME_ABSENT, NULL };
 	return (struct judgement){
@@ -103,7 +102,7 @@ static struct judgement judge_silence(enum ledger_submission s, const struct led
 }
 
 static struct judgement judge_row(enum ledger_submission s, const struct ledger_row *r,
-				  const struct ledger_end *end, uint32_t *residue)
+				  const struct ledger_end *end, bool waits)
 {
 	if (r->copies_corrupted > 0)
 		return (struct judgement){ OUTCOME_CORRUPTED, NULL };
@@ -113,28 +112,109 @@ static struct judgement judge_row(enum ledger_submission s, const struct ledger_
 		return judge_one_copy(s, r);
 	if (r->dsns_failed > 0)
 		return judge_told(s, r);
-	return judge_silence(s, end, residue);
+	return judge_silence(s, end, waits);
+}
+
+/* ---- what the queues hold ---- */
+
+/* Neither copy nor notification, and not for want of sending: a queue may have it. */
+static bool may_wait(const struct ledger *l, const struct ledger_row *r)
+{
+	enum ledger_submission s = ledger_row_submission(&l->messages[r->id], r);
+
+	return (s == LEDGER_ACCEPTED || s == LEDGER_NO_REPLY) && r->copies == 0 && r->copies_corrupted == 0 &&
+	       r->dsns_failed == 0;
+}
+
+/* From the surest to the vaguest. */
+enum kinship {
+	KIN_SELF,         /* same sender and recipient */
+	KIN_NOTIFICATION, /* to its sender */
+	KIN_SENDER,       /* same sender, and a recipient nobody wrote to: an alias may have led there */
+	KIN_COUNT,
+};
+
+static bool is_kin(enum kinship k, const struct ledger_waiting *w, const char *sender, const char *recipient)
+{
+	switch (k) {
+	case KIN_SELF:
+		return strcasecmp(w->sender, sender) == 0 && strcasecmp(w->recipient, recipient) == 0;
+	case KIN_NOTIFICATION:
+		return w->sender[0] == '\0' && strcasecmp(w->recipient, sender) == 0;
+	case KIN_SENDER:
+		return strcasecmp(w->sender, sender) == 0;
+	case KIN_COUNT:
+		break;
+	}
+	return false;
+}
+
+static bool is_known(const struct ledger *l, const struct ledger_waiting *w)
+{
+	for (uint32_t i = 0; i < l->row_count; i++)
+		if (is_kin(KIN_SELF, w, l->messages[l->rows[i].id].sender, l->rows[i].recipient))
+			return true;
+	return false;
+}
+
+/* Gives each entry of the queues to one row at most, the latest first, and marks it. */
+static void excuse_by_name(const struct ledger *l, const struct ledger_end *end, bool *excused)
+{
+	bool *used = calloc(end->waiting_count + 1, sizeof(*used));
+
+	if (used == NULL)
+		abort();
+	for (unsigned k = 0; k < KIN_COUNT; k++) {
+		for (uint32_t w = 0; k == KIN_SENDER && w < end->waiting_count; w++)
+			used[w] = used[w] || is_known(l, &end->waiting[w]);
+		for (uint32_t i = l->row_count; i-- > 0;) {
+			const struct ledger_row *r = &l->rows[i];
+			const char *sender = l->messages[r->id].sender;
+			for (uint32_t w = 0; !excused[i] && may_wait(l, r) && w < end->waiting_count; w++) {
+				if (!used[w] &&
+				    is_kin((enum kinship)k, &end->waiting[w], sender, r->recipient))
+					used[w] = excused[i] = true;
+			}
+		}
+	}
+	free(used);
 }
 
 /*
- * Queues tell how many, not which.  What came last has had the least time, so
- * it is given the benefit first.  The number of lost rows is thus the least
- * that can be: a queue that holds something else, a notification say, excuses
- * a row that is lost.  A flow that does not allow `queued` fails either way.
+ * Without names only their number is known.  What came last has had the least
+ * time, so it is given the benefit first; a queue that holds something else
+ * then excuses a row that is lost.
  */
+static void excuse_by_number(const struct ledger *l, const struct ledger_end *end, bool *excused)
+{
+	uint32_t left = end->residue_known ? end->residue_rows : 0;
+
+	for (uint32_t i = l->row_count; left > 0 && i-- > 0;) {
+		excused[i] = may_wait(l, &l->rows[i]);
+		left -= excused[i] ? 1 : 0;
+	}
+}
+
 void ledger_settle(struct ledger *l, const struct ledger_end *end)
 {
 	assert(!l->settled);
-	uint32_t residue = end->residue_known ? end->residue_rows : 0;
+	bool *excused = calloc(l->row_count + 1, sizeof(*excused));
 
-	for (uint32_t i = l->row_count; i-- > 0;) {
+	if (excused == NULL)
+		abort();
+	if (end->names_known)
+		excuse_by_name(l, end, excused);
+	else
+		excuse_by_number(l, end, excused);
+	for (uint32_t i = 0; i < l->row_count; i++) {
 		struct ledger_row *r = &l->rows[i];
 		struct judgement j =
-			judge_row(ledger_row_submission(&l->messages[r->id], r), r, end, &residue);
+			judge_row(ledger_row_submission(&l->messages[r->id], r), r, end, excused[i]);
 		r->outcome = j.outcome;
 		if (j.reason != NULL)
 			r->reason = j.reason;
 	}
+	free(excused);
 	l->settled = true;
 }
 

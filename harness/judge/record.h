@@ -16,8 +16,8 @@ struct record_fault {
 	const struct flow_fault *flow;
 	int64_t begin_ns;
 	int64_t end_ns;
-	uint32_t strike_count; /* connections reset, lookups failed, servers stopped */
-	bool strikes_counted;  /* false: refused, delayed and swallowed connections are not counted */
+	uint32_t strike_count; /* what it met, see harness/fault/timeline.h */
+	bool strikes_counted;  /* false: nobody knows */
 };
 
 /* How the backlog went away after the last fault, or, without faults, after the last message was accepted. */

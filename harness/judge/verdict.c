@@ -406,7 +406,9 @@ void verdict_reach(struct record *r)
 	check_latencies(r);
 	check_drain(r);
 	show_example(r);
-	if (!has_weight(&r->reasons, REASON_FAIL) && !any_decided(r->ledger))
+	bool sent = submission_count(r->ledger, LEDGER_PLANNED) + submission_count(r->ledger, LEDGER_UNSENT) <
+		    ledger_message_count(r->ledger);
+	if (sent && !has_weight(&r->reasons, REASON_FAIL) && !any_decided(r->ledger))
 		reasons_add(&r->reasons, REASON_INVALID,
 			    "no message was accepted or refused by a reply, so nothing was judged");
 	if (r->interrupted)

@@ -298,6 +298,8 @@ static void read_queue(struct reader *r)
 		return;
 	if (yaml_require(q, "run"))
 		read_command(r, yaml_get(q, "run"), &queue->run);
+	if (yaml_get(q, "names") != NULL)
+		read_command(r, yaml_get(q, "names"), &queue->names);
 	if (yaml_get_str(q, "after", &queue->after)) {
 		queue->count = TARGET_COUNT_AFTER;
 	} else if (yaml_get_choice(q, "count", COUNTS, &count)) {

@@ -72,6 +72,8 @@ enum target_count { TARGET_COUNT_LINES, TARGET_COUNT_NUMBER, TARGET_COUNT_AFTER 
 /* Asking how many messages wait. */
 struct target_queue {
 	struct target_command run;
+	struct target_command
+		names; /* prints whose they are, see harness/cli/residue_names.h; count 0: cannot */
 	enum target_count count;
 	const char *after; /* TARGET_COUNT_AFTER: the number follows this at the start of a line */
 };

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "harness/world/greeting.h"
 #include "harness/world/host_config.h"
+#include "harness/world/program.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -59,28 +60,13 @@ static void on_flush(void *ctx);
 
 /* ---- making and ending ---- */
 
-/* What was built together lies together; else PATH decides. */
-static void find_program(struct host *h, const char *given)
+/* Where the target names no program it has commands of its own. */
+static int find_program(struct host *h, const char *given, struct err *reterr)
 {
-	char beside[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", beside, sizeof(beside) - 1);
-	char *slash;
-
-	if (given != NULL || h->target->program == NULL) {
-		(void)span_copy(span_of(given != NULL ? given : ""), h->program, sizeof(h->program));
-		return;
-	}
-	(void)span_copy(span_of(h->target->program), h->program, sizeof(h->program));
-	beside[n > 0 ? n : 0] = '\0';
-	slash = strrchr(beside, '/');
-	if (slash == NULL)
-		return;
-	*slash = '\0';
-	struct buf path = { 0 };
-	buf_addf(&path, "%s/%s", beside, h->target->program);
-	if (access(buf_cstr(&path), X_OK) == 0)
-		(void)span_copy(buf_span(&path), h->program, sizeof(h->program));
-	buf_free(&path);
+	if (h->target->program != NULL)
+		return program_find(h->target->program, given, h->program, sizeof(h->program), reterr);
+	(void)span_copy(span_of(given != NULL ? given : ""), h->program, sizeof(h->program));
+	return 0;
 }
 
 static struct host_config config_of(const struct host *h)
@@ -107,7 +93,10 @@ struct host *host_new(const struct host_options *o, struct err *reterr)
 			    .pidfd = -1,
 			    .out = -1,
 			    .out_log = -1 };
-	find_program(h, o->program);
+	if (find_program(h, o->program, reterr) != 0) {
+		free(h);
+		return NULL;
+	}
 	struct host_config c = config_of(h);
 	h->vars = host_config_vars(&c);
 	c.vars = h->vars;

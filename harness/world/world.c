@@ -10,6 +10,7 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,9 +62,10 @@ struct world {
 	struct ca *ca;
 	struct dns *dns;
 	FILE *dns_log;
-	struct network *network; /* NULL: on loopback */
-	uint8_t a, b;            /* 127.a.b.x */
-	uint16_t first_port;     /* SMTP everywhere */
+	uint32_t lookups[FLOW_HOSTS_MAX][FLOW_HOSTS_MAX]; /* by who asks and for whom */
+	struct network *network;                          /* NULL: on loopback */
+	uint8_t a, b;                                     /* 127.a.b.x */
+	uint16_t first_port;                              /* SMTP everywhere */
 	struct place places[FLOW_HOSTS_MAX];
 	bool starting;
 	bool stopping;
@@ -283,10 +285,20 @@ static int choose_network(struct world *w, enum world_network wanted, struct err
 
 /* ---- names ---- */
 
+/* "mx.fredsco.example." is asked for; mx_name has no dot at its end. */
+static bool is_name_of(const char *asked, const char *mx_name)
+{
+	size_t n = strlen(mx_name);
+
+	return strncasecmp(asked, mx_name, n) == 0 && (asked[n] == '\0' || strcmp(asked + n, ".") == 0);
+}
+
 static void on_query(void *ctx, const struct dns_query *q)
 {
 	struct world *w = ctx;
 
+	for (uint32_t to = 0; strcmp(q->type, "A") == 0 && to < w->flow->host_count; to++)
+		w->lookups[q->view][to] += is_name_of(q->name, w->flow->hosts[to].mx_name) ? 1 : 0;
 	(void)fprintf(w->dns_log, "%lld.%06lld %s %s %s %s %s\n", (long long)(q->at_ns / 1000000000),
 		      (long long)(q->at_ns / 1000 % 1000000), w->flow->hosts[q->view].name,
 		      q->tcp ? "tcp" : "udp", q->name, q->type, q->result);
@@ -628,6 +640,11 @@ struct host *world_host(const struct world *w, uint32_t index)
 struct dns *world_dns(const struct world *w)
 {
 	return w->dns;
+}
+
+uint32_t world_lookup_count(const struct world *w, uint32_t from, uint32_t to)
+{
+	return w->lookups[from][to];
 }
 
 const char *world_ca_path(const struct world *w)

@@ -64,6 +64,8 @@ const struct flow *world_flow(const struct world *w);
 /* NULL for a host where we start no server. */
 struct host *world_host(const struct world *w, uint32_t index);
 struct dns *world_dns(const struct world *w);
+/* How often the host `from` has asked for the IPv4 address of the host `to`, that is, of the link between them. */
+uint32_t world_lookup_count(const struct world *w, uint32_t from, uint32_t to);
 const char *world_ca_path(const struct world *w);
 uint16_t world_smtp_port(const struct world *w);
 

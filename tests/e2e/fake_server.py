@@ -23,6 +23,7 @@ FAULTS = {
     "double": "one message is in the mailbox twice",
     "double-same-uid": "one message is in the mailbox twice, both with the same UID, as RFC 1939 section 7 allows",
     "double-later-same-uid": "a second copy with the same UID comes when the first has been retrieved and deleted",
+    "cut-at-dot": "it forgets every message at its final dot, and ends the connection without a reply",
     "stops-badly": "it ends with status 3 when it is asked to end",
     "hangs-at-last-look": "it stands still (SIGSTOP) when all mail was retrieved and its queue is asked",
     "open-end": "the second copy has the same UID, and QUIT is never answered when there was something to delete",
@@ -184,6 +185,8 @@ class Smtp(Session):
                     if not line:
                         return
                     lines.append(line[1:] if line.startswith(b".") else line)
+                if fault == "cut-at-dot":
+                    return
                 host.accept(sender, recipients, b"".join(lines))
                 sender, recipients = None, []
                 self.say("250 2.0.0 taken")

@@ -6,7 +6,7 @@ import re
 
 import lib
 from lib import POSTRIDER, POSTRIDERD, ROOT, Server, Skip, check, check_equal, run_program, scratch, slow, turns_red
-from test_harness import FAKE, NO_HURRY, Run, environment, shipped_flow
+from runs import FAKE, NO_HURRY, Run, environment, shipped_flow
 
 lib.LENSES.update({
     "next-hop-loses-mail": "the next hop loses one message",

@@ -305,6 +305,73 @@ static void queue_residue_excuses_as_many_as_it_holds_the_latest_first(void **st
 	ledger_free(l);
 }
 
+/* What a queue holds, and whom of four that nothing is known of it excuses: b from eve, a and b from ann, b from ann. */
+static const struct name_row {
+	const char *name;
+	struct ledger_waiting waiting[3];
+	uint32_t count;
+	const char *want; /* q: still queued, l: lost; one for each row */
+} name_rows[] = {
+	{ "nothing", { { 0 } }, 0, "llll" },
+	{ "its own entry", { { "ann@x.example", "a@y.example" } }, 1, "lqll" },
+	{ "in other letters", { { "Ann@X.example", "A@y.example" } }, 1, "lqll" },
+	{ "the later of two that are alike", { { "ann@x.example", "b@y.example" } }, 1, "lllq" },
+	{ "both of them",
+	  { { "ann@x.example", "b@y.example" }, { "ann@x.example", "b@y.example" } },
+	  2,
+	  "llqq" },
+	{ "a notification for the sender", { { "", "eve@x.example" } }, 1, "qlll" },
+	{ "a notification for somebody else", { { "", "joe@x.example" } }, 1, "llll" },
+	{ "its own entry goes first",
+	  { { "", "ann@x.example" }, { "ann@x.example", "b@y.example" } },
+	  2,
+	  "llqq" },
+	{ "where an alias led", { { "eve@x.example", "c@z.example" } }, 1, "qlll" },
+	{ "an entry too many excuses nobody else",
+	  { { "ann@x.example", "a@y.example" }, { "ann@x.example", "a@y.example" } },
+	  2,
+	  "lqll" },
+	{ "a stranger's", { { "joe@x.example", "a@y.example" } }, 1, "llll" },
+};
+
+static uint32_t plan_accepted(struct ledger *l, const char *sender, const char *recipient)
+{
+	const struct ledger_recipient to = { .address = recipient };
+	uint32_t id = ledger_plan(
+		l, &(struct ledger_plan){ .sender = sender, .recipients = &to, .recipient_count = 1 });
+
+	tell(l, id, 'd');
+	tell(l, id, 'a');
+	return id;
+}
+
+static void names_excuse_whom_they_name(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(name_rows) / sizeof(name_rows[0]); i++) {
+		const struct name_row *row = &name_rows[i];
+		struct ledger *l = ledger_new();
+		char got[5] = "";
+		(void)plan_accepted(l, "eve@x.example", "b@y.example");
+		(void)plan_accepted(l, "ann@x.example", "a@y.example");
+		(void)plan_accepted(l, "ann@x.example", "b@y.example");
+		(void)plan_accepted(l, "ann@x.example", "b@y.example");
+		ledger_settle(l, &(struct ledger_end){ .complete = true,
+						       .residue_known = true,
+						       .residue_rows = row->count,
+						       .names_known = true,
+						       .waiting = row->waiting,
+						       .waiting_count = row->count });
+		for (uint32_t k = 0; k < 4; k++)
+			got[k] = ledger_row(l, k)->outcome == OUTCOME_STILL_QUEUED ? 'q'
+				 : ledger_row(l, k)->outcome == OUTCOME_LOST       ? 'l'
+										   : '?';
+		if (strcmp(got, row->want) != 0)
+			fail_msg("%s: %s, wanted %s", row->name, got, row->want);
+		ledger_free(l);
+	}
+}
+
 static void progress_follows_every_fact(void **state)
 {
 	(void)state;
@@ -387,6 +454,7 @@ int main(void)
 		cmocka_unit_test(recipients_of_one_message_are_judged_apart),
 		cmocka_unit_test(an_unreadable_notification_accuses_nobody_among_several),
 		cmocka_unit_test(queue_residue_excuses_as_many_as_it_holds_the_latest_first),
+		cmocka_unit_test(names_excuse_whom_they_name),
 		cmocka_unit_test(progress_follows_every_fact),
 		cmocka_unit_test(the_successful_attempt_is_the_one_that_counts),
 		cmocka_unit_test(outcome_names_read_back),

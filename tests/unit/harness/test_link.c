@@ -299,10 +299,13 @@ static void a_blackhole_is_silent_until_it_ends(void **state)
 	assert_true(s->client_connected);
 	assert_int_equal(buf_bytes(&s->client_got), 0);
 	assert_null(s->server); /* not even connected on */
+	assert_int_equal(link_touch_count(s->link), 1);
 	assert_int_equal(link_set_mode(s->link, LINK_PASS, 0, &err), 0);
 	greet(s);
 	/* And one that is up falls silent, and loses nothing. */
+	assert_int_equal(link_touch_count(s->link), 0);
 	assert_int_equal(link_set_mode(s->link, LINK_BLACKHOLE, 0, &err), 0);
+	assert_int_equal(link_touch_count(s->link), 1);
 	conn_write(s->client, SPAN_LIT("NOOP\r\n"));
 	s->want_server_bytes = 6;
 	assert_false(run(s, 100));
@@ -320,6 +323,7 @@ static void delay_holds_bytes_back_in_order(void **state)
 
 	greet(s);
 	assert_int_equal(link_set_mode(s->link, LINK_DELAY, 60, &err), 0);
+	assert_int_equal(link_touch_count(s->link), 0); /* up, and silent */
 	int64_t before_ms = clock_mono_ms();
 	conn_write(s->client, SPAN_LIT("one "));
 	s->want_server_bytes = 8;
@@ -327,6 +331,8 @@ static void delay_holds_bytes_back_in_order(void **state)
 	conn_write(s->client, SPAN_LIT("two "));
 	(void)run(s, 20);
 	assert_int_equal(buf_bytes(&s->server_got), 0);
+	assert_int_equal(link_touch_count(s->link), 1); /* once, however much it says */
+	assert_int_equal(link_caller_count(s->link), 1);
 	assert_int_equal(link_set_mode(s->link, LINK_PASS, 0, &err), 0);
 	assert_true(run(s, 2000));
 	assert_true(clock_mono_ms() - before_ms >= 60);

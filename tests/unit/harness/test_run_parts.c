@@ -197,7 +197,8 @@ static void ask(struct asking *a, char *path)
 	*a = (struct asking){ .loop = loop_new() };
 	a->tick = timer_new(a->loop, on_tick, a);
 	timer_set_ms(a->tick, 10);
-	a->residue = residue_ask(a->loop, &(struct residue_question){ start, path, &as_line }, on_answer, a);
+	a->residue =
+		residue_ask(a->loop, &(struct residue_question){ start, path, &as_line, NULL }, on_answer, a);
 	assert_non_null(a->residue);
 	loop_run(a->loop);
 	timer_free(a->tick);
@@ -260,6 +261,40 @@ static void answers_are_counted_as_the_target_says(void **state)
 	}
 }
 
+static const struct listing {
+	const char *name;
+	const char *text;
+	bool fine;
+	uint32_t count;
+} listings[] = {
+	{ "empty", "", true, 0 },
+	{ "two recipients",
+	  "{\"id\":\"1\",\"sender\":\"a@b\",\"recipients\":[{\"address\":\"c@d\"},{\"address\":\"e@f\"}]}\n",
+	  true, 2 },
+	{ "two messages, one a notification",
+	  "{\"sender\":\"\",\"recipients\":[{\"address\":\"c@d\"}]}\n{\"sender\":\"a@b\",\"recipients\":[{"
+	  "\"address\":\"c@d\"}]}\n",
+	  true, 2 },
+	{ "cut off", "{\"sender\":\"\",\"recipients\":[{\"address\":\"c@d\"}]}", false, 0 },
+	{ "cut off inside", "{\"sender\":\"\",\"recip\n", false, 0 },
+	{ "no recipients", "{\"sender\":\"a@b\",\"recipients\":[]}\n", false, 0 },
+	{ "no sender", "{\"recipients\":[{\"address\":\"c@d\"}]}\n", false, 0 },
+	{ "a recipient without an address", "{\"sender\":\"\",\"recipients\":[{}]}\n", false, 0 },
+	{ "words", "queue is empty\n", false, 0 },
+};
+
+static void a_listing_is_read_whole_or_not_believed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(listings) / sizeof(listings[0]); i++) {
+		struct residue_names n = { 0 };
+		bool fine = residue_read_names(span_of(listings[i].text), &n);
+		if (fine != listings[i].fine || (fine && n.count != listings[i].count))
+			fail_msg("%s: %d %u", listings[i].name, fine, n.count);
+		residue_names_free(&n);
+	}
+}
+
 static void the_loop_goes_on_while_a_queue_is_asked(void **state)
 {
 	(void)state;
@@ -277,7 +312,8 @@ static void the_loop_goes_on_while_a_queue_is_asked(void **state)
 	assert_true(a.tick_count >= 10); /* of 100; none when it waits */
 	/* A question that is given up leaves no process, and nobody is told. */
 	a = (struct asking){ .loop = loop_new() };
-	a.residue = residue_ask(a.loop, &(struct residue_question){ start, path, &as_line }, on_answer, &a);
+	a.residue =
+		residue_ask(a.loop, &(struct residue_question){ start, path, &as_line, NULL }, on_answer, &a);
 	residue_free(a.residue);
 	loop_free(a.loop);
 	assert_int_equal(a.answer_count, 0);
@@ -291,6 +327,7 @@ int main(void)
 		cmocka_unit_test(whole_messages_have_the_sizes_of_the_flow),
 		cmocka_unit_test(the_seed_decides_and_nothing_else),
 		cmocka_unit_test(queues_tell_a_number_or_nothing),
+		cmocka_unit_test(a_listing_is_read_whole_or_not_believed),
 		cmocka_unit_test(answers_are_counted_as_the_target_says),
 		cmocka_unit_test(the_loop_goes_on_while_a_queue_is_asked),
 	};
