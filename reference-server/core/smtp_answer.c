@@ -17,6 +17,8 @@ static const struct span answer_lines[SMTP_ANSWER_COUNT] = {
 	[SMTP_ANSWER_NOT_PERMITTED] = ANSWER("550 5.7.1 that sender address is not yours"),
 	[SMTP_ANSWER_STORAGE_FULL] = ANSWER("452 4.3.1 out of storage, try again later"),
 	[SMTP_ANSWER_TRY_LATER] = ANSWER("451 4.3.0 trouble here, try again later"),
+	[SMTP_ANSWER_ALIAS_TOO_LARGE] =
+		ANSWER("451 4.3.5 that alias leads to too many addresses, try again later"),
 	[SMTP_ANSWER_LOOKUP_FAILED] = ANSWER("451 4.4.3 lookup failed, try again later"),
 	[SMTP_ANSWER_TOO_FAST] = ANSWER("450 4.7.1 too much at a time, try again later"),
 	[SMTP_ANSWER_TOO_MANY_RCPT] = ANSWER("452 4.5.3 too many recipients, send the rest separately"),

@@ -23,12 +23,13 @@ enum smtp_answer {
 	SMTP_ANSWER_NOT_PERMITTED, /* 550 5.7.1: a sender address that is not the user's own (RFC 6409 6.1) */
 	SMTP_ANSWER_STORAGE_FULL,  /* 452 4.3.1 */
 	SMTP_ANSWER_TRY_LATER,     /* 451 4.3.0 */
-	SMTP_ANSWER_LOOKUP_FAILED, /* 451 4.4.3 */
-	SMTP_ANSWER_TOO_FAST,      /* 450 4.7.1 */
-	SMTP_ANSWER_TOO_MANY_RCPT, /* 452 4.5.3 */
-	SMTP_ANSWER_TOO_BIG,       /* 552 5.3.4 */
-	SMTP_ANSWER_TOO_MANY_HOPS, /* 554 5.4.6 */
-	SMTP_ANSWER_BAD_CONTENT,   /* 554 5.6.0 */
+	SMTP_ANSWER_ALIAS_TOO_LARGE, /* 451 4.3.5, for whoever runs this server to mend */
+	SMTP_ANSWER_LOOKUP_FAILED,   /* 451 4.4.3 */
+	SMTP_ANSWER_TOO_FAST,        /* 450 4.7.1 */
+	SMTP_ANSWER_TOO_MANY_RCPT,   /* 452 4.5.3 */
+	SMTP_ANSWER_TOO_BIG,         /* 552 5.3.4 */
+	SMTP_ANSWER_TOO_MANY_HOPS,   /* 554 5.4.6 */
+	SMTP_ANSWER_BAD_CONTENT,     /* 554 5.6.0 */
 	SMTP_ANSWER_COUNT,
 };
 

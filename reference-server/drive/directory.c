@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXPANSION_MAX = 1000 }; /* final addresses behind one alias */
-
 struct directory {
 	const struct config *config;
 	struct store *store;
@@ -192,7 +190,9 @@ struct expansion {
 	const struct config_alias
 		*path[DIRECTORY_ALIAS_DEPTH_MAX]; /* aliases being expanded, outermost first */
 	uint32_t depth;
-	uint32_t found_count;
+	uint32_t member_count;
+	bool leads_somewhere;
+	bool too_large;
 };
 
 static void expand(struct expansion *x, struct address a)
@@ -203,23 +203,25 @@ static void expand(struct expansion *x, struct address a)
 	const struct config_alias *alias =
 		directory_is_local_domain(x->d, a.domain) ? alias_of(x->d, &k) : NULL;
 
-	if (x->found_count >= EXPANSION_MAX)
-		return;
 	if (alias == NULL) {
-		if (directory_is_local_domain(x->d, a.domain) && directory_account(x->d, a) == 0)
-			return;
-		x->found_count++;
-		if (x->fn != NULL)
+		x->leads_somewhere |=
+			!directory_is_local_domain(x->d, a.domain) || directory_account(x->d, a) != 0;
+		if (x->member_count == DIRECTORY_MEMBERS_MAX)
+			x->too_large = true;
+		else if (x->fn != NULL)
 			x->fn(x->ctx, address_text(a, text));
+		x->member_count += !x->too_large;
 		return;
 	}
 	for (uint32_t i = 0; i < x->depth; i++)
 		if (x->path[i] == alias)
 			return; /* an alias inside itself adds nobody */
-	if (x->depth == DIRECTORY_ALIAS_DEPTH_MAX)
+	if (x->depth == DIRECTORY_ALIAS_DEPTH_MAX) {
+		x->too_large = true;
 		return;
+	}
 	x->path[x->depth++] = alias;
-	for (uint32_t i = 0; i < alias->to_count; i++) {
+	for (uint32_t i = 0; i < alias->to_count && !x->too_large; i++) {
 		struct address next;
 		if (address_parse_mailbox(span_of(alias->to[i]), &next) == ADDRESS_OK)
 			expand(x, directory_full(x->d, next));
@@ -227,11 +229,19 @@ static void expand(struct expansion *x, struct address a)
 	x->depth--;
 }
 
-bool directory_expand(const struct directory *d, struct address a, directory_fn *fn, void *ctx)
+enum directory_found directory_expand(const struct directory *d, struct address a, directory_fn *fn,
+				      void *ctx)
 {
-	struct expansion x = { .d = d, .fn = fn, .ctx = ctx };
-	expand(&x, directory_full(d, a));
-	return x.found_count > 0;
+	struct expansion all = { .d = d }, told = { .d = d, .fn = fn, .ctx = ctx };
+
+	expand(&all, directory_full(d, a));
+	if (all.too_large)
+		return DIRECTORY_TOO_LARGE;
+	if (!all.leads_somewhere)
+		return DIRECTORY_NOBODY;
+	if (fn != NULL)
+		expand(&told, directory_full(d, a));
+	return DIRECTORY_FOUND;
 }
 
 struct search {

@@ -5,7 +5,9 @@
  * Keys are account_key() form: unquoted, lower case, the domain as A-labels.
  * postmaster of every local domain always exists (RFC 5321 4.5.1): when no account
  * or alias has the name it goes to the first configured account.  Aliases are
- * followed up to DIRECTORY_ALIAS_DEPTH_MAX deep; an address is visited once.
+ * followed up to DIRECTORY_ALIAS_DEPTH_MAX deep, and to DIRECTORY_MEMBERS_MAX
+ * addresses; nobody behind an alias is left out: one that leads further is
+ * refused as a whole.
  *
  * An address without domain, or at an address literal of ours (RFC 5321 4.1.3), is
  * one of our first domain.  Ours are the addresses we listen at.
@@ -21,7 +23,16 @@
 #include "reference-server/core/address.h"
 #include "reference-server/store/store.h"
 
-enum { DIRECTORY_ALIAS_DEPTH_MAX = 10 };
+enum {
+	DIRECTORY_ALIAS_DEPTH_MAX = 10,
+	DIRECTORY_MEMBERS_MAX = 1000, /* final addresses behind one alias */
+};
+
+enum directory_found {
+	DIRECTORY_NOBODY, /* a local address that leads to no account and nowhere else */
+	DIRECTORY_FOUND,
+	DIRECTORY_TOO_LARGE, /* an alias that leads to more, or deeper, than the limits: 451 4.3.5 */
+};
 
 struct directory;
 
@@ -40,11 +51,13 @@ uint32_t directory_account(const struct directory *d, struct address a);
 
 /*
  * Calls fn with each final address (text form) behind `a`, a itself when it is
- * an account or not local; false, and fn is not called, when a local address
- * leads nowhere.
+ * an account or not local.  A local member of an alias that has no account is
+ * among them, as long as another one leads somewhere: its copy comes back to
+ * the sender.  fn is called only when the result is FOUND; it may be NULL.
  */
 typedef void directory_fn(void *ctx, struct span address_text);
-bool directory_expand(const struct directory *d, struct address a, directory_fn *fn, void *ctx);
+enum directory_found directory_expand(const struct directory *d, struct address a, directory_fn *fn,
+				      void *ctx);
 
 /* Whether mail for this address comes to that account (directory_account), by itself or through aliases. */
 bool directory_leads_to(const struct directory *d, struct address a, uint32_t account);

@@ -166,8 +166,16 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 	if (is_own_address(s, a.domain))
 		a.domain = (struct span){ NULL, 0 };
 	bool local = a.domain.n == 0 || directory_is_local_domain(d, a.domain);
-	bool known = local && directory_expand(d, a, NULL, NULL);
+	enum directory_found found = local ? directory_expand(d, a, NULL, NULL) : DIRECTORY_NOBODY;
+	bool known = found == DIRECTORY_FOUND;
 	bool lmtp = s->profile->core.role == SMTP_ROLE_LMTP;
+	if (found == DIRECTORY_TOO_LARGE) { /* nobody gets it rather than some: the client keeps it */
+		log_event(LOG_ERROR, "alias-too-large", LOG_I("session", s->id),
+			  LOG_S("rcpt", s->core.forward_path), LOG_I("members_max", DIRECTORY_MEMBERS_MAX),
+			  LOG_I("depth_max", DIRECTORY_ALIAS_DEPTH_MAX));
+		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_ALIAS_TOO_LARGE);
+		return;
+	}
 	enum accept_decision decision = accept_rcpt(&(struct accept_facts){
 		.postmaster = local && !lmtp && address_is_postmaster(a),
 		.domain_local = local,

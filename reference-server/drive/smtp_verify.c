@@ -45,11 +45,12 @@ void smtp_verify(struct smtp_session *s)
 	if (!s->core.verify_bare && address_parse_text(s->core.forward_path, &a) != ADDRESS_OK)
 		a.local.n = 0;
 	bool local = a.domain.n == 0 || directory_is_local_domain(d, a.domain);
-	bool known = local && a.local.n > 0 && directory_expand(d, a, NULL, NULL);
+	enum directory_found found =
+		local && a.local.n > 0 ? directory_expand(d, a, NULL, NULL) : DIRECTORY_NOBODY;
 
-	if (!local) {
+	if (!local || found == DIRECTORY_TOO_LARGE) {
 		smtp_server_answer_verify(&s->core, SMTP_VERIFY_ELSEWHERE, NULL, 0);
-	} else if (!known) {
+	} else if (found == DIRECTORY_NOBODY) {
 		smtp_server_answer_verify(&s->core, SMTP_VERIFY_NONE, NULL, 0);
 	} else if (!s->core.verify_expands) {
 		add_member(&members, address_text(directory_full(d, a), text));

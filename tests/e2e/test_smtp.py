@@ -107,6 +107,30 @@ def test_aliases_reach_their_mailboxes():
         check_equal(len(server.wait_for_mail(user)), 1, f"messages for {user}")
 
 
+@turns_red("server-refuses-all", "mail-is-lost")
+def test_a_member_of_an_alias_who_is_not_there_is_told_of():
+    server = Server(users={"sales": "secret", "boss": "secret"},
+                    settings={"aliases": {"info@fredsco.example": ["sales@fredsco.example", "gone@fredsco.example"]}}).start()
+    _, content = make_message()
+    session = server.smtp()
+    session.command("EHLO client.example", 250)
+    session.message("boss@fredsco.example", "info@fredsco.example", content)
+    check_equal(len(server.wait_for_mail("sales")), 1, "messages for sales")
+    told = server.wait_for_mail("boss")
+    check_equal(len(told), 1, "notifications for the sender")
+    check(b"Status: 5.1.1" in told[0] and b"Action: failed" in told[0], f"the notification says why: {told[0]!r}")
+
+
+@turns_red("server-agrees-to-all")
+def test_an_alias_of_too_many_is_refused_as_a_whole():
+    server = Server(users={"sales": "secret"}, settings={"aliases": {
+        "all@fredsco.example": ["sales@fredsco.example"] + [f"m{i}@far.example" for i in range(1000)]}}).start()
+    session = server.smtp()
+    session.command("EHLO client.example", 250)
+    session.command("MAIL FROM:<barney@isp2.example>", 250)
+    check("4.3.5" in session.command("RCPT TO:<all@fredsco.example>", 451).text, "the status says who is to mend it")
+
+
 @turns_red("server-refuses-all")
 def test_case_of_a_domain_does_not_matter_and_one_message_has_many_recipients():
     server = Server(users={"sales": "secret", "boss": "secret"}).start()
