@@ -652,6 +652,7 @@ static void on_command_line(struct pop3_server *s, struct span line)
 
 static void on_bad_line(struct pop3_server *s, const char *line)
 {
+	s->command_count++;
 	s->swallowing = true;
 	if (s->state == POP3_STATE_AUTH)
 		cancel_auth(s, line);
@@ -672,6 +673,7 @@ static bool take_line(struct pop3_server *s, struct span in, size_t *ret_used_by
 	}
 	switch (line_next(in, bytes_max, &line, ret_used_bytes)) {
 	case LINE_OK:
+		s->command_count++;
 		if (s->state == POP3_STATE_AUTH)
 			on_auth_line(s, line);
 		else

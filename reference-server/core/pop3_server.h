@@ -155,6 +155,8 @@ struct pop3_server {
 	bool wanted_top; /* only header and top_lines of the body; the rest need not be given */
 	uint64_t top_lines;
 
+	uint64_t command_count; /* lines that were taken as one, malformed ones included */
+
 	/* Of no interest to drivers. */
 	uint32_t error_count;
 	uint32_t auth_failure_count;

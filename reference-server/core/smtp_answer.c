@@ -39,6 +39,7 @@ static const struct span close_lines[SMTP_CLOSE_COUNT] = {
 	[SMTP_CLOSE_SHUTDOWN] = ANSWER("421 4.3.2 shutting down"),
 	[SMTP_CLOSE_TIMEOUT] = ANSWER("421 4.4.2 timeout, closing"),
 	[SMTP_CLOSE_TOO_MANY] = ANSWER("421 4.3.2 too many connections, try again later"),
+	[SMTP_CLOSE_BUSY] = ANSWER("421 4.3.2 too busy, try again later"),
 	[SMTP_CLOSE_TROUBLE] = ANSWER("421 4.3.0 trouble here, try again later"),
 	[SMTP_CLOSE_REFUSED] = ANSWER("421 4.7.1 no service for this client"),
 };

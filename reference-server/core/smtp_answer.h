@@ -48,6 +48,7 @@ enum smtp_close {
 	SMTP_CLOSE_SHUTDOWN, /* 421 4.3.2 */
 	SMTP_CLOSE_TIMEOUT,  /* 421 4.4.2 */
 	SMTP_CLOSE_TOO_MANY, /* 421 4.3.2 too many connections */
+	SMTP_CLOSE_BUSY,     /* 421 4.3.2: no memory for this one */
 	SMTP_CLOSE_TROUBLE,  /* 421 4.3.0 */
 	SMTP_CLOSE_REFUSED,  /* 421 4.7.1 this client is not served */
 	SMTP_CLOSE_COUNT,

@@ -19,6 +19,8 @@ enum trait {
 	NEEDS_AUTH = 1u << 2,     /* on submission (RFC 4954 6, RFC 6409 4.3) */
 	NOT_LMTP = 1u << 4,       /* unknown there (RFC 2033 4.1) */
 	ONLY_LMTP = 1u << 5,
+	ENDS_GROUP = 1u << 6, /* RFC 2920 3.1; RFC 4954 4, RFC 3207 4 */
+	IDLE = 1u << 7,       /* brings no mail any nearer */
 };
 
 static command_fn on_rset, on_noop, on_quit, on_help, on_starttls, on_unsupported;
@@ -35,30 +37,42 @@ static const struct command {
 	size_t line_bytes_max; /* with CRLF */
 	command_fn *run;
 } commands[] = {
-	{ { "EHLO", 4 }, ANYTIME, WITHOUT_TLS | NOT_LMTP, SMTP_COMMAND_BYTES_MAX, smtps_on_ehlo },
-	{ { "LHLO", 4 }, ANYTIME, WITHOUT_TLS | ONLY_LMTP, SMTP_COMMAND_BYTES_MAX, smtps_on_ehlo },
-	{ { "HELO", 4 }, ANYTIME, NOT_LMTP, SMTP_COMMAND_BYTES_MAX, smtps_on_helo },
+	{ { "EHLO", 4 },
+	  ANYTIME,
+	  WITHOUT_TLS | NOT_LMTP | ENDS_GROUP | IDLE,
+	  SMTP_COMMAND_BYTES_MAX,
+	  smtps_on_ehlo },
+	{ { "LHLO", 4 },
+	  ANYTIME,
+	  WITHOUT_TLS | ONLY_LMTP | ENDS_GROUP | IDLE,
+	  SMTP_COMMAND_BYTES_MAX,
+	  smtps_on_ehlo },
+	{ { "HELO", 4 }, ANYTIME, NOT_LMTP | ENDS_GROUP | IDLE, SMTP_COMMAND_BYTES_MAX, smtps_on_helo },
 	{ { "MAIL", 4 }, IN(SMTP_STATE_READY), NEEDS_AUTH, SMTP_MAIL_COMMAND_BYTES_MAX, smtps_on_mail },
 	{ { "RCPT", 4 }, IN_TRANSACTION, NEEDS_AUTH, SMTP_RCPT_COMMAND_BYTES_MAX, smtps_on_rcpt },
-	{ { "DATA", 4 }, IN_TRANSACTION, NEEDS_AUTH | NO_ARGUMENT, SMTP_COMMAND_BYTES_MAX, smtps_on_data },
+	{ { "DATA", 4 },
+	  IN_TRANSACTION,
+	  NEEDS_AUTH | NO_ARGUMENT | ENDS_GROUP,
+	  SMTP_COMMAND_BYTES_MAX,
+	  smtps_on_data },
 	{ { "BDAT", 4 },
 	  IN_TRANSACTION | IN(SMTP_STATE_BDAT),
 	  NEEDS_AUTH | COUNTED_OCTETS,
 	  SMTP_COMMAND_BYTES_MAX,
 	  smtps_on_bdat },
-	{ { "RSET", 4 }, ANYTIME, NO_ARGUMENT, SMTP_COMMAND_BYTES_MAX, on_rset },
-	{ { "NOOP", 4 }, ANYTIME, WITHOUT_TLS, SMTP_COMMAND_BYTES_MAX, on_noop },
+	{ { "RSET", 4 }, ANYTIME, NO_ARGUMENT | IDLE, SMTP_COMMAND_BYTES_MAX, on_rset },
+	{ { "NOOP", 4 }, ANYTIME, WITHOUT_TLS | ENDS_GROUP | IDLE, SMTP_COMMAND_BYTES_MAX, on_noop },
 	{ { "QUIT", 4 }, ANYTIME, WITHOUT_TLS | NO_ARGUMENT, SMTP_COMMAND_BYTES_MAX, on_quit },
-	{ { "VRFY", 4 }, ANYTIME, NEEDS_AUTH, SMTP_COMMAND_BYTES_MAX, smtps_on_vrfy },
-	{ { "EXPN", 4 }, ANYTIME, NEEDS_AUTH, SMTP_COMMAND_BYTES_MAX, smtps_on_expn },
-	{ { "HELP", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_help },
+	{ { "VRFY", 4 }, ANYTIME, NEEDS_AUTH | ENDS_GROUP | IDLE, SMTP_COMMAND_BYTES_MAX, smtps_on_vrfy },
+	{ { "EXPN", 4 }, ANYTIME, NEEDS_AUTH | ENDS_GROUP | IDLE, SMTP_COMMAND_BYTES_MAX, smtps_on_expn },
+	{ { "HELP", 4 }, ANYTIME, ENDS_GROUP | IDLE, SMTP_COMMAND_BYTES_MAX, on_help },
 	{ { "STARTTLS", 8 },
 	  IN(SMTP_STATE_GREETED) | IN(SMTP_STATE_READY),
-	  WITHOUT_TLS | NO_ARGUMENT,
+	  WITHOUT_TLS | NO_ARGUMENT | ENDS_GROUP,
 	  SMTP_COMMAND_BYTES_MAX,
 	  on_starttls },
-	{ { "AUTH", 4 }, IN(SMTP_STATE_READY), 0, SMTP_AUTH_LINE_BYTES_MAX, smtps_on_auth },
-	{ { "TURN", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_unsupported },
+	{ { "AUTH", 4 }, IN(SMTP_STATE_READY), ENDS_GROUP, SMTP_AUTH_LINE_BYTES_MAX, smtps_on_auth },
+	{ { "TURN", 4 }, ANYTIME, ENDS_GROUP, SMTP_COMMAND_BYTES_MAX, on_unsupported },
 	{ { "SEND", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_unsupported },
 	{ { "SOML", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_unsupported },
 	{ { "SAML", 4 }, ANYTIME, 0, SMTP_COMMAND_BYTES_MAX, on_unsupported },
@@ -145,6 +159,7 @@ static bool is_unanswered(enum smtp_wish wish)
 	case SMTP_WISH_MESSAGE_REFUSED:
 	case SMTP_WISH_RESET:
 	case SMTP_WISH_AUTH_CANCELLED:
+	case SMTP_WISH_SYNC:
 	case SMTP_WISH_CLOSE:
 		return false;
 	}
@@ -152,15 +167,26 @@ static bool is_unanswered(enum smtp_wish wish)
 	return false;
 }
 
-/* A mistake of the client: answered, counted, and in the end too many. */
+void smtps_count(struct smtp_server *s, uint32_t *counter, uint32_t max, struct span last_line)
+{
+	++*counter;
+	if (max == 0 || *counter < max || s->state == SMTP_STATE_CLOSED)
+		return;
+	smtps_reply(s, last_line);
+	smtps_enter(s, SMTP_STATE_CLOSED);
+}
+
+void smtps_count_idle(struct smtp_server *s)
+{
+	smtps_count(s, &s->idle_count, s->config->idle_count_max,
+		    SPAN_LIT("421 4.7.0 too many commands without a message, closing\r\n"));
+}
+
 void smtps_error(struct smtp_server *s, struct span line)
 {
 	smtps_reply(s, line);
-	s->error_count++;
-	if (s->config->error_count_max == 0 || s->error_count < s->config->error_count_max)
-		return;
-	smtps_reply(s, SPAN_LIT("421 4.7.0 too many errors, closing\r\n"));
-	smtps_enter(s, SMTP_STATE_CLOSED);
+	smtps_count(s, &s->error_count, s->config->error_count_max,
+		    SPAN_LIT("421 4.7.0 too many errors, closing\r\n"));
 }
 
 /* RCPT and DATA that were pipelined behind a refused MAIL are not the client's mistake. */
@@ -291,6 +317,10 @@ static void run_counted(struct smtp_server *s, const struct command *command, st
 
 static void run_command(struct smtp_server *s, const struct command *command, struct span arg)
 {
+	if (s->refused && command->run != on_quit) {
+		smtps_error(s, SPAN_LIT("503 5.5.1 bad sequence of commands, this session was refused\r\n"));
+		return;
+	}
 	if ((command->traits & COUNTED_OCTETS) != 0) {
 		run_counted(s, command, arg);
 		return;
@@ -307,10 +337,28 @@ static void run_command(struct smtp_server *s, const struct command *command, st
 		command->run(s, arg);
 }
 
+static void run_and_count(struct smtp_server *s, const struct command *command, struct span arg)
+{
+	run_command(s, command, arg);
+	if ((command->traits & IDLE) != 0 && s->wish != SMTP_WISH_VERIFY)
+		smtps_count_idle(s);
+}
+
+/* command: NULL when it is none. */
+static void note_group(struct smtp_server *s, const struct command *command)
+{
+	bool ends = command != NULL && (command->traits & ENDS_GROUP) != 0;
+
+	if ((ends || !s->esmtp) && s->wish == SMTP_WISH_INPUT && s->state != SMTP_STATE_CLOSED &&
+	    s->state != SMTP_STATE_CHUNK)
+		s->wish = SMTP_WISH_SYNC;
+}
+
 static void on_command_line(struct smtp_server *s, struct span line)
 {
 	struct span text = line;
 
+	s->command_count++;
 	/* RFC 5321 4.1.1: blanks before the CRLF are tolerated. */
 	while (text.n > 0 && (text.p[text.n - 1] == ' ' || text.p[text.n - 1] == '\t'))
 		text.n--;
@@ -325,15 +373,23 @@ static void on_command_line(struct smtp_server *s, struct span line)
 	else if (command == NULL)
 		smtps_error(s, SPAN_LIT("500 5.5.2 command not recognized\r\n"));
 	else
-		run_command(s, command, span_sub(text, verb_bytes + 1, text.n));
+		run_and_count(s, command, span_sub(text, verb_bytes + 1, text.n));
+	note_group(s, command);
 }
 
 static void reply_malformed(struct smtp_server *s, struct span command_line, struct span auth_line)
 {
+	s->command_count++;
 	if (s->state == SMTP_STATE_AUTH)
 		smtps_cancel_auth(s, auth_line);
 	else
 		smtps_error(s, command_line);
+}
+
+static void on_auth_line(struct smtp_server *s, struct span line)
+{
+	s->command_count++;
+	smtps_on_auth_response(s, line);
 }
 
 static bool step_line(struct smtp_server *s, struct span in, size_t *ret_used_bytes)
@@ -343,7 +399,7 @@ static bool step_line(struct smtp_server *s, struct span in, size_t *ret_used_by
 	switch (line_next(in, SMTP_AUTH_LINE_BYTES_MAX - CRLF_BYTES, &line, ret_used_bytes)) {
 	case LINE_OK:
 		if (s->state == SMTP_STATE_AUTH)
-			smtps_on_auth_response(s, line);
+			on_auth_line(s, line);
 		else
 			on_command_line(s, line);
 		return true;
@@ -410,6 +466,20 @@ void smtp_server_set_time(struct smtp_server *s, int64_t wall_ms)
 	s->now_wall_ms = wall_ms;
 }
 
+void smtp_server_greet_refused(struct smtp_server *s, struct span why)
+{
+	assert(s->state == SMTP_STATE_GREETED);
+	struct smtps_text t = { .n = 0 };
+
+	smtps_text_add(&t, SPAN_LIT("554 "));
+	smtps_text_add(&t, s->config->host);
+	smtps_text_add(&t, SPAN_LIT(" "));
+	smtps_text_add(&t, why);
+	smtps_text_add(&t, SPAN_LIT("\r\n"));
+	s->refused = true;
+	smtps_reply(s, (struct span){ t.p, t.n });
+}
+
 enum smtp_wish smtp_server_feed(struct smtp_server *s, struct span in, size_t *ret_used_bytes)
 {
 	assert(ret_used_bytes != NULL);
@@ -444,6 +514,16 @@ void smtp_server_close(struct smtp_server *s, enum smtp_close why)
 	if (s->state == SMTP_STATE_CLOSED)
 		return;
 	smtps_reply(s, smtp_close_line(why));
+	smtps_enter(s, SMTP_STATE_CLOSED);
+	s->wish = SMTP_WISH_INPUT;
+}
+
+void smtp_server_refuse_group(struct smtp_server *s)
+{
+	if (s->state == SMTP_STATE_CLOSED)
+		return;
+	smtps_reply(s, SPAN_LIT("503 5.5.0 commands came before their time (RFC 2920 3.1)\r\n"));
+	smtps_reply(s, SPAN_LIT("421 4.7.0 pipelining out of order, closing\r\n"));
 	smtps_enter(s, SMTP_STATE_CLOSED);
 	s->wish = SMTP_WISH_INPUT;
 }
@@ -494,6 +574,7 @@ const char *smtp_wish_name(enum smtp_wish wish)
 		[SMTP_WISH_AUTH] = "auth",
 		[SMTP_WISH_AUTH_STEP] = "auth-step",
 		[SMTP_WISH_AUTH_CANCELLED] = "auth-cancelled",
+		[SMTP_WISH_SYNC] = "sync",
 		[SMTP_WISH_STARTTLS] = "starttls",
 		[SMTP_WISH_CLOSE] = "close",
 	};

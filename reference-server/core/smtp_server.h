@@ -81,6 +81,11 @@ struct smtp_server_config {
 	uint32_t received_count_max; /* RFC 5321 6.3, at least 100; more fields than this: 554 5.4.6 */
 	uint32_t error_count_max; /* protocol errors and failed AUTH per session; this many: 421 4.7.0.  0: no
 				     maximum */
+	uint32_t
+		idle_count_max; /* NOOP, RSET, VRFY, EXPN, HELP, EHLO and HELO since the last message; this many: 421
+				     4.7.0.  0: no maximum */
+	uint32_t
+		refused_rcpt_count_max; /* RCPT refused for good since the last message; likewise (RFC 5321 7.8) */
 	bool offer_starttls;
 	unsigned without;   /* enum smtp_offer bits: extensions that are not offered */
 	int64_t by_s_min;   /* DELIVERBY: the least time with mode R; 0: none.  Below it: 555 5.5.4 */
@@ -175,6 +180,16 @@ enum smtp_wish {
 	SMTP_WISH_AUTH_CANCELLED,
 
 	/*
+	 * A command was answered that has to be the last of its group (RFC
+	 * 2920 3.1), or any by a client that did not say EHLO and so cannot know
+	 * of groups.  What the client has already sent behind it came too
+	 * early: smtp_server_refuse_group(), or just feed on.  The same holds,
+	 * without this wish, at VERIFY, AUTH, AUTH_STEP and STARTTLS, and at MAIL, RCPT
+	 * and RESET when s->esmtp is false.
+	 */
+	SMTP_WISH_SYNC,
+
+	/*
 	 * 220 is emitted.  The driver throws away every byte it has received
 	 * behind `used` (they came unprotected: RFC 3207 6, CVE-2011-0411),
 	 * flushes its output, final replies still owed included, does the
@@ -206,6 +221,9 @@ struct smtp_server {
 	bool authenticated;
 	struct span identity; /* as given to smtp_server_auth_succeed() */
 	uint32_t error_count;
+	uint32_t idle_count; /* since the last message, as is the next */
+	uint32_t refused_rcpt_count;
+	uint64_t command_count; /* lines that were taken as one, malformed ones included */
 
 	/* The transaction.  Spans borrow from this struct. */
 	struct span reverse_path;     /* address_text() form; empty for <> */
@@ -244,6 +262,7 @@ struct smtp_server {
 	int64_t now_wall_ms;
 	uint32_t mail_count;
 	bool verify_utf8;         /* the client takes UTF-8 in the reply */
+	bool refused;             /* the greeting was 554 */
 	bool mail_refused;        /* so that pipelined RCPT and DATA are no errors of the client */
 	enum smtp_wish wish;      /* the last one returned, INPUT once it is answered */
 	enum smtp_answer refusal; /* of this content by the driver, or ACCEPT */
@@ -269,6 +288,11 @@ void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *co
 
 /* Emits the 220 greeting; once, before the first feed. */
 void smtp_server_greet(struct smtp_server *s);
+/*
+ * The greeting is 554 and `why`: nothing but QUIT is done any more, everything
+ * else is answered with 503 (RFC 5321 3.1).
+ */
+void smtp_server_greet_refused(struct smtp_server *s, struct span why);
 
 /*
  * Uses bytes from `in` until a wish needs the driver, and says in
@@ -325,6 +349,13 @@ void smtp_server_tls_started(struct smtp_server *s);
  * emitted and what is owed, then closes.
  */
 void smtp_server_close(struct smtp_server *s, enum smtp_close why);
+
+/*
+ * Ends the session because commands came behind one that has to be the last of
+ * its group: 503 5.5.0 for the first of these, 421 4.7.0 for the rest, and
+ * CLOSED.  At SYNC, and where that says it holds too; an AUTH is given up.
+ */
+void smtp_server_refuse_group(struct smtp_server *s);
 
 /*
  * The reply that goes where SMTP_WISH_MESSAGE reserved a place.  queue_id is

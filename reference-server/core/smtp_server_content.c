@@ -70,6 +70,8 @@ void smtps_finish_content(struct smtp_server *s)
 
 	smtps_enter(s, SMTP_STATE_READY);
 	s->wish = SMTP_WISH_MESSAGE;
+	if (refusal.n == 0)
+		s->idle_count = s->refused_rcpt_count = 0;
 	if (refusal.n > 0) {
 		for (uint32_t i = 0; i < smtp_server_final_reply_count(s); i++)
 			smtps_reply(s, refusal);

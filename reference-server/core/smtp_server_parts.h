@@ -41,6 +41,10 @@ void smtps_text_add_u64(struct smtps_text *t, uint64_t value);
 void smtps_reply(struct smtp_server *s, struct span line);
 /* before + middle + after, as one line. */
 void smtps_reply3(struct smtp_server *s, struct span before, struct span middle, struct span after);
+/* One more of what is answered, but not for ever: at max, unless that is 0, this line follows and the session ends. */
+void smtps_count(struct smtp_server *s, uint32_t *counter, uint32_t max, struct span last_line);
+/* Behind the reply to a command that brings no mail. */
+void smtps_count_idle(struct smtp_server *s);
 /* A mistake of the client: answered, counted, and in the end too many. */
 void smtps_error(struct smtp_server *s, struct span line);
 

@@ -220,13 +220,22 @@ void smtps_on_rcpt(struct smtp_server *s, struct span arg)
 	s->wish = SMTP_WISH_RCPT;
 }
 
+/* Who learns that addresses do not exist, one after the other, is guessing (RFC 5321 7.8). */
+static void refuse_rcpt(struct smtp_server *s, struct span line)
+{
+	smtps_reply(s, line);
+	if (line.p[0] == '5')
+		smtps_count(s, &s->refused_rcpt_count, s->config->refused_rcpt_count_max,
+			    SPAN_LIT("421 4.7.0 too many refused recipients, closing\r\n"));
+}
+
 void smtp_server_answer_rcpt(struct smtp_server *s, enum smtp_answer answer)
 {
 	assert(s->wish == SMTP_WISH_RCPT);
 	assert(answer < SMTP_ANSWER_COUNT);
 	s->wish = SMTP_WISH_INPUT;
 	if (answer != SMTP_ANSWER_ACCEPT) {
-		smtps_reply(s, smtp_answer_line(answer));
+		refuse_rcpt(s, smtp_answer_line(answer));
 		return;
 	}
 	s->rcpt_count++;

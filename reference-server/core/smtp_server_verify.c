@@ -114,4 +114,5 @@ void smtp_server_answer_verify(struct smtp_server *s, enum smtp_verify found, co
 		smtps_reply(s, smtp_answer_line(SMTP_ANSWER_TRY_LATER));
 		break;
 	}
+	smtps_count_idle(s);
 }

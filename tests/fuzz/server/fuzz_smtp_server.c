@@ -196,6 +196,7 @@ static bool serve(struct session *x, enum smtp_wish wish)
 		log_wish(x, wish, buf_span(&x->content));
 		buf_reset(&x->content);
 		return true;
+	case SMTP_WISH_SYNC:
 	case SMTP_WISH_AUTH_CANCELLED:
 		log_wish(x, wish, s->helo);
 		return true;
@@ -223,6 +224,8 @@ static void run(struct session *x, unsigned choices, struct span in, size_t step
 			.rcpt_count_max = 3,
 			.received_count_max = 2,
 			.error_count_max = (choices & 8) != 0 ? 4 : 0,
+			.idle_count_max = (choices & 8) != 0 ? 5 : 0,
+			.refused_rcpt_count_max = (choices & 8) != 0 ? 2 : 0,
 			.offer_starttls = true,
 			.require_tls = (choices & 16) != 0,
 			.accept_bare_eol = (choices & 32) != 0,
@@ -269,6 +272,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(span_eq(buf_span(&whole.log), buf_span(&split.log)));
 	must(whole.s.state == split.s.state);
 	must(whole.s.error_count == split.s.error_count);
+	must(whole.s.command_count == split.s.command_count);
 	must(span_eq(buf_span(&whole.content), buf_span(&split.content)));
 	buf_free(&whole.log);
 	buf_free(&whole.content);

@@ -149,6 +149,7 @@ static bool serve(struct conversation *c, enum smtp_wish wish)
 	case SMTP_WISH_CONTENT:
 	case SMTP_WISH_RESET:
 	case SMTP_WISH_AUTH_CANCELLED:
+	case SMTP_WISH_SYNC:
 		return true;
 	case SMTP_WISH_CLOSE:
 		break;

@@ -72,6 +72,7 @@ struct conversation {
 	size_t step;
 	bool closed;
 	bool full_replies; /* whole lines instead of codes */
+	bool show_groups;  /* SMTP_WISH_SYNC */
 };
 
 static void note(struct conversation *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -209,6 +210,10 @@ static bool serve(struct conversation *c, enum smtp_wish wish)
 		return true;
 	case SMTP_WISH_AUTH_CANCELLED:
 		note(c, "CANCELLED");
+		return true;
+	case SMTP_WISH_SYNC:
+		if (c->show_groups)
+			note(c, "SYNC");
 		return true;
 	case SMTP_WISH_STARTTLS:
 		note(c, "STARTTLS");
@@ -1123,7 +1128,7 @@ static enum smtp_wish feed_once(struct conversation *c, struct span *in)
 	enum smtp_wish wish = smtp_server_feed(&c->s, *in, &used);
 
 	*in = span_sub(*in, used, in->n);
-	return wish;
+	return wish == SMTP_WISH_SYNC ? feed_once(c, in) : wish;
 }
 
 static void dsn_facts_are_there_at_their_wishes(void **state)
@@ -1169,7 +1174,7 @@ static void the_server_can_end_a_session_at_any_time(void **state)
 					      TO_RCPT "BDAT 5\r\nab",
 					      TO_RCPT "BDAT 2\r\nab" };
 	static const char *const replies[SMTP_CLOSE_COUNT] = { "421/4.3.2", "421/4.4.2", "421/4.3.2",
-							       "421/4.3.0", "421/4.7.1" };
+							       "421/4.3.2", "421/4.3.0", "421/4.7.1" };
 
 	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
 		for (int why = 0; why < SMTP_CLOSE_COUNT; why++) {
@@ -1222,6 +1227,126 @@ static void failed_authentications_count_as_errors(void **state)
 	buf_free(&client);
 }
 
+/* ---- limits and groups ---- */
+
+static void commands_that_bring_no_mail_come_to_an_end(void **state)
+{
+	static const struct smtp_server_config limited = {
+		.host = { "mx.example", 10 },
+		.rcpt_count_max = 100,
+		.received_count_max = 100,
+		.error_count_max = 100,
+		.idle_count_max = 4,
+		.refused_rcpt_count_max = 2,
+	};
+	(void)state;
+	static const struct row rows[] = {
+		{ "NOOP", &limited, S(HELLO "NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\n"), NONE,
+		  "250 250/2.0.0 250/2.0.0 250/2.0.0 421/4.7.0 CLOSE", SMTP_STATE_CLOSED },
+		{ "all kinds", &limited, S(HELLO "RSET\r\nVRFY fred\r\nHELP\r\nQUIT\r\n"), NONE,
+		  "250 250/2.0.0 252/2.5.0 214/2.0.0 421/4.7.0 CLOSE", SMTP_STATE_CLOSED },
+		{ "one fewer", &limited, S(HELLO "RSET\r\nVRFY fred\r\nQUIT\r\n"), NONE,
+		  "250 250/2.0.0 252/2.5.0 221/2.0.0 CLOSE", SMTP_STATE_CLOSED },
+		{ "transactions given up", &limited, S(HELLO MAIL "RSET\r\n" MAIL "RSET\r\n" MAIL "RSET\r\n"),
+		  NONE,
+		  "250 MAIL(a@b 0) 250/2.1.0 250/2.0.0 RESET MAIL(a@b 0) 250/2.1.0 250/2.0.0 RESET MAIL(a@b "
+		  "0) "
+		  "250/2.1.0 250/2.0.0 421/4.7.0 RESET CLOSE",
+		  SMTP_STATE_CLOSED },
+		{ "a message begins a new count", &limited,
+		  S(HELLO "NOOP\r\nNOOP\r\n" MAIL RCPT "DATA\r\n.\r\nNOOP\r\nNOOP\r\nNOOP\r\nQUIT\r\n"), NONE,
+		  "250 250/2.0.0 250/2.0.0 MAIL(a@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5 354 MESSAGE(a@b to 1: ) "
+		  "250/2.0.0 250/2.0.0 250/2.0.0 221/2.0.0 CLOSE",
+		  SMTP_STATE_CLOSED },
+		{ "recipients refused for good", &limited,
+		  S(HELLO MAIL "RCPT TO:<nobody@y>\r\n" RCPT "RCPT TO:<nobody@y>\r\n" RCPT), NONE,
+		  "250 MAIL(a@b 0) 250/2.1.0 RCPT(nobody@y) 550/5.1.1 RCPT(x@y) 250/2.1.5 RCPT(nobody@y) "
+		  "550/5.1.1 "
+		  "421/4.7.0 CLOSE",
+		  SMTP_STATE_CLOSED },
+		{ "recipients refused for now", &limited,
+		  S(HELLO MAIL "RCPT TO:<later@y>\r\nRCPT TO:<later@y>\r\nRCPT TO:<later@y>\r\n" RCPT), NONE,
+		  "250 MAIL(a@b 0) 250/2.1.0 RCPT(later@y) 451/4.4.3 RCPT(later@y) 451/4.4.3 RCPT(later@y) "
+		  "451/4.4.3 RCPT(x@y) 250/2.1.5",
+		  SMTP_STATE_RCPT },
+	};
+	CHECK_ROWS(rows);
+}
+
+static void groups_end_where_rfc_2920_says(void **state)
+{
+	static const struct {
+		const char *client, *transcript;
+	} rows[] = {
+		{ HELLO, "250 SYNC" },
+		{ HELLO "NOOP\r\n", "250 SYNC 250/2.0.0 SYNC" },
+		{ HELLO "VRFY fred\r\n", "250 SYNC 252/2.5.0 SYNC" },
+		{ HELLO "HELP\r\n", "250 SYNC 214/2.0.0 SYNC" },
+		{ HELLO "EXPN list\r\n", "250 SYNC 502/5.5.1 SYNC" },
+		{ HELLO "NOOP\r\n", "250 SYNC 250/2.0.0 SYNC" },
+		{ HELLO "RSET\r\n", "250 SYNC 250/2.0.0" },
+		{ HELLO "NONSENSE\r\n", "250 SYNC 500/5.5.2" },
+		{ TO_RCPT, "250 SYNC MAIL(a@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5" },
+		{ TO_DATA, "250 SYNC MAIL(a@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5 354 SYNC" },
+		{ TO_RCPT "BDAT 1 LAST\r\nx",
+		  "250 SYNC MAIL(a@b 0) 250/2.1.0 RCPT(x@y) 250/2.1.5 MESSAGE(a@b to 1: x)" },
+		/* Who did not say EHLO has not seen PIPELINING. */
+		{ "NOOP\r\n", "250/2.0.0 SYNC" },
+		{ "MAIL FROM:<a@b>\r\n", "503/5.5.1 SYNC" },
+		{ "HELO c.example\r\nRSET\r\nNONSENSE\r\n", "250 SYNC 250/2.0.0 SYNC 500/5.5.2 SYNC" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (size_t k = 0; k < STEPS; k++) {
+			struct conversation c;
+			begin(&c, &relay, steps[k], false);
+			c.show_groups = true;
+			play(&c, span_of(rows[i].client));
+			assert_string_equal(buf_cstr(&c.transcript), rows[i].transcript);
+			end(&c);
+		}
+	}
+}
+
+static void a_group_that_goes_on_can_be_refused(void **state)
+{
+	static const char *const points[] = { "", HELLO, TO_RCPT, TO_DATA };
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		struct conversation c;
+		size_t used;
+
+		begin(&c, &relay, SIZE_MAX, false);
+		play(&c, span_of(points[i]));
+		buf_reset(&c.transcript);
+		smtp_server_refuse_group(&c.s);
+		smtp_server_refuse_group(&c.s); /* says nothing more */
+		assert_string_equal(buf_cstr(&c.transcript), "503/5.5.0 421/4.7.0");
+		assert_int_equal(smtp_server_feed(&c.s, SPAN_LIT("QUIT\r\n"), &used), SMTP_WISH_CLOSE);
+		assert_int_equal(used, 0);
+		end(&c);
+	}
+}
+
+static void a_refused_session_takes_nothing_but_quit(void **state)
+{
+	(void)state;
+	struct conversation c;
+
+	begin(&c, &relay, SIZE_MAX, false);
+	c.full_replies = true;
+	smtp_server_greet_refused(&c.s, SPAN_LIT("why"));
+	assert_string_equal(buf_cstr(&c.transcript), "554 mx.example why");
+	c.full_replies = false;
+	buf_reset(&c.transcript);
+	play(&c, SPAN_LIT(HELLO "NOOP\r\nMAIL FROM:<a@b>\r\nSTARTTLS\r\nBDAT 5\r\nQUIT\r\n"));
+	assert_string_equal(buf_cstr(&c.transcript),
+			    "503/5.5.1 503/5.5.1 503/5.5.1 503/5.5.1 503/5.5.1 221/2.0.0 CLOSE");
+	end(&c);
+}
+
 static void the_final_reply_names_the_queue_id(void **state)
 {
 	(void)state;
@@ -1268,6 +1393,10 @@ int main(void)
 		cmocka_unit_test(the_server_can_end_a_session_at_any_time),
 		cmocka_unit_test(closing_takes_back_an_unanswered_wish),
 		cmocka_unit_test(failed_authentications_count_as_errors),
+		cmocka_unit_test(commands_that_bring_no_mail_come_to_an_end),
+		cmocka_unit_test(groups_end_where_rfc_2920_says),
+		cmocka_unit_test(a_group_that_goes_on_can_be_refused),
+		cmocka_unit_test(a_refused_session_takes_nothing_but_quit),
 		cmocka_unit_test(the_final_reply_names_the_queue_id),
 	};
 	return cmocka_run_group_tests_name("smtp_server", tests, NULL, NULL);
