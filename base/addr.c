@@ -145,6 +145,20 @@ static struct bits bits_of(const struct addr *a)
 	return b;
 }
 
+void addr_host_key(const struct addr *a, unsigned char ret_key[ADDR_HOST_KEY_BYTES])
+{
+	enum { PREFIX_BYTES = 8, IPV4_BYTES = 4 };
+
+	memset(ret_key, 0, ADDR_HOST_KEY_BYTES);
+	if (a->n == 0 || (a->ss.ss_family != AF_INET && a->ss.ss_family != AF_INET6))
+		return;
+	struct bits b = bits_of(a);
+	if (b.count == 32)
+		memcpy(ret_key + ADDR_HOST_KEY_BYTES - IPV4_BYTES, b.bytes, IPV4_BYTES);
+	else
+		memcpy(ret_key, b.bytes, PREFIX_BYTES);
+}
+
 static bool bit_at(const struct bits *b, unsigned i)
 {
 	return (b->bytes[i / 8] >> (7 - i % 8) & 1) != 0;

@@ -27,6 +27,14 @@ void addr_set_port(struct addr *a, uint16_t port);
 bool addr_eq(const struct addr *a, const struct addr *b); /* address and port */
 bool addr_is_loopback(const struct addr *a);              /* 127.0.0.0/8 or ::1 */
 
+/*
+ * Who an address belongs to, for counting: equal for all that one host is
+ * likely to have.  An IPv4 address, also written in IPv6 (::ffff:10.0.0.1), is
+ * one; of an IPv6 address the first 64 bits count.
+ */
+enum { ADDR_HOST_KEY_BYTES = 16 };
+void addr_host_key(const struct addr *a, unsigned char ret_key[ADDR_HOST_KEY_BYTES]);
+
 /* A block of addresses: the first `bits` bits of `first` say which. */
 struct addr_block {
 	struct addr first;

@@ -16,7 +16,6 @@
 enum {
 	INPUT_BYTES_MAX_DEFAULT = 65536,
 	READS_PER_ROUND_MAX = 4, /* so that one fast peer cannot hold the loop */
-	FINISH_TIMEOUT_MS = 10000,
 };
 
 enum phase {
@@ -45,6 +44,7 @@ struct conn {
 	struct buf in;
 	struct buf out;
 	uint64_t written_bytes;
+	uint64_t read_bytes;
 	SSL *ssl;
 	enum conn_tls_side tls_side;
 	struct tls_proof *proof; /* a client's with a check of its own */
@@ -58,6 +58,9 @@ struct conn {
 	struct timer *idle;
 	int64_t idle_ms;
 	int64_t active_at_ms;
+	bool deadline; /* activity does not count */
+	void (*on_closed)(void *ctx);
+	void *closed_ctx;
 	struct addr peer;
 	struct addr local;
 	struct err error;
@@ -84,6 +87,8 @@ static void destroy(struct conn *c)
 		(void)close(c->fd);
 	buf_free(&c->in);
 	buf_free(&c->out);
+	if (c->on_closed != NULL)
+		c->on_closed(c->closed_ctx);
 	free(c);
 }
 
@@ -162,7 +167,7 @@ static void fail_tls(struct conn *c, const char *what)
 
 static void note_activity(struct conn *c)
 {
-	if (c->idle_ms > 0)
+	if (c->idle_ms > 0 && !c->deadline)
 		c->active_at_ms = clock_mono_ms();
 }
 
@@ -419,6 +424,7 @@ static bool read_once(struct conn *c)
 		return false;
 	}
 	note_activity(c);
+	c->read_bytes += (uint64_t)n;
 	if (buf_bytes(&c->in) > 0)
 		buf_add(&c->in, (struct span){ at, (size_t)n });
 	else
@@ -662,6 +668,8 @@ static struct conn *new_conn(const struct conn_options *o, int fd)
 		.fd = fd,
 		.phase = PHASE_OPEN,
 		.input_bytes_max = o->input_bytes_max != 0 ? o->input_bytes_max : INPUT_BYTES_MAX_DEFAULT,
+		.on_closed = o->on_closed,
+		.closed_ctx = o->closed_ctx,
 	};
 	if (fd >= 0) {
 		(void)evutil_make_socket_nonblocking(fd);
@@ -794,6 +802,16 @@ uint64_t conn_written_bytes(const struct conn *c)
 	return c->written_bytes;
 }
 
+uint64_t conn_read_bytes(const struct conn *c)
+{
+	return c->read_bytes;
+}
+
+size_t conn_held_bytes(const struct conn *c)
+{
+	return c->in.room + c->out.room;
+}
+
 void conn_pause(struct conn *c)
 {
 	c->paused = true;
@@ -807,9 +825,12 @@ void conn_resume(struct conn *c)
 	task_schedule(c->task);
 }
 
-void conn_set_timeout_ms(struct conn *c, int64_t timeout_ms)
+static void set_timeout(struct conn *c, int64_t timeout_ms, bool deadline)
 {
+	bool sooner = timeout_ms < c->idle_ms;
+
 	c->idle_ms = timeout_ms;
+	c->deadline = deadline;
 	if (timeout_ms <= 0) {
 		if (c->idle != NULL)
 			timer_clear(c->idle);
@@ -818,7 +839,18 @@ void conn_set_timeout_ms(struct conn *c, int64_t timeout_ms)
 	if (c->idle == NULL)
 		c->idle = timer_new(c->loop, on_idle, c);
 	c->active_at_ms = clock_mono_ms();
-	timer_set_ms(c->idle, timeout_ms);
+	if (sooner || !timer_is_set(c->idle)) /* else on_idle sees that there is time left */
+		timer_set_ms(c->idle, timeout_ms);
+}
+
+void conn_set_timeout_ms(struct conn *c, int64_t timeout_ms)
+{
+	set_timeout(c, timeout_ms, false);
+}
+
+void conn_set_deadline_ms(struct conn *c, int64_t deadline_ms)
+{
+	set_timeout(c, deadline_ms, true);
 }
 
 static void free_finishing(void *ctx)
@@ -832,8 +864,11 @@ void conn_finish(struct conn *c)
 		conn_free(c);
 		return;
 	}
-	conn_set_timeout_ms(c, FINISH_TIMEOUT_MS);
+	conn_set_deadline_ms(c,
+			     CONN_FINISH_MS + (int64_t)buf_bytes(&c->out) * 1000 / CONN_FINISH_BYTES_PER_S);
 	c->finishing = true;
+	if (c->depth == 0)
+		buf_free(&c->in); /* nobody looks at it any more */
 	c->finishing_on = (struct loop_member){ .free_fn = free_finishing, .ctx = c };
 	loop_join(c->loop, &c->finishing_on);
 	task_schedule(c->task);

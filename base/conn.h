@@ -42,6 +42,10 @@ struct conn_options {
 	conn_fn *on_event;
 	void *ctx;
 	uint32_t input_bytes_max; /* 0: 64 KiB */
+	/* Once, when the descriptor has been closed, however that came about: also long after conn_finish, and
+	 * inside loop_free.  For counting connections.  May be NULL. */
+	void (*on_closed)(void *ctx);
+	void *closed_ctx;
 };
 
 /* Takes fd (accepted, any blocking mode). */
@@ -57,7 +61,11 @@ void conn_consume(struct conn *c, size_t n);
 void conn_write(struct conn *c, struct span s);
 void conn_write_buf(struct conn *c, struct buf *b); /* all of b, without copying if that can be; empties b */
 size_t conn_output_bytes(const struct conn *c);     /* not yet handed to the kernel */
-uint64_t conn_written_bytes(const struct conn *c);  /* handed to it since the beginning, before encryption */
+/* Handed to it, and had from it, since the beginning; without encryption. */
+uint64_t conn_written_bytes(const struct conn *c);
+uint64_t conn_read_bytes(const struct conn *c);
+/* Memory of input and output that wait now. */
+size_t conn_held_bytes(const struct conn *c);
 
 /* Stops and restarts reading; unconsumed input is shown again by a CONN_INPUT after resuming. */
 void conn_pause(struct conn *c);
@@ -99,8 +107,16 @@ size_t conn_tls_binding(const struct conn *c, enum conn_binding kind,
 
 /* CONN_TIMEOUT, once, when nothing is read or written for so long; 0 switches off.  Setting starts anew. */
 void conn_set_timeout_ms(struct conn *c, int64_t timeout_ms);
+/* The same, but whatever is read or written meanwhile: for a peer that must get something done in time.  One of the
+ * two holds, the last one set. */
+void conn_set_deadline_ms(struct conn *c, int64_t deadline_ms);
 
-/* Writes what is left, then closes; no event follows.  Gives up after 10 s.  Takes the conn. */
+/*
+ * Writes what is left, then closes; no event follows.  Gives up after
+ * CONN_FINISH_MS and another second for each CONN_FINISH_BYTES_PER_S that were
+ * left, whatever the peer's pace.  Takes the conn.
+ */
+enum { CONN_FINISH_MS = 10000, CONN_FINISH_BYTES_PER_S = 1024 };
 void conn_finish(struct conn *c);
 /* Closes now.  With reset, the peer sees RST.  Accepts NULL. */
 void conn_free(struct conn *c);

@@ -88,6 +88,12 @@ struct config *config_new(void)
 		.received_count_max = 100,
 		.error_count_max = 20,
 		.connection_count_max = 10000,
+		.connections_per_address_max = 1000,
+		.data_bytes_per_s_min = 100,
+		.idle_count_max = 100,
+		.refused_rcpt_count_max = 100,
+		.commands_per_s_max = 2000,
+		.buffer_bytes_max = 256 * MIB,
 		.unacknowledged_count_max = 10000,
 		.unacknowledged_bytes_max = 128 * MIB,
 	};
@@ -95,6 +101,7 @@ struct config *config_new(void)
 		.command_ms = 5 * MINUTE_MS,
 		.data_ms = 10 * MINUTE_MS,
 		.pop3_ms = 10 * MINUTE_MS,
+		.handshake_ms = MINUTE_MS,
 		.drain_ms = 5000,
 	};
 	c->dns_timeout_ms = 10000;
@@ -569,6 +576,15 @@ static void read_outbound(struct config *c, struct yaml *y, const struct yaml_no
 		read_route(c, y, yaml_key(n), n);
 }
 
+static void read_breach(const struct yaml_node *map, const char *key, enum breach *ret)
+{
+	static const char *const names[] = { "log", "refuse", NULL };
+	uint32_t choice = *ret;
+
+	if (yaml_get_choice(map, key, names, &choice))
+		*ret = (enum breach)choice;
+}
+
 static void read_numbers(struct config *c, struct yaml *y, const struct yaml_node *root)
 {
 	const struct yaml_node *m = yaml_get_map(root, "limits");
@@ -580,6 +596,15 @@ static void read_numbers(struct config *c, struct yaml *y, const struct yaml_nod
 	(void)yaml_get_u32(m, "errors", 1, 1000000, &c->limits.error_count_max);
 	(void)yaml_get_u32(m, "transactions", 0, 999999, &c->limits.transaction_count_max);
 	(void)yaml_get_u32(m, "connections", 1, 1000000, &c->limits.connection_count_max);
+	(void)yaml_get_u32(m, "connections_per_address", 1, 1000000, &c->limits.connections_per_address_max);
+	(void)yaml_get_u32(m, "idle_commands", 1, 1000000, &c->limits.idle_count_max);
+	(void)yaml_get_u32(m, "refused_recipients", 1, 1000000, &c->limits.refused_rcpt_count_max);
+	(void)yaml_get_u32(m, "commands_per_second", 0, 1000000, &c->limits.commands_per_s_max);
+	(void)yaml_get_duration_ms(m, "greeting_delay", 0, MINUTE_MS, &c->limits.greeting_delay_ms);
+	read_breach(m, "early_talkers", &c->limits.early_talkers);
+	read_breach(m, "pipelining", &c->limits.pipelining);
+	(void)yaml_get_size_bytes(m, "buffers", MIB, UINT64_C(1) << 40, &c->limits.buffer_bytes_max);
+	(void)yaml_get_u32(m, "data_rate", 0, MIB, &c->limits.data_bytes_per_s_min);
 	(void)yaml_get_u32(m, "unacknowledged", 1, 1000000, &c->limits.unacknowledged_count_max);
 	(void)yaml_get_size_bytes(m, "unacknowledged_size", MIB, UINT64_C(1) << 40,
 				  &c->limits.unacknowledged_bytes_max);
@@ -587,6 +612,7 @@ static void read_numbers(struct config *c, struct yaml *y, const struct yaml_nod
 	(void)yaml_get_duration_ms(m, "command", 10, DAY_MS, &c->timeouts.command_ms);
 	(void)yaml_get_duration_ms(m, "data", 10, DAY_MS, &c->timeouts.data_ms);
 	(void)yaml_get_duration_ms(m, "pop3", 10, DAY_MS, &c->timeouts.pop3_ms);
+	(void)yaml_get_duration_ms(m, "handshake", 10, DAY_MS, &c->timeouts.handshake_ms);
 	(void)yaml_get_duration_ms(m, "drain", 0, HOUR_MS, &c->timeouts.drain_ms);
 	m = yaml_get_map(root, "retry");
 	(void)yaml_get_duration_ms(m, "first", 1, YEAR_MS, &c->retry.first_ms);

@@ -29,6 +29,12 @@ enum service {
 	SERVICE_COUNT,
 };
 
+/* What happens to a client that breaks a rule without breaking anything. */
+enum breach {
+	BREACH_LOG,
+	BREACH_REFUSE,
+};
+
 struct config_listen {
 	enum service service;
 	struct addr at;
@@ -117,15 +123,25 @@ struct config {
 		uint32_t error_count_max;
 		uint32_t transaction_count_max; /* MAIL commands in a session; 0: no maximum */
 		uint32_t connection_count_max;
+		uint32_t connections_per_address_max; /* an IPv6 /64 is one; not for relay_from */
+		uint32_t idle_count_max;              /* commands without a message; see smtp_server.h */
+		uint32_t refused_rcpt_count_max;      /* likewise */
+		uint32_t commands_per_s_max;   /* in a session; 0: as fast as it can.  Not for relay_from */
+		int64_t greeting_delay_ms;     /* on smtp; not for relay_from */
+		enum breach early_talkers;     /* on smtp: they spoke before the greeting; not relay_from */
+		enum breach pipelining;        /* RFC 2920 3.1 */
+		uint64_t buffer_bytes_max;     /* that all connections together hold in memory */
+		uint32_t data_bytes_per_s_min; /* over a whole time-out; 0: none */
 		uint32_t unacknowledged_count_max; /* messages taken and not yet durable, all sessions */
 		uint64_t unacknowledged_bytes_max;
 	} limits;
 
 	struct config_timeouts {
-		int64_t command_ms; /* RFC 5321 4.5.3.2.7 */
-		int64_t data_ms;    /* between two reads of content */
-		int64_t pop3_ms;    /* RFC 1939 3: at least 10 minutes */
-		int64_t drain_ms;   /* at SIGTERM */
+		int64_t command_ms;   /* for one whole command; RFC 5321 4.5.3.2.7 */
+		int64_t data_ms;      /* what the least rate of content is judged over */
+		int64_t pop3_ms;      /* for one whole command; RFC 1939 3: at least 10 minutes */
+		int64_t handshake_ms; /* for all of a TLS handshake */
+		int64_t drain_ms;     /* at SIGTERM */
 	} timeouts;
 
 	char *dns_forwarder;    /* "127.0.0.1@5353"; NULL: resolv.conf */

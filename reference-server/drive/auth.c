@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <gsasl.h>
-#include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -20,7 +19,6 @@ enum {
 	CACHE_SLOTS = 4096, /* verified passwords remembered */
 	DIGEST_BYTES = 32,
 	PASSWORD_BYTES_MAX = 1024,
-	ADDRESS_KEY_BYTES = 16,
 	BINDING_TEXT_BYTES = 4 * ((CONN_BINDING_BYTES_MAX + 2) / 3) + 1,
 };
 
@@ -36,7 +34,7 @@ struct auth {
 
 /* Of one address. */
 struct failures {
-	uint8_t address[ADDRESS_KEY_BYTES];
+	uint8_t address[ADDR_HOST_KEY_BYTES];
 	uint32_t count;
 	int64_t last_ms;
 	UT_hash_handle hh;
@@ -51,7 +49,7 @@ struct auth_exchange {
 	bool server_first; /* nothing was said yet, and the mechanism begins with a question */
 	bool finished;     /* the mechanism has said its last word; the client's empty answer to it is due */
 	bool freed;        /* meanwhile */
-	uint8_t address[ADDRESS_KEY_BYTES];
+	uint8_t address[ADDR_HOST_KEY_BYTES];
 	struct timer *delay;             /* of a refusal */
 	char unique[BINDING_TEXT_BYTES]; /* base64; empty: there is none */
 	char exporter[BINDING_TEXT_BYTES];
@@ -315,23 +313,6 @@ static void destroy(struct auth_exchange *x)
 
 /* ---- refusals come late ---- */
 
-static void address_key(const struct conn *conn, uint8_t key[ADDRESS_KEY_BYTES])
-{
-	enum { PREFIX_BYTES = 8 };
-	const struct addr *peer = conn_peer(conn);
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-
-	memset(key, 0, ADDRESS_KEY_BYTES);
-	if (peer->ss.ss_family == AF_INET) {
-		memcpy(&v4, &peer->ss, sizeof(v4));
-		memcpy(key + ADDRESS_KEY_BYTES - sizeof(v4.sin_addr), &v4.sin_addr, sizeof(v4.sin_addr));
-	} else if (peer->ss.ss_family == AF_INET6) {
-		memcpy(&v6, &peer->ss, sizeof(v6));
-		memcpy(key, &v6.sin6_addr, PREFIX_BYTES);
-	}
-}
-
 /* Those whose last refusal is so old; all of them when that is in the future. */
 static void forget_failures(struct auth *a, int64_t before_ms)
 {
@@ -346,11 +327,11 @@ static void forget_failures(struct auth *a, int64_t before_ms)
 	}
 }
 
-static struct failures *failures_of(struct auth *a, const uint8_t key[ADDRESS_KEY_BYTES], int64_t now_ms)
+static struct failures *failures_of(struct auth *a, const uint8_t key[ADDR_HOST_KEY_BYTES], int64_t now_ms)
 {
 	struct failures *f;
 
-	HASH_FIND(hh, a->failures, key, ADDRESS_KEY_BYTES, f);
+	HASH_FIND(hh, a->failures, key, ADDR_HOST_KEY_BYTES, f);
 	if (f != NULL) {
 		if (now_ms - f->last_ms >= AUTH_FORGET_MS)
 			f->count = 0;
@@ -364,13 +345,13 @@ static struct failures *failures_of(struct auth *a, const uint8_t key[ADDRESS_KE
 	f = calloc(1, sizeof(*f));
 	if (f == NULL)
 		abort();
-	memcpy(f->address, key, ADDRESS_KEY_BYTES);
-	HASH_ADD(hh, a->failures, address, ADDRESS_KEY_BYTES, f);
+	memcpy(f->address, key, ADDR_HOST_KEY_BYTES);
+	HASH_ADD(hh, a->failures, address, ADDR_HOST_KEY_BYTES, f);
 	return f;
 }
 
 /* Counts one, and says how long its answer waits. */
-static int64_t note_failure(struct auth *a, const uint8_t key[ADDRESS_KEY_BYTES])
+static int64_t note_failure(struct auth *a, const uint8_t key[ADDR_HOST_KEY_BYTES])
 {
 	int64_t now_ms = clock_mono_ms(), delay_ms = a->server->config->auth_failure_delay_ms;
 	struct failures *f = failures_of(a, key, now_ms);
@@ -429,7 +410,7 @@ static struct auth_exchange *new_exchange(struct auth *a, const struct conn *con
 	if (x == NULL)
 		abort();
 	*x = (struct auth_exchange){ .auth = a, .fn = fn, .ctx = ctx };
-	address_key(conn, x->address);
+	addr_host_key(conn_peer(conn), x->address);
 	take_binding(conn, CONN_BINDING_UNIQUE, x->unique);
 	take_binding(conn, CONN_BINDING_EXPORTER, x->exporter);
 	return x;

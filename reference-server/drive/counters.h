@@ -12,9 +12,12 @@
 #include <stdint.h>
 
 struct counters {
-	uint64_t connections[SERVICE_COUNT]; /* that came in */
-	uint64_t connections_refused;        /* there were too many */
-	uint64_t tls_in, tls_out;            /* handshakes that succeeded */
+	uint64_t connections[SERVICE_COUNT];     /* that came in */
+	uint64_t connections_refused;            /* there were too many */
+	uint64_t connections_refused_address;    /* too many from one address */
+	uint64_t early_talkers, pipelined_early; /* see enum breach */
+	uint64_t sessions_ended_for_memory;
+	uint64_t tls_in, tls_out; /* handshakes that succeeded */
 	uint64_t auth_ok, auth_failed;
 	uint64_t messages_accepted; /* durable, so 250 */
 	uint64_t accepted_bytes;

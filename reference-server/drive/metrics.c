@@ -1,6 +1,7 @@
 #include "reference-server/drive/metrics.h"
 
 #include "base/log.h"
+#include "reference-server/drive/load.h"
 #include "reference-server/drive/pop3_session.h"
 #include "reference-server/drive/relay.h"
 #include "reference-server/drive/smtp_session.h"
@@ -75,6 +76,16 @@ static void add_connections(struct buf *b, const struct server *s)
 		labelled(b, "connections_total", "service", service_name((enum service)i), c->connections[i]);
 	one(b, "connections_refused_total", "counter", "Connections refused because there were too many.",
 	    c->connections_refused);
+	one(b, "connections_refused_address_total", "counter",
+	    "Connections refused because their address had too many.", c->connections_refused_address);
+	one(b, "early_talkers_total", "counter", "Sessions that spoke before the greeting.",
+	    c->early_talkers);
+	one(b, "pipelined_early_total", "counter", "Groups of commands that went on where they had to end.",
+	    c->pipelined_early);
+	one(b, "sessions_ended_for_memory_total", "counter", "Sessions ended because all held too much.",
+	    c->sessions_ended_for_memory);
+	one(b, "client_buffer_bytes", "gauge", "What sessions hold of input, replies and content.",
+	    load_held_bytes(s->load));
 	head(b, "sessions", "gauge", "Sessions open now.");
 	labelled(b, "sessions", "protocol", "smtp", smtp_session_count());
 	labelled(b, "sessions", "protocol", "pop3", pop3_session_count());

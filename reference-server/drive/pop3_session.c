@@ -5,7 +5,10 @@
 #include "base/log.h"
 #include "reference-server/core/pop3_server.h"
 #include "reference-server/drive/auth.h"
+#include "reference-server/drive/gate.h"
+#include "reference-server/drive/load.h"
 #include "reference-server/drive/pop3_lock.h"
+#include "reference-server/policy/pace.h"
 #include "reference-server/store/account.h"
 #include "reference-server/store/mailbox.h"
 
@@ -72,7 +75,13 @@ struct session {
 	uint32_t next_index; /* behind the last one retrieved */
 	struct run *run;
 	struct sent sent;
+	struct pace pace;
+	struct timer *pause; /* while paced; NULL before the first */
+	bool trusted;        /* by its address: one of relay_from */
+	struct load_member load;
+	uint64_t written_before; /* bytes, when the running time-out began */
 
+	bool paced;         /* it was too fast */
 	bool answer_due;    /* a wish is out; do not feed */
 	bool handshake_due; /* nothing may be said before TLS */
 	bool piece_due;     /* the next piece of content waits for room in the output */
@@ -201,6 +210,8 @@ static void session_end(struct session *s, const char *why)
 	}
 	pop3_unlock(s->lock);
 	auth_exchange_free(s->auth);
+	timer_free(s->pause);
+	load_leave(s->server->load, &s->load);
 	conn_free(s->conn);
 	s->conn = NULL;
 	mailbox_list_free(&s->list);
@@ -210,10 +221,19 @@ static void session_end(struct session *s, const char *why)
 	buf_free(&s->out);
 	TAILQ_REMOVE(&sessions, s, next);
 	session_count--;
-	s->server->connection_count--;
 	s->dead = true;
 	if (!s->pumping)
 		session_free(s);
+}
+
+/*
+ * The client has its time anew: it has one time-out for a whole command, and
+ * must read what it is sent at limits.data_rate over each.
+ */
+static void progress(struct session *s)
+{
+	s->written_before = conn_written_bytes(s->conn);
+	conn_set_deadline_ms(s->conn, s->server->config->timeouts.pop3_ms);
 }
 
 static void flush(struct session *s)
@@ -655,13 +675,40 @@ static void begin_tls(struct session *s)
 	s->handshake_due = true;
 	(void)conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER,
 			     NULL); /* drops what is behind STLS */
+	conn_set_deadline_ms(s->conn, s->server->config->timeouts.handshake_ms);
 }
 
-/* False when there is nothing more to do now. */
+/* ---- how fast ---- */
+
+static void on_pause_over(void *ctx)
+{
+	struct session *s = ctx;
+	s->paced = false;
+	pump(s);
+}
+
+static void keep_pace(struct session *s, uint64_t command_count)
+{
+	uint32_t rate = s->server->config->limits.commands_per_s_max;
+
+	if (command_count == 0 || s->trusted || rate == 0 || s->dead)
+		return;
+	int64_t wait_ms = pace_take(&s->pace, rate, command_count, clock_mono_ns() / 1000);
+	if (wait_ms == 0)
+		return;
+	s->paced = true;
+	if (s->pause == NULL)
+		s->pause = timer_new(s->server->loop, on_pause_over, s);
+	timer_set_ms(s->pause, wait_ms);
+}
+
+/* False when there is nothing more to do now.  One line at a time, for a listing may be long. */
 static bool pump_once(struct session *s)
 {
+	struct span all = conn_input(s->conn);
+	struct span in = span_sub(all, 0, span_find(all, '\n') + 1);
 	size_t used_bytes;
-	enum pop3_wish wish = pop3_server_feed(&s->core, conn_input(s->conn), &used_bytes);
+	enum pop3_wish wish = pop3_server_feed(&s->core, in, &used_bytes);
 
 	if (wish == POP3_WISH_LOGIN)
 		begin_login(s);
@@ -672,7 +719,7 @@ static bool pump_once(struct session *s)
 	conn_consume(s->conn, used_bytes); /* what those three borrowed from has been copied */
 	switch (wish) {
 	case POP3_WISH_INPUT:
-		return false;
+		return used_bytes > 0 && in.n < all.n;
 	case POP3_WISH_LOGIN:
 	case POP3_WISH_AUTH:
 	case POP3_WISH_AUTH_STEP:
@@ -707,7 +754,8 @@ static void pump(struct session *s)
 		return;
 	s->pumping = true;
 	bool more = true;
-	while (more && !s->answer_due && !s->handshake_due && !s->dead) {
+	uint64_t command_count = s->core.command_count;
+	while (more && !s->answer_due && !s->handshake_due && !s->dead && !s->paced) {
 		flush(s);
 		if (s->close_wanted) {
 			close_session(s, POP3_CLOSE_SHUTDOWN, "shutting down");
@@ -715,29 +763,44 @@ static void pump(struct session *s)
 		}
 		if (conn_output_bytes(s->conn) > OUTPUT_BYTES_MAX)
 			break;
+		uint64_t commands_before = s->core.command_count;
 		more = pump_once(s);
+		keep_pace(s, s->core.command_count - commands_before);
 	}
 	if (!s->dead)
 		flush(s);
 	if (!s->dead && !s->answer_due)
 		log_sent(s);
+	if (!s->dead && command_count != s->core.command_count)
+		progress(s);
 	if (!s->dead && !more && s->ended && !s->handshake_due)
 		finish(s, "the client went"); /* without QUIT: nothing is removed (RFC 1939 6) */
 	s->pumping = false;
 	if (s->dead)
 		session_free(s);
+	else
+		load_note(s->server->load, &s->load);
 }
 
 static void on_timeout(struct session *s)
 {
-	bool ours = s->answer_due && !s->piece_due;
+	const struct config *c = s->server->config;
+	bool ours = (s->answer_due && !s->piece_due) || s->paced;
+	bool unread = conn_output_bytes(s->conn) > 0;
+	uint64_t written = conn_written_bytes(s->conn) - s->written_before;
+	uint64_t least = (uint64_t)c->limits.data_bytes_per_s_min * (uint64_t)c->timeouts.pop3_ms / 1000;
 
-	if (ours)
-		conn_set_timeout_ms(s->conn, s->server->config->timeouts.pop3_ms); /* it is we who are slow */
-	else if (s->piece_due)
-		session_end(s, "silent in mid message");
-	else
+	if (s->handshake_due) {
+		session_end(s, "silent in the handshake");
+	} else if (ours || (unread && written > 0 && written >= least)) {
+		progress(s);
+	} else if (s->piece_due || unread) {
+		log_event(LOG_INFO, "timeout", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+			  LOG_I("unread", conn_output_bytes(s->conn)));
+		session_end(s, "does not read");
+	} else {
 		close_session(s, POP3_CLOSE_TIMEOUT, "silent");
+	}
 }
 
 static void on_conn(void *ctx, enum conn_event event)
@@ -750,6 +813,7 @@ static void on_conn(void *ctx, enum conn_event event)
 	case CONN_SECURED:
 		s->server->counters.tls_in++;
 		s->handshake_due = false;
+		progress(s);
 		if (s->core.state == POP3_STATE_TLS)
 			pop3_server_tls_started(&s->core);
 		else
@@ -803,16 +867,27 @@ static struct pop3_server_config core_config(const struct config *c, enum servic
 	};
 }
 
-/* Over the connection limit. */
-static void turn_away(enum service service, int fd)
+static size_t held_bytes(void *ctx)
 {
-	static const char reply[] = "-ERR [SYS/TEMP] too many connections, try again later\r\n";
+	const struct session *s = ctx;
+	size_t bytes = conn_held_bytes(s->conn) + s->out.room;
 
-	if (service == SERVICE_POP3) {
-		ssize_t n = send(fd, reply, sizeof(reply) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-		(void)n;
-	}
-	(void)close(fd);
+	bytes += s->list.entry_count * (sizeof(*s->list.entries) + sizeof(*s->messages) + UIDL_BYTES);
+	bytes += s->run != NULL ? sizeof(*s->run) + PIECE_BYTES : 0;
+	bytes += s->job != NULL ? PIECE_BYTES : 0;
+	return bytes;
+}
+
+static void end_for_memory(void *ctx)
+{
+	struct session *s = ctx;
+
+	log_event(LOG_INFO, "session-ended-for-memory", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+		  LOG_I("held", s->load.noted_bytes));
+	if (conn_output_bytes(s->conn) > 0)
+		session_end(s, "held too much");
+	else
+		close_session(s, POP3_CLOSE_TROUBLE, "held too much");
 }
 
 void pop3_session_start(struct server *server, enum service service, int fd, const struct addr *peer)
@@ -820,26 +895,28 @@ void pop3_session_start(struct server *server, enum service service, int fd, con
 	bool tls = service == SERVICE_POP3S;
 
 	assert(service == SERVICE_POP3 || tls);
-	if (server->connection_count >= server->config->limits.connection_count_max) {
-		server->counters.connections_refused++;
-		log_event(LOG_WARN, "connection-refused", LOG_C("service", service_name(service)),
-			  LOG_I("connections", server->connection_count));
-		turn_away(service, fd);
+	struct gate_pass *pass = gate_enter(server, service, fd, peer);
+	if (pass == NULL)
 		return;
-	}
 	struct session *s = must(calloc(1, sizeof(*s)));
 	s->server = server;
 	s->id = server_next_session();
 	s->config = core_config(server->config, service);
 	s->settings = settings_use(server);
 	(void)addr_format_ip(peer, s->peer_ip);
-	s->conn =
-		conn_take(&(struct conn_options){ .loop = server->loop, .on_event = on_conn, .ctx = s }, fd);
-	conn_set_timeout_ms(s->conn, server->config->timeouts.pop3_ms);
+	s->conn = conn_take(&(struct conn_options){ .loop = server->loop,
+						    .on_event = on_conn,
+						    .ctx = s,
+						    .on_closed = gate_leave,
+						    .closed_ctx = pass },
+			    fd);
+	progress(s);
+	s->trusted = gate_trusts(server->config, peer);
+	s->load = (struct load_member){ .held = held_bytes, .end = end_for_memory, .ctx = s };
+	load_join(server->load, &s->load);
 	pop3_server_init(&s->core, &s->config, &s->out, tls);
 	TAILQ_INSERT_TAIL(&sessions, s, next);
 	session_count++;
-	server->connection_count++;
 	log_event(LOG_DEBUG, "session-start", LOG_I("session", s->id),
 		  LOG_C("service", service_name(service)), LOG_C("peer", s->peer_ip));
 	if (tls) {

@@ -6,8 +6,10 @@
 #include "reference-server/drive/auth.h"
 #include "reference-server/drive/control.h"
 #include "reference-server/drive/directory.h"
+#include "reference-server/drive/gate.h"
 #include "reference-server/drive/http.h"
 #include "reference-server/drive/keeper.h"
+#include "reference-server/drive/load.h"
 #include "reference-server/drive/metrics.h"
 #include "reference-server/drive/pop3_session.h"
 #include "reference-server/drive/relay.h"
@@ -645,6 +647,8 @@ static int start(struct run *r, struct err *reterr)
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	s->loop = loop_new();
+	s->gate = gate_new();
+	s->load = load_new(s);
 	int rc = start_privileged(r, reterr);
 	if (rc != 0)
 		return rc;
@@ -710,7 +714,9 @@ static void finish(struct run *r)
 	keeper_stop(r->keeper);
 	tls_free(s->tls_in);
 	tls_free(s->tls_out);
+	load_free(s->load);
 	loop_free(s->loop);
+	gate_free(s->gate); /* connections that were being finished ended with the loop */
 }
 
 int server_run(struct config *config, const char *config_path)

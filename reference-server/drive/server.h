@@ -20,7 +20,9 @@
 struct auth;
 struct control;
 struct directory;
+struct gate;
 struct http;
+struct load;
 struct relay;
 struct resolver;
 struct smtp_profile;
@@ -41,8 +43,9 @@ struct server {
 	struct route_settings route;                  /* rules, own names and addresses; for routing */
 	struct smtp_profile *profiles[SERVICE_COUNT]; /* of the SMTP services */
 	struct tls_ctx *tls_in;                       /* replaced by a reload; connections keep theirs */
-	struct tls_ctx *tls_out; /* likewise; each connection says what it wants proven */
-	uint32_t connection_count;
+	struct tls_ctx *tls_out;       /* likewise; each connection says what it wants proven */
+	struct load *load;             /* bounds what they make us hold */
+	struct gate *gate;             /* counts the connections that came in */
 	uint32_t unacknowledged_count; /* messages handed to the store, 250 not yet sent */
 	uint64_t unacknowledged_bytes;
 	bool stopping;

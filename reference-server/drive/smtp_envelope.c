@@ -83,7 +83,10 @@ void smtp_envelope_mail(struct smtp_session *s)
 	smtp_server_answer_mail(&s->core, SMTP_ANSWER_ACCEPT);
 }
 
+enum { RECIPIENT_OVERHEAD_BYTES = 160 }; /* of allocations, about */
+
 struct adding {
+	struct smtp_incoming *message;
 	struct envelope *envelope;
 	struct span original;
 	struct span orcpt;
@@ -104,6 +107,8 @@ static void add_recipient(void *ctx, struct span address)
 		a->full = true;
 	else
 		recipient_set_dsn(r, a->notify, a->orcpt);
+	a->message->recipient_bytes +=
+		sizeof(*r) + RECIPIENT_OVERHEAD_BYTES + address.n + a->original.n + a->orcpt.n;
 }
 
 static uint8_t notify_bits(unsigned said)
@@ -181,13 +186,14 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 		.domain_local = local,
 		.mailbox = known ? ACCEPT_MAILBOX_KNOWN : ACCEPT_MAILBOX_UNKNOWN,
 		.authenticated = s->core.authenticated,
-		.relay_allowed = s->relay_allowed && !lmtp,
+		.relay_allowed = s->trusted && !lmtp,
 		.submission = s->profile->core.role == SMTP_ROLE_SUBMISSION,
 	});
 	enum smtp_answer answer = answer_for_decision(decision);
 	uint32_t before = s->message->envelope->recipient_count;
 	if (answer == SMTP_ANSWER_ACCEPT) {
-		struct adding adding = { .envelope = s->message->envelope,
+		struct adding adding = { .message = s->message,
+					 .envelope = s->message->envelope,
 					 .original = s->core.forward_path,
 					 .orcpt = s->core.orcpt,
 					 .notify = notify_bits(s->core.notify) };

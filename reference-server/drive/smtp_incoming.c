@@ -52,18 +52,67 @@ void smtp_incoming_drop(struct smtp_incoming *m)
 	unref(m);
 }
 
+/*
+ * Those whose content waits because all of it together, of all sessions, is
+ * limits.unacknowledged_size on its way to the disk.
+ */
+static TAILQ_HEAD(smtp_waiting, smtp_session) waiting = TAILQ_HEAD_INITIALIZER(waiting);
+
+static bool store_is_behind(const struct server *server)
+{
+	return server->unacknowledged_bytes >= server->config->limits.unacknowledged_bytes_max;
+}
+
+bool smtp_incoming_must_wait(struct smtp_session *s)
+{
+	const struct smtp_incoming *m = s->message;
+
+	if (m == NULL)
+		return false;
+	if (m->pieces_in_flight >= SMTP_PIECES_IN_FLIGHT_MAX)
+		return true;
+	if (buf_bytes(&m->content) + LOOP_SCRATCH_BYTES <= SMTP_PIECE_BYTES || !store_is_behind(s->server))
+		return false;
+	if (!s->awaits_store)
+		TAILQ_INSERT_TAIL(&waiting, s, next_waiting);
+	s->awaits_store = true;
+	return true;
+}
+
+void smtp_incoming_forget(struct smtp_session *s)
+{
+	if (s->awaits_store)
+		TAILQ_REMOVE(&waiting, s, next_waiting);
+	s->awaits_store = false;
+}
+
+/* Something has become durable.  Whoever finds the store behind again goes back to the end of the line. */
+static void wake_waiting(const struct server *server)
+{
+	struct smtp_session *last = TAILQ_LAST(&waiting, smtp_waiting), *s;
+
+	while ((s = TAILQ_FIRST(&waiting)) != NULL && !store_is_behind(server)) {
+		smtp_incoming_forget(s);
+		smtp_session_unstall(s);
+		if (s == last)
+			break;
+	}
+}
+
 static void on_piece_stored(void *ctx, int result)
 {
 	struct piece *p = ctx;
 	struct smtp_incoming *m = p->message;
 
 	m->pieces_in_flight--;
+	m->server->unacknowledged_bytes -= SMTP_PIECE_BYTES;
 	if (result != 0 && m->error == 0)
 		m->error = result;
 	buf_free(&p->bytes);
 	free(p);
 	if (m->session != NULL)
 		smtp_session_unstall(m->session);
+	wake_waiting(m->server);
 	unref(m);
 }
 
@@ -81,6 +130,7 @@ static void stream_piece(struct smtp_incoming *m)
 		m->envelope->body_id = store_new_id(m->server->store);
 	m->refs++;
 	m->pieces_in_flight++;
+	m->server->unacknowledged_bytes += SMTP_PIECE_BYTES;
 	uint64_t offset = m->streamed_bytes;
 	m->streamed_bytes += SMTP_PIECE_BYTES;
 	body_append(m->server->store, m->envelope->body_id, offset, buf_span(&p->bytes), on_piece_stored, p);
@@ -167,6 +217,7 @@ static void on_durable(void *ctx, int result)
 	unref(m);
 	if (s != NULL)
 		smtp_slot_fill(s, slot, reply_count, answer_for(result), span_of(id));
+	wake_waiting(server);
 }
 
 static void add_trace(struct smtp_session *s, struct smtp_incoming *m)

@@ -2,17 +2,42 @@
 
 #include "base/log.h"
 #include "reference-server/drive/directory.h"
+#include "reference-server/drive/gate.h"
 #include "reference-server/drive/smtp_session_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 static TAILQ_HEAD(, smtp_session) sessions = TAILQ_HEAD_INITIALIZER(sessions);
 static uint32_t session_count;
 
 static void pump(struct smtp_session *s);
 static void begin_close(struct smtp_session *s);
+
+/* ---- time ---- */
+
+static bool in_content(const struct smtp_session *s)
+{
+	return s->core.state == SMTP_STATE_DATA || s->core.state == SMTP_STATE_CHUNK;
+}
+
+static int64_t window_ms(const struct smtp_session *s)
+{
+	const struct config_timeouts *t = &s->server->config->timeouts;
+	return in_content(s) ? t->data_ms : t->command_ms;
+}
+
+static uint64_t moved_bytes(const struct smtp_session *s)
+{
+	return conn_read_bytes(s->conn) + conn_written_bytes(s->conn);
+}
+
+void smtp_session_progress(struct smtp_session *s)
+{
+	s->moved_before = moved_bytes(s);
+	conn_set_deadline_ms(s->conn, window_ms(s));
+}
 
 void smtp_session_unstall(struct smtp_session *s)
 {
@@ -37,16 +62,24 @@ static void session_end(struct smtp_session *s, const char *why)
 		return;
 	log_event(LOG_DEBUG, "session-end", LOG_I("session", s->id), LOG_C("why", why));
 	smtp_slot_free_all(s);
+	smtp_incoming_forget(s);
 	smtp_incoming_drop(s->message);
 	s->message = NULL;
 	auth_exchange_free(s->auth);
+	timer_free(s->pause);
+	load_leave(s->server->load, &s->load);
 	conn_free(s->conn);
 	TAILQ_REMOVE(&sessions, s, next);
 	session_count--;
-	s->server->connection_count--;
 	s->dead = true;
 	if (!s->pumping)
 		session_free(s);
+}
+
+static void start_tls(struct smtp_session *s)
+{
+	(void)conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER, NULL);
+	conn_set_deadline_ms(s->conn, s->server->config->timeouts.handshake_ms);
 }
 
 void smtp_session_after_slots(struct smtp_session *s)
@@ -59,7 +92,7 @@ void smtp_session_after_slots(struct smtp_session *s)
 		session_end(s, "closed");
 	} else if (s->tls_due) {
 		s->tls_due = false;
-		(void)conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER, NULL);
+		start_tls(s);
 		conn_resume(s->conn);
 	}
 }
@@ -153,11 +186,61 @@ static void on_starttls(struct smtp_session *s)
 	smtp_session_after_slots(s);
 }
 
+/* ---- the greeting ---- */
+
+static void greet(struct smtp_session *s)
+{
+	static const struct span why = { "you spoke before this greeting (RFC 5321 4.3.1)", 47 };
+	bool refuse = s->early && s->server->config->limits.early_talkers == BREACH_REFUSE;
+
+	s->greeting_due = false;
+	if (s->early) {
+		s->server->counters.early_talkers++;
+		log_event(LOG_INFO, "early-talker", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+			  LOG_C("done", refuse ? "refused" : "nothing"));
+	}
+	if (refuse)
+		smtp_server_greet_refused(&s->core, why);
+	else
+		smtp_server_greet(&s->core);
+}
+
+/* ---- how fast ---- */
+
+static void on_pause_over(void *ctx)
+{
+	struct smtp_session *s = ctx;
+
+	if (s->greeting_due)
+		greet(s);
+	s->paced = false;
+	s->stalled = true; /* what has been said meanwhile is looked at now */
+	smtp_session_unstall(s);
+}
+
+static void pause_ms(struct smtp_session *s, int64_t ms)
+{
+	if (s->pause == NULL)
+		s->pause = timer_new(s->server->loop, on_pause_over, s);
+	timer_set_ms(s->pause, ms);
+}
+
+static void keep_pace(struct smtp_session *s, uint64_t command_count)
+{
+	uint32_t rate = s->server->config->limits.commands_per_s_max;
+
+	if (command_count == 0 || s->trusted || rate == 0 || s->dead || s->closing)
+		return;
+	int64_t wait_ms = pace_take(&s->pace, rate, command_count, clock_mono_ns() / 1000);
+	s->paced = wait_ms > 0;
+	if (s->paced)
+		pause_ms(s, wait_ms);
+}
+
 static bool must_wait(struct smtp_session *s)
 {
-	return s->slot_count >= SMTP_SLOTS_MAX ||
-	       conn_output_bytes(s->conn) + s->owed_bytes > SMTP_OUTPUT_BYTES_MAX ||
-	       (s->message != NULL && s->message->pieces_in_flight >= SMTP_PIECES_IN_FLIGHT_MAX);
+	return s->paced || smtp_incoming_must_wait(s) || s->slot_count >= SMTP_SLOTS_MAX ||
+	       conn_output_bytes(s->conn) + s->owed_bytes > SMTP_OUTPUT_BYTES_MAX;
 }
 
 static bool between_commands(const struct smtp_session *s)
@@ -177,20 +260,71 @@ static void shut_down(struct smtp_session *s)
 	begin_close(s);
 }
 
+/*
+ * Feeds commands in small helpings, so that what they cost, in replies and in
+ * number, is looked at before there are thousands of them; content in one.
+ */
+static enum smtp_wish feed(struct smtp_session *s, size_t *ret_used_bytes, bool *ret_more)
+{
+	struct span all = conn_input(s->conn);
+	size_t bytes = in_content(s) ? all.n : SMTP_COMMANDS_BYTES;
+
+	for (;;) {
+		struct span in = span_sub(all, 0, bytes < all.n ? bytes : all.n);
+		enum smtp_wish wish = smtp_server_feed(&s->core, in, ret_used_bytes);
+		*ret_more = in.n < all.n;
+		if (wish != SMTP_WISH_INPUT || *ret_used_bytes > 0 || !*ret_more)
+			return wish;
+		bytes *= 4; /* a line that is longer */
+	}
+}
+
+/* What came behind it came too early (see SMTP_WISH_SYNC).  True: the session ends for it. */
+static bool ends_group(struct smtp_session *s)
+{
+	bool refuse = s->server->config->limits.pipelining == BREACH_REFUSE;
+
+	if (conn_input(s->conn).n == 0 || s->core.refused)
+		return false;
+	s->server->counters.pipelined_early++;
+	if (!s->pipelined_early)
+		log_event(LOG_INFO, "pipelined-early", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+			  LOG_C("state", smtp_state_name(s->core.state)),
+			  LOG_C("done", refuse ? "refused" : "nothing"));
+	s->pipelined_early = true;
+	if (!refuse)
+		return false;
+	smtp_server_refuse_group(&s->core);
+	begin_close(s);
+	return true;
+}
+
+static bool is_sync(const struct smtp_session *s, enum smtp_wish wish)
+{
+	return wish == SMTP_WISH_SYNC || wish == SMTP_WISH_VERIFY || wish == SMTP_WISH_AUTH ||
+	       wish == SMTP_WISH_AUTH_STEP || wish == SMTP_WISH_STARTTLS ||
+	       (!s->core.esmtp &&
+		(wish == SMTP_WISH_MAIL || wish == SMTP_WISH_RCPT || wish == SMTP_WISH_RESET));
+}
+
 /* One feed.  False when the pump must stop. */
 static bool pump_once(struct smtp_session *s)
 {
 	size_t used_bytes;
-	enum smtp_wish wish = smtp_server_feed(&s->core, conn_input(s->conn), &used_bytes);
+	bool more;
+	enum smtp_wish wish = feed(s, &used_bytes, &more);
 
 	if (wish == SMTP_WISH_CONTENT)
 		smtp_incoming_content(s);
 	else if (wish == SMTP_WISH_AUTH || wish == SMTP_WISH_AUTH_STEP)
 		on_auth(s, wish == SMTP_WISH_AUTH);
 	conn_consume(s->conn, used_bytes);
+	if (is_sync(s, wish) && ends_group(s))
+		return false;
 	switch (wish) {
 	case SMTP_WISH_INPUT:
-		return false;
+		return more;
+	case SMTP_WISH_SYNC:
 	case SMTP_WISH_CONTENT:
 	case SMTP_WISH_AUTH:
 	case SMTP_WISH_AUTH_STEP:
@@ -230,18 +364,18 @@ static bool pump_once(struct smtp_session *s)
 	return true;
 }
 
-static bool in_content(enum smtp_state state)
-{
-	return state == SMTP_STATE_DATA || state == SMTP_STATE_CHUNK;
-}
-
 static void pump(struct smtp_session *s)
 {
+	if (s->greeting_due && !s->close_wanted) {
+		s->early = s->early || conn_input(s->conn).n > 0;
+		return;
+	}
 	if (s->pumping || s->dead || s->closing || s->core.state == SMTP_STATE_TLS || s->conn == NULL)
 		return;
 	s->pumping = true;
 	smtp_server_set_time(&s->core, clock_wall_ms());
-	enum smtp_state before = s->core.state;
+	bool was_content = in_content(s);
+	uint64_t command_count = s->core.command_count;
 	for (;;) {
 		if (s->answer_due)
 			break;
@@ -254,7 +388,10 @@ static void pump(struct smtp_session *s)
 			shut_down(s);
 			break;
 		}
-		if (!pump_once(s)) {
+		uint64_t commands_before = s->core.command_count;
+		bool more = pump_once(s);
+		keep_pace(s, s->core.command_count - commands_before);
+		if (!more) {
 			if (may_shut_down(s)) /* what it waited for, the end of a chunk, has come */
 				shut_down(s);
 			break;
@@ -265,11 +402,11 @@ static void pump(struct smtp_session *s)
 		session_free(s);
 		return;
 	}
-	bool was_data = in_content(before), is_data = in_content(s->core.state);
-	if (was_data != is_data && s->conn != NULL && !s->closing) {
-		const struct config_timeouts *t = &s->server->config->timeouts;
-		conn_set_timeout_ms(s->conn, is_data ? t->data_ms : t->command_ms);
-	}
+	if (s->conn != NULL && !s->closing &&
+	    (was_content != in_content(s) || command_count != s->core.command_count))
+		smtp_session_progress(s);
+	if (s->conn != NULL)
+		load_note(s->server->load, &s->load);
 }
 
 /* Nothing can be said: it would go out in the clear where the client reads TLS. */
@@ -278,15 +415,34 @@ static bool in_handshake(const struct smtp_session *s)
 	return (s->profile->implicit_tls || s->core.state == SMTP_STATE_TLS) && !conn_is_tls(s->conn);
 }
 
+/* At a time-out: the peer is slow, but not slower than it may be. */
+static bool moves_enough(const struct smtp_session *s)
+{
+	uint64_t moved = moved_bytes(s) - s->moved_before;
+	uint64_t least =
+		(uint64_t)s->server->config->limits.data_bytes_per_s_min * (uint64_t)window_ms(s) / 1000;
+	bool counts = in_content(s) || conn_output_bytes(s->conn) > 0;
+
+	return counts && moved > 0 && moved >= least;
+}
+
 static void on_timeout(struct smtp_session *s)
 {
+	bool ours = s->slot_count > 0 || s->paced || s->awaits_store || s->greeting_due || s->answer_due ||
+		    (s->message != NULL && s->message->pieces_in_flight > 0);
+
 	if (in_handshake(s)) {
 		session_end(s, "silent in the handshake");
 		return;
 	}
-	if (s->slot_count > 0 || s->answer_due || (s->message != NULL && s->message->pieces_in_flight > 0)) {
-		conn_set_timeout_ms(s->conn,
-				    s->server->config->timeouts.command_ms); /* it is we who are slow */
+	if (ours || moves_enough(s)) {
+		smtp_session_progress(s);
+		return;
+	}
+	log_event(LOG_INFO, "timeout", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+		  LOG_I("unread", conn_output_bytes(s->conn)));
+	if (conn_output_bytes(s->conn) > 0) {
+		session_end(s, "does not read");
 		return;
 	}
 	smtp_server_close(&s->core, SMTP_CLOSE_TIMEOUT);
@@ -302,6 +458,7 @@ static void on_conn(void *ctx, enum conn_event event)
 		break;
 	case CONN_SECURED:
 		s->server->counters.tls_in++;
+		smtp_session_progress(s);
 		if (s->core.state == SMTP_STATE_TLS)
 			smtp_server_tls_started(&s->core);
 		else
@@ -361,6 +518,8 @@ struct smtp_profile *smtp_profile_new(const struct config *config, enum service 
 			.refuse_8bit_header = config->smtp.refuse_8bit_header,
 			.vrfy = submission && config->smtp.vrfy,
 			.expn = submission && config->smtp.expn,
+			.idle_count_max = config->limits.idle_count_max,
+			.refused_rcpt_count_max = config->limits.refused_rcpt_count_max,
 			.offer_starttls = service != SERVICE_SUBMISSIONS,
 			.mechanisms_clear = !submission ? none : config->auth_plain_without_tls ? all : safe,
 			.mechanisms_tls = submission ? under_tls : none,
@@ -375,36 +534,56 @@ void smtp_profile_free(struct smtp_profile *p)
 	free(p);
 }
 
-/* A reply without a session: over the connection limit. */
-static void turn_away(const struct smtp_profile *profile, int fd)
+/* A stranger is watched until the greeting is out: one that speaks before it does not speak SMTP (RFC 5321 4.3.1). */
+static void begin_greeting(struct smtp_session *s, enum service service)
 {
-	static const char reply[] = "421 4.3.2 too many connections, try again later\r\n";
-	if (!profile->implicit_tls) {
-		ssize_t n = send(fd, reply, sizeof(reply) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-		(void)n;
+	int64_t delay_ms = s->server->config->limits.greeting_delay_ms;
+	char byte;
+
+	if (service != SERVICE_SMTP || s->trusted) {
+		smtp_server_greet(&s->core);
+		return;
 	}
-	(void)close(fd);
+	s->greeting_due = true;
+	s->early = recv(conn_fd(s->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+	if (delay_ms > 0)
+		pause_ms(s, delay_ms);
+	else
+		greet(s);
 }
 
-static bool may_relay(const struct config *c, const struct addr *peer)
+static size_t held_bytes(void *ctx)
 {
-	for (uint32_t i = 0; i < c->relay_from_count; i++)
-		if (addr_block_has(&c->relay_from[i], peer))
-			return true;
-	return false;
+	const struct smtp_session *s = ctx;
+	size_t bytes = conn_held_bytes(s->conn) + s->owed_bytes;
+
+	if (s->message != NULL)
+		bytes += s->message->content.room + s->message->recipient_bytes;
+	return bytes;
+}
+
+static void end_for_memory(void *ctx)
+{
+	struct smtp_session *s = ctx;
+
+	log_event(LOG_INFO, "session-ended-for-memory", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+		  LOG_I("held", s->load.noted_bytes));
+	if (conn_output_bytes(s->conn) == 0 && !in_handshake(s) && s->slot_count == 0) {
+		smtp_server_close(&s->core, SMTP_CLOSE_BUSY);
+		conn_finish(s->conn);
+		s->conn = NULL;
+	}
+	session_end(s, "held too much");
 }
 
 void smtp_session_start(struct server *server, enum service service, int fd, const struct addr *peer)
 {
 	const struct smtp_profile *profile = server->profiles[service];
 
-	if (server->connection_count >= server->config->limits.connection_count_max) {
-		server->counters.connections_refused++;
-		log_event(LOG_WARN, "connection-refused", LOG_C("service", service_name(service)),
-			  LOG_I("connections", server->connection_count));
-		turn_away(profile, fd);
+	struct gate_pass *pass = gate_enter(server, service, fd, peer);
+
+	if (pass == NULL)
 		return;
-	}
 	struct smtp_session *s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		abort();
@@ -414,21 +593,27 @@ void smtp_session_start(struct server *server, enum service service, int fd, con
 	s->id = server_next_session();
 	TAILQ_INIT(&s->slots);
 	(void)addr_format_ip(peer, s->peer_ip);
-	s->relay_allowed = may_relay(server->config, peer);
-	s->conn =
-		conn_take(&(struct conn_options){ .loop = server->loop, .on_event = on_conn, .ctx = s }, fd);
-	conn_set_timeout_ms(s->conn, server->config->timeouts.command_ms);
+	s->trusted = gate_trusts(server->config, peer);
+	s->conn = conn_take(&(struct conn_options){ .loop = server->loop,
+						    .on_event = on_conn,
+						    .ctx = s,
+						    .on_closed = gate_leave,
+						    .closed_ctx = pass },
+			    fd);
 	smtp_server_init(&s->core, &profile->core, (struct smtp_output){ .emit = smtp_slot_emit, .ctx = s },
 			 profile->implicit_tls);
 	TAILQ_INSERT_TAIL(&sessions, s, next);
 	session_count++;
-	server->connection_count++;
+	s->load = (struct load_member){ .held = held_bytes, .end = end_for_memory, .ctx = s };
+	load_join(server->load, &s->load);
 	log_event(LOG_DEBUG, "session-start", LOG_I("session", s->id),
 		  LOG_C("service", service_name(service)), LOG_C("peer", s->peer_ip));
-	if (profile->implicit_tls)
-		(void)conn_start_tls(s->conn, server->tls_in, CONN_TLS_SERVER, NULL);
-	else
-		smtp_server_greet(&s->core);
+	if (profile->implicit_tls) {
+		start_tls(s);
+	} else {
+		smtp_session_progress(s);
+		begin_greeting(s, service);
+	}
 }
 
 void smtp_session_close_all(struct server *server)

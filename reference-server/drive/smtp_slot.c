@@ -53,6 +53,8 @@ void smtp_slot_fill(struct smtp_session *s, struct smtp_slot *slot, uint32_t rep
 	for (uint32_t i = 0; i < reply_count; i++)
 		smtp_server_add_final_reply(&slot->reply, answer, queue_id);
 	slot->message = NULL;
+	if (s->slot_count == 1)
+		smtp_session_progress(s);
 	write_filled_slots(s);
 	if (s->closing || s->tls_due)
 		smtp_session_after_slots(s);

@@ -181,6 +181,74 @@ static void idle_connection_times_out(void **state)
 	pair_close(&p);
 }
 
+/* Whoever sends a byte now and then keeps an idle time-out from running out, and not a deadline. */
+static void a_deadline_comes_whatever_moves(void **state)
+{
+	(void)state;
+	for (int with_deadline = 0; with_deadline < 2; with_deadline++) {
+		struct pair p = { .server.echo = true };
+		int64_t began_ms = clock_mono_ms();
+
+		pair_open(&p);
+		if (with_deadline)
+			conn_set_deadline_ms(p.client.conn, 100);
+		else
+			conn_set_timeout_ms(p.client.conn, 100);
+		while (!p.client.timed_out && clock_mono_ms() - began_ms < 400) {
+			conn_write(p.client.conn, SPAN_LIT("x"));
+			event_base_loop(loop_event_base(p.loop), EVLOOP_NONBLOCK);
+		}
+		assert_int_equal(p.client.timed_out, with_deadline);
+		pair_close(&p);
+	}
+}
+
+static void count_closed(void *ctx)
+{
+	++*(int *)ctx;
+}
+
+/* However it comes about, and not before: the count of connections hangs on it. */
+static void closing_is_told_once_and_when_it_happens(void **state)
+{
+	(void)state;
+	enum how { FREED, RESET, FINISHED, FINISHED_WITH_THE_LOOP, HOWS };
+
+	for (int how = 0; how < HOWS; how++) {
+		struct pair p = { 0 };
+		int closed = 0;
+
+		pair_open(&p);
+		conn_free(p.client.conn);
+		p.client.conn = conn_connect(&(struct conn_options){ .loop = p.loop,
+								     .on_event = on_event,
+								     .ctx = &p.client,
+								     .on_closed = count_closed,
+								     .closed_ctx = &closed },
+					     listener_addr(p.listener), NULL);
+		while (!p.client.connected || p.server.conn == NULL)
+			event_base_loop(loop_event_base(p.loop), EVLOOP_ONCE);
+		assert_int_equal(closed, 0);
+		if (how == FREED)
+			conn_free(p.client.conn);
+		else if (how == RESET)
+			conn_reset(p.client.conn);
+		else
+			conn_finish(p.client.conn);
+		p.client.conn = NULL;
+		assert_int_equal(closed, how == FREED || how == RESET);
+		if (how == FINISHED) {
+			loop_run(p.loop); /* until the server sees the end */
+			conn_free(p.server.conn);
+			p.server.conn = NULL;
+			while (closed == 0)
+				event_base_loop(loop_event_base(p.loop), EVLOOP_ONCE);
+		}
+		pair_close(&p);
+		assert_int_equal(closed, 1);
+	}
+}
+
 static void finish_sends_everything_first(void **state)
 {
 	(void)state;
@@ -461,6 +529,8 @@ int main(void)
 		cmocka_unit_test(a_callback_may_use_the_scratch_while_it_has_input),
 		cmocka_unit_test(refused_connection_fails_with_the_address_in_the_text),
 		cmocka_unit_test(idle_connection_times_out),
+		cmocka_unit_test(a_deadline_comes_whatever_moves),
+		cmocka_unit_test(closing_is_told_once_and_when_it_happens),
 		cmocka_unit_test(finish_sends_everything_first),
 		cmocka_unit_test(tls_carries_bytes_and_checks_names),
 		cmocka_unit_test(starttls_drops_what_came_before_the_handshake),

@@ -21,6 +21,8 @@
 #include "base/conn.h"
 #include "base/log.h"
 #include "reference-server/drive/auth.h"
+#include "reference-server/drive/gate.h"
+#include "reference-server/drive/load.h"
 #include "reference-server/drive/pop3_session.h"
 #include "reference-server/store/account.h"
 #include "reference-server/store/mailbox.h"
@@ -62,6 +64,8 @@ static void build(struct world *w)
 	(void)snprintf(w->store.dir, sizeof(w->store.dir), "/tmp/postrider-pop3-XXXXXX");
 	assert_non_null(mkdtemp(w->store.dir));
 	s->loop = loop_new();
+	s->gate = gate_new();
+	s->load = load_new(s);
 	w->store.options.loop = s->loop;
 	fixture_open(&w->store);
 	s->store = w->store.store;
@@ -101,7 +105,6 @@ static void tear_down(struct world *w)
 
 	pop3_session_abort_all();
 	assert_int_equal(pop3_session_count(), 0);
-	assert_int_equal(s->connection_count, 0);
 	pool_free(s->pool);
 	store_close(s->store);
 	auth_free(s->auth);
@@ -109,7 +112,11 @@ static void tear_down(struct world *w)
 	tls_free(s->tls_in);
 	tls_free(w->tls);
 	timer_free(w->patience);
+	assert_int_equal(load_held_bytes(s->load), 0);
+	load_free(s->load);
 	loop_free(s->loop);
+	assert_int_equal(gate_count(s->gate), 0);
+	gate_free(s->gate);
 	assert_int_equal(dir_remove(w->store.dir, &e), 0);
 }
 
