@@ -15,6 +15,7 @@
 #   make setup-targets  fetch the servers that flows can run (NAME=postfix for one), into build/targets
 #   make setup-bench    install the peers that benchmarks compare with
 #   make power-cuts     CUTS=1000 simulated power cuts: nothing acknowledged may be lost
+#   make hostile        10,000 hostile connections at once: memory stays bounded, honest mail gets in
 #   make bench          rates and sizes against the peers (an hour; NAME=relay for one, see tests/bench)
 #   make install        DESTDIR= PREFIX=/usr/local
 #   make clean          rm -rf build
@@ -127,7 +128,7 @@ RECORDER := $(if $(SAN),,$(OUT)/tests/power/recorder.so)
 TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
 
-.PHONY: all help setup setup-targets setup-bench bench power-cuts demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
+.PHONY: all help setup setup-targets setup-bench bench power-cuts hostile demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
 all: $(PROGRAMS)
 
 help:
@@ -213,6 +214,10 @@ setup-bench:
 # Power cuts worked out from a recording, see tests/e2e/power.py.
 power-cuts: all $(RECORDER)
 	@cd tests/e2e && E2E_OUT='$(abspath $(OUT))' python3 power.py $(or $(CUTS),1000) $(or $(SEED),1)
+
+# CONNECTIONS=10000; REPORT=reports/published/hostile.md keeps the figures.
+hostile: all
+	@cd tests/e2e && E2E_OUT='$(abspath $(OUT))' python3 -B flood.py $(or $(CONNECTIONS),10000) $(if $(REPORT),'$(abspath $(REPORT))')
 
 # NAME="relay pop3" for some of them; ROUNDS=5; QUICK=1 shows in minutes that it works.
 bench: all

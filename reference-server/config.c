@@ -603,7 +603,7 @@ static void read_numbers(struct config *c, struct yaml *y, const struct yaml_nod
 	(void)yaml_get_duration_ms(m, "greeting_delay", 0, MINUTE_MS, &c->limits.greeting_delay_ms);
 	read_breach(m, "early_talkers", &c->limits.early_talkers);
 	read_breach(m, "pipelining", &c->limits.pipelining);
-	(void)yaml_get_size_bytes(m, "buffers", MIB, UINT64_C(1) << 40, &c->limits.buffer_bytes_max);
+	(void)yaml_get_size_bytes(m, "buffers", 4 * MIB, UINT64_C(1) << 40, &c->limits.buffer_bytes_max);
 	(void)yaml_get_u32(m, "data_rate", 0, MIB, &c->limits.data_bytes_per_s_min);
 	(void)yaml_get_u32(m, "unacknowledged", 1, 1000000, &c->limits.unacknowledged_count_max);
 	(void)yaml_get_size_bytes(m, "unacknowledged_size", MIB, UINT64_C(1) << 40,

@@ -9,7 +9,11 @@
  * ordinary message hardly notices.
  *
  * What a connection costs when it holds nothing (about 4 KiB, and 18 KiB with
- * TLS) is bounded by limits.connections instead.
+ * TLS) is bounded by limits.connections instead; a handshake that goes on is
+ * counted as LOAD_HANDSHAKE_BYTES, for OpenSSL says no more about it.
+ *
+ * Memory that was freed goes back to the system when there was much of it:
+ * the allocator keeps it otherwise, in pieces between what is still in use.
  */
 #ifndef SERVER_DRIVE_LOAD_H
 #define SERVER_DRIVE_LOAD_H
@@ -20,6 +24,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+enum { LOAD_HANDSHAKE_BYTES = 48 * 1024 };
+
 struct server;
 
 struct load;
@@ -29,7 +35,7 @@ void load_free(struct load *l); /* when all have left.  Accepts NULL */
 /* Embedded in a session. */
 struct load_member {
 	size_t (*held)(void *ctx); /* bytes, now */
-	void (*end)(void *ctx);    /* leaves; only called from the loop, never inside load_note */
+	void (*end)(void *ctx);    /* leaves.  Called by the load_note of another member, never by its own */
 	void *ctx;
 	size_t noted_bytes;
 	TAILQ_ENTRY(load_member) next;

@@ -676,6 +676,7 @@ static void begin_tls(struct session *s)
 	(void)conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER,
 			     NULL); /* drops what is behind STLS */
 	conn_set_deadline_ms(s->conn, s->server->config->timeouts.handshake_ms);
+	load_note(s->server->load, &s->load);
 }
 
 /* ---- how fast ---- */
@@ -872,6 +873,7 @@ static size_t held_bytes(void *ctx)
 	const struct session *s = ctx;
 	size_t bytes = conn_held_bytes(s->conn) + s->out.room;
 
+	bytes += s->handshake_due ? LOAD_HANDSHAKE_BYTES : 0;
 	bytes += s->list.entry_count * (sizeof(*s->list.entries) + sizeof(*s->messages) + UIDL_BYTES);
 	bytes += s->run != NULL ? sizeof(*s->run) + PIECE_BYTES : 0;
 	bytes += s->job != NULL ? PIECE_BYTES : 0;

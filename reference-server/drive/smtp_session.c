@@ -80,6 +80,7 @@ static void start_tls(struct smtp_session *s)
 {
 	(void)conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER, NULL);
 	conn_set_deadline_ms(s->conn, s->server->config->timeouts.handshake_ms);
+	load_note(s->server->load, &s->load);
 }
 
 void smtp_session_after_slots(struct smtp_session *s)
@@ -459,6 +460,7 @@ static void on_conn(void *ctx, enum conn_event event)
 	case CONN_SECURED:
 		s->server->counters.tls_in++;
 		smtp_session_progress(s);
+		load_note(s->server->load, &s->load);
 		if (s->core.state == SMTP_STATE_TLS)
 			smtp_server_tls_started(&s->core);
 		else
@@ -468,6 +470,7 @@ static void on_conn(void *ctx, enum conn_event event)
 		pump(s);
 		break;
 	case CONN_DRAINED:
+		load_note(s->server->load, &s->load);
 		smtp_session_unstall(s);
 		break;
 	case CONN_EOF:
@@ -557,6 +560,8 @@ static size_t held_bytes(void *ctx)
 	const struct smtp_session *s = ctx;
 	size_t bytes = conn_held_bytes(s->conn) + s->owed_bytes;
 
+	if (in_handshake(s))
+		bytes += LOAD_HANDSHAKE_BYTES;
 	if (s->message != NULL)
 		bytes += s->message->content.room + s->message->recipient_bytes;
 	return bytes;

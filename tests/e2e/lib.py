@@ -92,6 +92,7 @@ LENSES = {
     "output-is-silent": "what a program prints is not seen",
     "next-hop-is-an-impostor": "every certificate of a scripted next hop is from a CA that nobody knows",
     "signatures-are-stripped": "no answer of a signed zone has a signature",
+    "limits-are-off": "a server under a flood has no limits on its memory",
     "ack-is-invented": "one message counts as acknowledged that was never sent",
 }
 
