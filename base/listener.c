@@ -11,7 +11,7 @@
 
 enum {
 	BACKLOG = 4096,
-	ACCEPTS_PER_ROUND_MAX = 64, /* so that a flood of connections cannot starve the rest of the loop */
+	ACCEPTS_PER_ROUND_MAX = 512, /* so that a flood of connections cannot starve the rest of the loop */
 	OUT_OF_DESCRIPTORS_PAUSE_MS = 100,
 };
 

@@ -283,6 +283,17 @@ def test_a_byte_now_and_then_keeps_no_command_alive():
     check(server.control("status")[1].find("smtp sessions: 0") >= 0, "no session is left")
 
 
+@turns_red("output-is-silent")
+def test_a_byte_now_and_then_gets_no_metrics():
+    server = Server()
+    server.config["metrics"] = f"{server.address}:9100"
+    server.start()
+    sock = socket.create_connection((server.address, 9100), 10)
+    took, said = trickle(sock, b"G", 0.2, 15)
+    check(3 < took and said == b"", f"closed after {took:.1f} s, it said {said!r}")
+    check("smtp sessions: 0" in server.control("status")[1], "the server is there")
+
+
 @turns_red("server-agrees-to-all")
 def test_content_that_comes_too_slowly_is_told_421():
     server = Server(settings={"timeouts": {"data": "500ms"}, "limits": {"data_rate": 200}}).start()
@@ -334,6 +345,33 @@ def test_who_never_reads_its_replies_is_let_go():
     fill(pop.sock, b"CAPA\r\n" * 5000)
     wait_until(lambda: "smtp sessions: 0\npop3 sessions: 0" in server.control("status")[1], "no sessions")
     check_equal(server.log().count(' unread='), 2, "sessions that ended for it")
+
+
+# ---- passwords ----
+
+
+@turns_red("server-agrees-to-all")
+def test_guessing_in_parallel_is_as_slow_as_one_after_the_other():
+    server = Server(settings={"auth": {"plain_without_tls": True, "failure_delay": "200ms"}}).start()
+    one, other = new_address(), new_address()
+    wrong, right = b64("\0sales@fredsco.example\0wrong"), b64("\0sales@fredsco.example\0secret")
+
+    def began(source, login):
+        session = greeted(server, service="submission", source=source)
+        session.send(f"AUTH PLAIN {login}\r\n")
+        return session
+
+    start = time.monotonic()
+    guesses = [began(one, wrong) for _ in range(4)]
+    victim = began(other, right)
+    victim.expect(235)
+    check(time.monotonic() - start < 1.5, "another address does not wait")
+    for guess in guesses:
+        guess.expect(535)
+    took = time.monotonic() - start
+    check(took > 1.55, f"the fourth refusal comes after 8 times the delay, it came after {took:.2f} s")
+    late = began(one, wrong)
+    check(late.silent_for(1.5), "the fifth waits longer, on whichever connection")
 
 
 # ---- memory ----
