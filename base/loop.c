@@ -46,6 +46,81 @@ int64_t clock_wall_ms(void)
 	return clock_ns(CLOCK_REALTIME) / 1000000;
 }
 
+/* ---- libevent's memory ---- */
+
+/*
+ * libevent keeps a few bytes for each descriptor that it has ever watched.
+ * Between the buffers of connections each of these would hold a page of the
+ * heap for good, so what is so small has a place of its own.  Whoever needs
+ * more than that has gets it from malloc.
+ */
+enum { SMALL_BYTES = 64, SMALL_COUNT = 1 << 18 }; /* room, of which only what was used costs memory */
+
+union small {
+	union small *next; /* while it is free */
+	char bytes[SMALL_BYTES];
+};
+
+static pthread_mutex_t small_lock = PTHREAD_MUTEX_INITIALIZER;
+static union small small_all[SMALL_COUNT];
+static size_t small_used_count;
+static union small *small_free;
+
+static bool is_small(const void *p)
+{
+	return (uintptr_t)p >= (uintptr_t)small_all && (uintptr_t)p < (uintptr_t)(small_all + SMALL_COUNT);
+}
+
+static void *small_malloc(size_t n)
+{
+	union small *s = NULL;
+
+	if (n > SMALL_BYTES)
+		return malloc(n);
+	(void)pthread_mutex_lock(&small_lock);
+	if (small_free != NULL) {
+		s = small_free;
+		small_free = s->next;
+	} else if (small_used_count < SMALL_COUNT) {
+		s = &small_all[small_used_count++];
+	}
+	(void)pthread_mutex_unlock(&small_lock);
+	return s != NULL ? s : malloc(n);
+}
+
+static void small_release(void *p)
+{
+	union small *s = p;
+
+	if (!is_small(p)) {
+		free(p);
+		return;
+	}
+	(void)pthread_mutex_lock(&small_lock);
+	s->next = small_free;
+	small_free = s;
+	(void)pthread_mutex_unlock(&small_lock);
+}
+
+static void *small_realloc(void *p, size_t n)
+{
+	if (!is_small(p))
+		return p == NULL ? small_malloc(n) : realloc(p, n);
+	if (n <= SMALL_BYTES)
+		return p;
+	void *larger = malloc(n);
+	if (larger != NULL) {
+		memcpy(larger, p, SMALL_BYTES);
+		small_release(p);
+	}
+	return larger;
+}
+
+static void set_memory(void)
+{
+	event_set_mem_functions(small_malloc, small_realloc, small_release);
+}
+
 /* ---- the loop ---- */
 
 struct loop {
@@ -58,6 +133,9 @@ struct loop {
 struct loop *loop_new(void)
 {
 	struct loop *l = must(calloc(1, sizeof(*l)), "a loop");
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, set_memory); /* before libevent allocates anything */
 	struct event_config *cfg = must(event_config_new(), "a loop configuration");
 
 	/* Without this, timers of the kernel may be 50 us late on top of everything else. */

@@ -29,7 +29,7 @@ MIB = 1 << 20
 SENT_BYTES_MAX = MIB  # on one connection
 PER_ADDRESS = 200  # connections from one source address
 HOLD_S = 10  # the flood stands so long once it is complete
-REPLY_S_MAX = 15  # from connecting to the 250 of a well-behaved sender, at the worst
+REPLY_S_MAX = 30  # from connecting to the 250 of a well-behaved sender, at the worst; clients wait 2 to 10 minutes (RFC 5321 4.5.3.2)
 # What an idle connection may cost by its own: the aim of issue and roadmap, three times what it does.
 PLAIN_BYTES, TLS_BYTES = 12 * 1024, 40 * 1024
 
