@@ -248,8 +248,9 @@ class Watch(threading.Thread):
         self.start()
 
     def run(self):
-        while not self.done.wait(0.05) and self.server.alive():
-            self.peak = max(self.peak, anonymous_bytes(self.server.pid()))
+        while not self.done.wait(0.05):
+            with contextlib.suppress(OSError):  # it has ended, and the check that failed says so
+                self.peak = max(self.peak, anonymous_bytes(self.server.pid()))
 
     def end(self):
         self.done.set()
@@ -342,7 +343,8 @@ def report(f, control):
 `make hostile`: {conditions()}.
 
 {f['connections']} hostile connections at once from {f['connections'] // PER_ADDRESS + 1} addresses, {len(KINDS)} kinds in equal parts: {'; '.join(k.name for k in KINDS)}.
-Each sends at most {SENT_BYTES_MAX // MIB} MiB; all stand for {HOLD_S} s after the last one has come. Limits of the server: connections {of['connections']}, buffers {of['buffers']},
+Each sends at most {SENT_BYTES_MAX // MIB} MiB, and they stand for {HOLD_S} s after the last one has come, as far as the server lets them: it ends those that reach a
+limit, and those that hold most when all hold too much. Load of the machine, other work included: {os.getloadavg()[0]:.0f}. Limits of the server: connections {of['connections']}, buffers {of['buffers']},
 unacknowledged_size {of['unacknowledged_size']}, all others as by default.
 
 | | |
