@@ -32,6 +32,8 @@ HOLD_S = 10  # the flood stands so long once it is complete
 REPLY_S_MAX = 30  # from connecting to the 250 of a well-behaved sender, at the worst; clients wait 2 to 10 minutes (RFC 5321 4.5.3.2)
 # What an idle connection may cost by its own: the aim of issue and roadmap, three times what it does.
 PLAIN_BYTES, TLS_BYTES = 12 * 1024, 40 * 1024
+# What does not grow with clients: the store's transactions, threads, gaps between what is in use.
+OTHER_BYTES = 16 * MIB
 
 
 def limits(connections):
@@ -48,7 +50,7 @@ def off(of):
 def bound(of, before, plain, tls):
     """The most anonymous memory that the server may have."""
     size = sum(int(of[key][:-3]) * MIB for key in ("buffers", "unacknowledged_size"))
-    return before + plain * PLAIN_BYTES + tls * TLS_BYTES + size
+    return before + OTHER_BYTES + plain * PLAIN_BYTES + tls * TLS_BYTES + size
 
 
 # ---- kinds -----------------------------------------------------------------------------
@@ -351,7 +353,7 @@ unacknowledged_size {of['unacknowledged_size']}, all others as by default.
 |---|--:|
 | anonymous memory before | {f['before'] / MIB:.1f} MiB |
 | at its peak | {f['peak'] / MIB:.1f} MiB |
-| the bound: before + {PLAIN_BYTES // 1024} KiB a connection ({TLS_BYTES // 1024} KiB with TLS) + buffers + unacknowledged_size | {f['bound'] / MIB:.1f} MiB |
+| the bound: before + {OTHER_BYTES // MIB} MiB + {PLAIN_BYTES // 1024} KiB a connection ({TLS_BYTES // 1024} KiB with TLS) + buffers + unacknowledged_size | {f['bound'] / MIB:.1f} MiB |
 | after the flood | {f['returned'] / MIB:.1f} MiB |
 | control, buffers and unacknowledged_size without limit | {control} |
 | SMTP sessions held at the end of the flood | {f['held']} |
