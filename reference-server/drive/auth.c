@@ -5,6 +5,7 @@
 #include "reference-server/store/account.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <gsasl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -58,33 +59,36 @@ struct auth_exchange {
 	struct buf password;
 	enum auth_result result;
 	struct buf out;
+	bool trouble; /* the store could not say who that is */
 	char identity[ACCOUNT_ADDRESS_BYTES_MAX + 1];
 };
 
 /* ---- accounts by name ---- */
 
-static bool find_prepared(struct auth *a, const char *name, struct account *ret_account)
+/* 0, -ENOENT, or what the store says: then nobody is refused for good. */
+static int find_prepared(struct auth *a, const char *name, struct account *ret_account)
 {
 	const struct config *c = a->server->config;
 	char address[ACCOUNT_ADDRESS_BYTES_MAX + 1];
 	bool full = strchr(name, '@') != NULL;
 
 	if (!full && c->domain_count == 0)
-		return false;
+		return -ENOENT;
 	int n = snprintf(address, sizeof(address), "%s%s%s", name, full ? "" : "@",
 			 full ? "" : c->domains[0]);
 	if (n < 0 || (size_t)n >= sizeof(address) || !account_address_ok(span_of(address)))
-		return false;
-	return account_find(a->server->store, span_of(address), ret_account) == 0;
+		return -ENOENT;
+	return account_find(a->server->store, span_of(address), ret_account);
 }
 
-static bool find(struct auth *a, const char *name, struct account *ret_account)
+static int find(struct auth *a, const char *name, struct account *ret_account)
 {
 	struct buf prepared = { 0 };
-	bool found = account_prepare_query(span_of(name), &prepared) == 0 &&
-		     find_prepared(a, buf_cstr(&prepared), ret_account);
+	int rc = account_prepare_query(span_of(name), &prepared) == 0
+			 ? find_prepared(a, buf_cstr(&prepared), ret_account)
+			 : -ENOENT;
 	buf_free(&prepared);
-	return found;
+	return rc;
 }
 
 static void mac(const struct auth *a, const struct account_keys *keys, struct span text,
@@ -114,13 +118,16 @@ static void decoy_keys(const struct auth *a, const char *name, struct account_ke
 	    ret_keys->server_key);
 }
 
-static bool prepared_password_fits(struct auth *a, const char *name, struct span password, char *ret_identity)
+static enum auth_result check_prepared(struct auth *a, const char *name, struct span password,
+				       char *ret_identity)
 {
 	struct account account = { 0 };
 	uint8_t digest[DIGEST_BYTES];
-	bool known = find(a, name, &account);
+	int rc = find(a, name, &account);
 
-	if (!known)
+	if (rc != 0 && rc != -ENOENT)
+		return AUTH_TROUBLE;
+	if (rc != 0)
 		decoy_keys(a, name, &account.keys);
 	mac(a, &account.keys, password, digest);
 	uint32_t slot = ((uint32_t)digest[0] << 8 | digest[1]) % CACHE_SLOTS;
@@ -128,29 +135,30 @@ static bool prepared_password_fits(struct auth *a, const char *name, struct span
 	bool hit = CRYPTO_memcmp(a->cache[slot], digest, DIGEST_BYTES) == 0;
 	(void)pthread_mutex_unlock(&a->lock);
 	if (!hit && !account_verify(&account.keys, password))
-		return false;
-	if (!known)
-		return false;
+		return AUTH_BAD;
+	if (rc != 0)
+		return AUTH_BAD;
 	(void)pthread_mutex_lock(&a->lock);
 	memcpy(a->cache[slot], digest, DIGEST_BYTES);
 	(void)pthread_mutex_unlock(&a->lock);
 	memcpy(ret_identity, account.address, sizeof(account.address));
-	return true;
+	return AUTH_OK;
 }
 
 /* On a pool thread. */
-static bool password_fits(struct auth *a, const char *name, struct span password, char *ret_identity)
+static enum auth_result check_password(struct auth *a, const char *name, struct span password,
+				       char *ret_identity)
 {
 	struct buf prepared = { 0 };
 
 	/* What no password can be is still worth the time of a wrong one. */
 	bool can_be = account_prepare_query(password, &prepared) == 0;
-	bool fits = prepared_password_fits(a, name, can_be ? buf_span(&prepared) : (struct span){ "", 0 },
-					   ret_identity);
+	enum auth_result result =
+		check_prepared(a, name, can_be ? buf_span(&prepared) : (struct span){ "", 0 }, ret_identity);
 	if (prepared.p != NULL)
 		OPENSSL_cleanse(prepared.p, prepared.room);
 	buf_free(&prepared);
-	return fits && can_be;
+	return result == AUTH_OK && !can_be ? AUTH_BAD : result;
 }
 
 /* ---- GNU SASL's questions ---- */
@@ -171,7 +179,9 @@ static int give_scram_keys(struct auth_exchange *x)
 
 	if (name == NULL)
 		return GSASL_NO_AUTHID;
-	if (!find(x->auth, name, &account))
+	int found = find(x->auth, name, &account);
+	x->trouble = found != 0 && found != -ENOENT;
+	if (found != 0)
 		decoy_keys(x->auth, name, &account.keys);
 	(void)snprintf(iterations, sizeof(iterations), "%u", account.keys.iterations);
 	memcpy(x->identity, account.address, sizeof(account.address));
@@ -202,8 +212,11 @@ static int validate_simple(struct auth_exchange *x)
 
 	if (name == NULL || password == NULL || strlen(password) > PASSWORD_BYTES_MAX || acts_for_another(x))
 		return GSASL_AUTHENTICATION_ERROR;
-	return password_fits(x->auth, name, span_of(password), x->identity) ? GSASL_OK
-									    : GSASL_AUTHENTICATION_ERROR;
+	enum auth_result result = check_password(x->auth, name, span_of(password), x->identity);
+	x->trouble = result == AUTH_TROUBLE;
+	if (result == AUTH_OK)
+		return GSASL_OK;
+	return GSASL_AUTHENTICATION_ERROR;
 }
 
 static int give_binding(Gsasl_session *s, Gsasl_property property, const char *base64, int none)
@@ -277,6 +290,8 @@ static void run_sasl(struct auth_exchange *x)
 	default:
 		x->result = AUTH_TROUBLE;
 	}
+	if (x->trouble) /* whatever was made of it */
+		x->result = AUTH_TROUBLE;
 }
 
 static void on_work(void *job)
@@ -290,9 +305,8 @@ static void on_work(void *job)
 	}
 	struct span password = buf_span(&x->password);
 	bool ok = password.n <= PASSWORD_BYTES_MAX &&
-		  span_find(buf_span(&x->name), '\0') == buf_bytes(&x->name) &&
-		  password_fits(x->auth, buf_cstr(&x->name), password, x->identity);
-	x->result = ok ? AUTH_OK : AUTH_BAD;
+		  span_find(buf_span(&x->name), '\0') == buf_bytes(&x->name);
+	x->result = ok ? check_password(x->auth, buf_cstr(&x->name), password, x->identity) : AUTH_BAD;
 }
 
 static void destroy(struct auth_exchange *x)

@@ -225,7 +225,7 @@ static struct envelope *new_envelope(struct server *server, struct span to, bool
 	e->body_bytes = buf_bytes(content);
 	/* The postmaster is one of ours, most likely, and may be an alias; a reverse-path never is looked up so. */
 	if (!to_postmaster || address_parse_mailbox(to, &a) != ADDRESS_OK ||
-	    directory_expand(server->directory, a, add_recipient, e) != DIRECTORY_FOUND)
+	    directory_expand(server->directory, a, add_recipient, e) != 0)
 		add_recipient(e, to);
 	if (to_postmaster)
 		for (uint32_t i = 0; i < e->recipient_count; i++) {

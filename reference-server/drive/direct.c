@@ -30,13 +30,16 @@ static void make_dsn(struct direct *d, struct server *server, struct envelope *e
 	free(to_report);
 }
 
+/* 0: for the relay to deal with. */
 static uint32_t account_of(const struct server *server, const struct recipient *rcpt)
 {
 	struct address a;
+	uint32_t account = 0;
 
-	if (address_parse_text(span_of(rcpt->address), &a) != ADDRESS_OK)
+	if (address_parse_text(span_of(rcpt->address), &a) != ADDRESS_OK ||
+	    directory_account(server->directory, a, &account) != 0)
 		return 0;
-	return directory_account(server->directory, a);
+	return account;
 }
 
 void direct_submit(struct direct *d, struct server *server, struct envelope *e, const struct buf *content,

@@ -5,6 +5,7 @@
 #include "reference-server/store/account.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,10 +63,14 @@ bool directory_is_local_domain(const struct directory *d, struct span domain)
 	return false;
 }
 
-static uint32_t find_account(const struct directory *d, struct span key)
+static int find_account(const struct directory *d, struct span key, uint32_t *ret_account)
 {
 	struct account account;
-	return key.n > 0 && account_find(d->store, key, &account) == 0 ? account.id : 0;
+
+	int rc = key.n > 0 ? account_find(d->store, key, &account) : -ENOENT;
+	if (rc == 0)
+		*ret_account = account.id;
+	return rc;
 }
 
 static const struct config_alias *find_alias(const struct directory *d, struct span key)
@@ -119,26 +124,34 @@ static void strip_detail(const struct directory *d, const struct key *k, struct 
 	ret_base->span = (struct span){ ret_base->text, n + k->span.n - at + 1 };
 }
 
-/* Of the address itself, or of what it is a subaddress of. */
-static const struct config_alias *alias_of(const struct directory *d, const struct key *k)
+/* Of the address itself, or of what it is a subaddress of: 0, -ENOENT, or what the store says. */
+static int alias_of(const struct directory *d, const struct key *k, const struct config_alias **ret_alias)
 {
 	const struct config_alias *alias = find_alias(d, k->span);
 	struct key base;
+	uint32_t account;
 
-	if (alias != NULL)
-		return alias;
-	strip_detail(d, k, &base);
-	alias = base.span.n > 0 ? find_alias(d, base.span) : NULL;
-	return alias != NULL && find_account(d, k->span) == 0 ? alias : NULL;
+	if (alias == NULL) {
+		strip_detail(d, k, &base);
+		alias = base.span.n > 0 ? find_alias(d, base.span) : NULL;
+		int rc = alias != NULL ? find_account(d, k->span, &account) : 0;
+		if (alias == NULL || rc == 0) /* somebody has the address itself */
+			return -ENOENT;
+		if (rc != -ENOENT)
+			return rc;
+	}
+	*ret_alias = alias;
+	return 0;
 }
 
 bool directory_is_alias(const struct directory *d, struct address a)
 {
+	const struct config_alias *alias;
 	struct key k;
 
 	a = directory_full(d, a);
 	make_key(a, &k);
-	return directory_is_local_domain(d, a.domain) && alias_of(d, &k) != NULL;
+	return directory_is_local_domain(d, a.domain) && alias_of(d, &k, &alias) == 0;
 }
 
 static bool stop_at_first(void *ctx, const struct account *a)
@@ -148,16 +161,19 @@ static bool stop_at_first(void *ctx, const struct account *a)
 }
 
 /* Who reads postmaster's mail where nobody was named. */
-static bool first_account(const struct directory *d, struct account *ret_account)
+static int first_account(const struct directory *d, uint32_t *ret_account)
 {
-	if (d->config->account_count > 0) {
-		struct span first = span_of(d->config->accounts[0].address);
-		if (account_address_ok(first) && account_find(d->store, first, ret_account) == 0)
-			return true;
-	}
-	ret_account->id = 0;
-	(void)account_scan(d->store, stop_at_first, ret_account);
-	return ret_account->id != 0;
+	struct account first = { 0 };
+	int rc = -ENOENT;
+
+	if (d->config->account_count > 0)
+		rc = find_account(d, span_of(d->config->accounts[0].address), ret_account);
+	if (rc != -ENOENT)
+		return rc;
+	rc = account_scan(d->store, stop_at_first, &first);
+	if (first.id != 0)
+		*ret_account = first.id;
+	return rc == 0 && first.id == 0 ? -ENOENT : rc;
 }
 
 static bool is_unclaimed_postmaster(const struct directory *d, struct address a, struct span key)
@@ -166,21 +182,18 @@ static bool is_unclaimed_postmaster(const struct directory *d, struct address a,
 	       find_alias(d, key) == NULL;
 }
 
-uint32_t directory_account(const struct directory *d, struct address a)
+int directory_account(const struct directory *d, struct address a, uint32_t *ret_account)
 {
-	struct account first;
 	struct key k, base;
 
 	a = directory_full(d, a);
 	make_key(a, &k);
-	uint32_t id = find_account(d, k.span);
-	if (id == 0 && directory_is_local_domain(d, a.domain)) {
+	int rc = find_account(d, k.span, ret_account);
+	if (rc == -ENOENT && directory_is_local_domain(d, a.domain)) {
 		strip_detail(d, &k, &base);
-		id = find_account(d, base.span);
+		rc = find_account(d, base.span, ret_account);
 	}
-	if (id == 0 && is_unclaimed_postmaster(d, a, k.span) && first_account(d, &first))
-		id = first.id;
-	return id;
+	return rc == -ENOENT && is_unclaimed_postmaster(d, a, k.span) ? first_account(d, ret_account) : rc;
 }
 
 struct expansion {
@@ -193,6 +206,7 @@ struct expansion {
 	uint32_t member_count;
 	bool leads_somewhere;
 	bool too_large;
+	int trouble; /* the store's, or 0 */
 };
 
 static void expand(struct expansion *x, struct address a)
@@ -200,12 +214,21 @@ static void expand(struct expansion *x, struct address a)
 	char text[ADDRESS_TEXT_BYTES_MAX];
 	struct key k;
 	make_key(a, &k);
-	const struct config_alias *alias =
-		directory_is_local_domain(x->d, a.domain) ? alias_of(x->d, &k) : NULL;
+	const struct config_alias *alias;
+	bool local = directory_is_local_domain(x->d, a.domain);
+	int rc = local ? alias_of(x->d, &k, &alias) : -ENOENT;
 
-	if (alias == NULL) {
-		x->leads_somewhere |=
-			!directory_is_local_domain(x->d, a.domain) || directory_account(x->d, a) != 0;
+	if (rc != 0) {
+		uint32_t account;
+		if (!local)
+			rc = 0;
+		else if (rc == -ENOENT)
+			rc = directory_account(x->d, a, &account);
+		if (rc != 0 && rc != -ENOENT) {
+			x->trouble = rc;
+			return;
+		}
+		x->leads_somewhere |= rc == 0;
 		if (x->member_count == DIRECTORY_MEMBERS_MAX)
 			x->too_large = true;
 		else if (x->fn != NULL)
@@ -229,19 +252,20 @@ static void expand(struct expansion *x, struct address a)
 	x->depth--;
 }
 
-enum directory_found directory_expand(const struct directory *d, struct address a, directory_fn *fn,
-				      void *ctx)
+int directory_expand(const struct directory *d, struct address a, directory_fn *fn, void *ctx)
 {
 	struct expansion all = { .d = d }, told = { .d = d, .fn = fn, .ctx = ctx };
 
 	expand(&all, directory_full(d, a));
+	if (all.trouble != 0)
+		return all.trouble;
 	if (all.too_large)
-		return DIRECTORY_TOO_LARGE;
+		return -E2BIG;
 	if (!all.leads_somewhere)
-		return DIRECTORY_NOBODY;
+		return -ENOENT;
 	if (fn != NULL)
 		expand(&told, directory_full(d, a));
-	return DIRECTORY_FOUND;
+	return told.trouble;
 }
 
 struct search {
@@ -254,14 +278,17 @@ static void compare(void *ctx, struct span address_text)
 {
 	struct search *s = ctx;
 	struct address a;
+	uint32_t account;
 
-	if (address_parse_mailbox(address_text, &a) == ADDRESS_OK)
-		s->found = s->found || directory_account(s->d, a) == s->account;
+	if (address_parse_mailbox(address_text, &a) == ADDRESS_OK &&
+	    directory_account(s->d, a, &account) == 0)
+		s->found = s->found || account == s->account;
 }
 
-bool directory_leads_to(const struct directory *d, struct address a, uint32_t account)
+int directory_leads_to(const struct directory *d, struct address a, uint32_t account)
 {
 	struct search s = { .d = d, .account = account };
 
-	return account != 0 && directory_expand(d, a, compare, &s) && s.found;
+	int rc = account != 0 ? directory_expand(d, a, compare, &s) : -ENOENT;
+	return rc == 0 && !s.found ? -ENOENT : rc;
 }

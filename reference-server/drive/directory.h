@@ -28,12 +28,6 @@ enum {
 	DIRECTORY_MEMBERS_MAX = 1000, /* final addresses behind one alias */
 };
 
-enum directory_found {
-	DIRECTORY_NOBODY, /* a local address that leads to no account and nowhere else */
-	DIRECTORY_FOUND,
-	DIRECTORY_TOO_LARGE, /* an alias that leads to more, or deeper, than the limits: 451 4.3.5 */
-};
-
 struct directory;
 
 /* Borrows both; a reload makes a new one. */
@@ -46,20 +40,28 @@ bool directory_is_local_domain(const struct directory *d, struct span domain);
 struct address directory_full(const struct directory *d, struct address a);
 bool directory_is_alias(const struct directory *d, struct address a);
 
-/* The account that receives mail for this address without alias, or 0. */
-uint32_t directory_account(const struct directory *d, struct address a);
+/*
+ * The account that receives mail for this address without alias: 0 and its id,
+ * or -ENOENT.  Any other error is the store's, which cannot say: nobody may be
+ * refused or returned for it.
+ */
+int directory_account(const struct directory *d, struct address a, uint32_t *ret_account);
 
 /*
  * Calls fn with each final address (text form) behind `a`, a itself when it is
  * an account or not local.  A local member of an alias that has no account is
  * among them, as long as another one leads somewhere: its copy comes back to
- * the sender.  fn is called only when the result is FOUND; it may be NULL.
+ * the sender.  fn, which may be NULL, is called for all of them when the result is 0.
+ * -ENOENT: a local address that leads nowhere.  -E2BIG: an alias that leads to
+ * more, or deeper, than the limits (451 4.3.5).  Other errors as above.
  */
 typedef void directory_fn(void *ctx, struct span address_text);
-enum directory_found directory_expand(const struct directory *d, struct address a, directory_fn *fn,
-				      void *ctx);
+int directory_expand(const struct directory *d, struct address a, directory_fn *fn, void *ctx);
 
-/* Whether mail for this address comes to that account (directory_account), by itself or through aliases. */
-bool directory_leads_to(const struct directory *d, struct address a, uint32_t account);
+/*
+ * 0 when mail for this address comes to that account (directory_account), by itself or through aliases;
+ * -ENOENT when it does not; other errors as of directory_expand.
+ */
+int directory_leads_to(const struct directory *d, struct address a, uint32_t account);
 
 #endif

@@ -7,6 +7,7 @@
 #include "reference-server/drive/directory.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,26 +21,43 @@ static void fail_local(struct message *m, struct recipient *rcpt)
 	relay_record(m, rcpt, &result, RECIPIENT_FAILED, "");
 }
 
-/* The account for a pending recipient of ours; 0 when it is not ours, or has just failed. */
-static uint32_t local_account(struct relay *r, struct message *m, struct recipient *rcpt)
+/*
+ * 0 and the account for a pending recipient of ours; -ENOENT when it is not
+ * ours, or has just failed.  Other errors: the store cannot say.
+ */
+static int local_account(struct relay *r, struct message *m, struct recipient *rcpt, uint32_t *ret_account)
 {
 	const struct directory *d = r->server->directory;
 	struct address a;
 
 	if (address_parse_text(span_of(rcpt->address), &a) != ADDRESS_OK) {
 		fail_local(m, rcpt);
-		return 0;
+		return -ENOENT;
 	}
 	if (a.domain.n > 0 && !directory_is_local_domain(d, a.domain))
-		return 0;
-	uint32_t account = directory_account(d, a);
-	if (account == 0)
+		return -ENOENT;
+	int rc = directory_account(d, a, ret_account);
+	if (rc == -ENOENT)
 		fail_local(m, rcpt);
-	return account;
+	return rc;
+}
+
+/* accounts holds, for each recipient, where it goes, or 0.  An error means that it has to wait for the store. */
+static int find_accounts(struct relay *r, struct message *m, uint32_t *accounts)
+{
+	struct envelope *e = m->envelope;
+
+	for (uint32_t i = 0; i < e->recipient_count; i++) {
+		struct recipient *rcpt = &e->recipients[i];
+		int rc = rcpt->state == RECIPIENT_PENDING ? local_account(r, m, rcpt, &accounts[i]) : -ENOENT;
+		if (rc != 0 && rc != -ENOENT)
+			return rc;
+	}
+	return 0;
 }
 
 /* False when nobody is local. */
-static bool deliver_local(struct relay *r, struct message *m)
+static bool deliver_local(struct relay *r, struct message *m, const uint32_t *accounts)
 {
 	struct envelope *e = m->envelope;
 	struct delivery *copies = calloc(e->recipient_count + 1, sizeof(*copies));
@@ -53,10 +71,9 @@ static bool deliver_local(struct relay *r, struct message *m)
 	buf_add(&prefix, buf_span(&e->prefix));
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
 		struct recipient *rcpt = &e->recipients[i];
-		uint32_t account = rcpt->state == RECIPIENT_PENDING ? local_account(r, m, rcpt) : 0;
-		if (account == 0)
+		if (accounts[i] == 0)
 			continue;
-		copies[count] = (struct delivery){ .account_id = account,
+		copies[count] = (struct delivery){ .account_id = accounts[i],
 						   .arrival_wall_ms = clock_wall_ms(),
 						   .prefix = buf_span(&prefix) };
 		local[count++] = i;
@@ -168,11 +185,15 @@ static void report_expansions(struct message *m)
  */
 static bool is_for_mailbox(struct relay *r, const struct recipient *rcpt)
 {
+	const struct directory *d = r->server->directory;
 	struct address a;
+	uint32_t account;
 
-	return rcpt->state == RECIPIENT_PENDING &&
-	       address_parse_text(span_of(rcpt->address), &a) == ADDRESS_OK &&
-	       directory_account(r->server->directory, a) != 0;
+	if (rcpt->state != RECIPIENT_PENDING || address_parse_text(span_of(rcpt->address), &a) != ADDRESS_OK)
+		return false;
+	int rc = directory_account(d, a, &account);
+	/* Where the store cannot say, it is as if: nothing is lost by encoding. */
+	return rc == 0 || (rc != -ENOENT && directory_is_local_domain(d, a.domain));
 }
 
 static struct envelope *split_for_mailboxes(struct relay *r, struct message *m, uint64_t body_bytes)
@@ -222,9 +243,20 @@ static void fail_mailboxes(struct relay *r, struct message *m)
 
 static void deliver(struct relay *r, struct message *m)
 {
+	uint32_t *accounts = calloc(m->envelope->recipient_count + 1, sizeof(*accounts));
+	if (accounts == NULL)
+		abort();
+
 	report_expansions(m);
-	if (!deliver_local(r, m))
+	int rc = find_accounts(r, m, accounts);
+	if (rc != 0) {
+		log_event(LOG_ERROR, "accounts-unreadable", LOG_I("id", m->id),
+			  LOG_C("error", strerror(-rc)));
+		relay_settle(r, m);
+	} else if (!deliver_local(r, m, accounts)) {
 		relay_submit_remote(r, m);
+	}
+	free(accounts);
 }
 
 static void on_converted(void *ctx, struct content_job *j)

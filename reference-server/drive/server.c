@@ -405,7 +405,13 @@ static int ensure_account(struct server *s, const struct config_account *a, stru
 	if (account_prepare_password(span_of(a->password), &prepared) != 0)
 		return err_set(reterr, -EINVAL, "account %s: its password has a character that none may have",
 			       a->address);
-	bool known = account_find(s->store, span_of(a->address), &existing) == 0;
+	int found = account_find(s->store, span_of(a->address), &existing);
+	bool known = found == 0;
+	if (found != 0 && found != -ENOENT) {
+		explicit_bzero(prepared.p, prepared.room);
+		buf_free(&prepared);
+		return err_errno(reterr, -found, "account %s: read", a->address);
+	}
 	bool same = known && account_verify(&existing.keys, buf_span(&prepared));
 	if (!same)
 		account_derive(buf_span(&prepared), s->config->auth_iterations, &keys);

@@ -7,6 +7,7 @@
 #include "reference-server/drive/directory.h"
 #include "reference-server/policy/accept.h"
 
+#include <errno.h>
 #include <assert.h>
 
 /* What the core cannot know: whether a name is one that IDNA allows. */
@@ -42,15 +43,19 @@ static void set_wishes(struct envelope *e, const struct smtp_server *core)
 }
 
 /* RFC 6409 6.1.  Notifications that a user agent makes have no sender (RFC 8098 3), and anybody may make some. */
-static bool may_send_as(const struct smtp_session *s, struct span reverse_path)
+static enum smtp_answer may_send_as(const struct smtp_session *s, struct span reverse_path)
 {
 	struct address a;
+	int rc = -ENOENT;
 
 	if (!s->server->config->submission_own_sender || s->profile->core.role != SMTP_ROLE_SUBMISSION ||
 	    reverse_path.n == 0)
-		return true;
-	return address_parse_text(reverse_path, &a) == ADDRESS_OK &&
-	       directory_leads_to(s->server->directory, a, s->account);
+		return SMTP_ANSWER_ACCEPT;
+	if (address_parse_text(reverse_path, &a) == ADDRESS_OK)
+		rc = directory_leads_to(s->server->directory, a, s->account);
+	if (rc == 0)
+		return SMTP_ANSWER_ACCEPT;
+	return rc == -ENOENT || rc == -E2BIG ? SMTP_ANSWER_NOT_PERMITTED : SMTP_ANSWER_TRY_LATER;
 }
 
 void smtp_envelope_mail(struct smtp_session *s)
@@ -68,10 +73,11 @@ void smtp_envelope_mail(struct smtp_session *s)
 		smtp_server_answer_mail(&s->core, SMTP_ANSWER_BAD_SENDER);
 		return;
 	}
-	if (!may_send_as(s, s->core.reverse_path)) {
+	enum smtp_answer may = may_send_as(s, s->core.reverse_path);
+	if (may != SMTP_ANSWER_ACCEPT) {
 		log_event(LOG_INFO, "sender-refused", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
 			  LOG_S("from", s->core.reverse_path));
-		smtp_server_answer_mail(&s->core, SMTP_ANSWER_NOT_PERMITTED);
+		smtp_server_answer_mail(&s->core, may);
 		return;
 	}
 	s->message = smtp_incoming_new(s);
@@ -171,10 +177,9 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 	if (is_own_address(s, a.domain))
 		a.domain = (struct span){ NULL, 0 };
 	bool local = a.domain.n == 0 || directory_is_local_domain(d, a.domain);
-	enum directory_found found = local ? directory_expand(d, a, NULL, NULL) : DIRECTORY_NOBODY;
-	bool known = found == DIRECTORY_FOUND;
+	int rc = local ? directory_expand(d, a, NULL, NULL) : -ENOENT;
 	bool lmtp = s->profile->core.role == SMTP_ROLE_LMTP;
-	if (found == DIRECTORY_TOO_LARGE) { /* nobody gets it rather than some: the client keeps it */
+	if (rc == -E2BIG) { /* nobody gets it rather than some: the client keeps it */
 		log_event(LOG_ERROR, "alias-too-large", LOG_I("session", s->id),
 			  LOG_S("rcpt", s->core.forward_path), LOG_I("members_max", DIRECTORY_MEMBERS_MAX),
 			  LOG_I("depth_max", DIRECTORY_ALIAS_DEPTH_MAX));
@@ -184,7 +189,9 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 	enum accept_decision decision = accept_rcpt(&(struct accept_facts){
 		.postmaster = local && !lmtp && address_is_postmaster(a),
 		.domain_local = local,
-		.mailbox = known ? ACCEPT_MAILBOX_KNOWN : ACCEPT_MAILBOX_UNKNOWN,
+		.mailbox = rc == 0         ? ACCEPT_MAILBOX_KNOWN
+			   : rc == -ENOENT ? ACCEPT_MAILBOX_UNKNOWN
+					   : ACCEPT_MAILBOX_LOOKUP_FAILED,
 		.authenticated = s->core.authenticated,
 		.relay_allowed = s->trusted && !lmtp,
 		.submission = s->profile->core.role == SMTP_ROLE_SUBMISSION,
@@ -197,14 +204,17 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 					 .original = s->core.forward_path,
 					 .orcpt = s->core.orcpt,
 					 .notify = notify_bits(s->core.notify) };
+		bool known = rc == 0;
 		if (known)
-			(void)directory_expand(d, a, add_recipient, &adding);
+			rc = directory_expand(d, a, add_recipient, &adding);
 		else
 			add_recipient(&adding, s->core.forward_path); /* postmaster of a server without
 									 accounts: kept in the queue */
-		if (adding.full) { /* all of an alias, or nobody: the client will name it again */
+		if (adding.full ||
+		    (known && rc != 0)) { /* all of an alias, or nobody: the client will name it
+							    again */
 			envelope_keep_recipients(s->message->envelope, before);
-			answer = SMTP_ANSWER_TOO_MANY_RCPT;
+			answer = adding.full ? SMTP_ANSWER_TOO_MANY_RCPT : SMTP_ANSWER_TRY_LATER;
 		}
 	} else {
 		s->server->counters.recipients_refused++;

@@ -111,7 +111,7 @@ static void note_user(struct smtp_session *s, struct span name)
 	struct address a;
 
 	if (address_parse_mailbox(name, &a) == ADDRESS_OK)
-		s->account = directory_account(s->server->directory, a);
+		(void)directory_account(s->server->directory, a, &s->account);
 }
 
 static void on_auth_result(void *ctx, enum auth_result result, struct span text)

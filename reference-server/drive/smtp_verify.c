@@ -2,6 +2,7 @@
 
 #include "reference-server/drive/directory.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /* Texts one behind the other; spans are made when all are there. */
@@ -45,12 +46,13 @@ void smtp_verify(struct smtp_session *s)
 	if (!s->core.verify_bare && address_parse_text(s->core.forward_path, &a) != ADDRESS_OK)
 		a.local.n = 0;
 	bool local = a.domain.n == 0 || directory_is_local_domain(d, a.domain);
-	enum directory_found found =
-		local && a.local.n > 0 ? directory_expand(d, a, NULL, NULL) : DIRECTORY_NOBODY;
+	int rc = local && a.local.n > 0 ? directory_expand(d, a, NULL, NULL) : -ENOENT;
 
-	if (!local || found == DIRECTORY_TOO_LARGE) {
+	if (!local || rc == -E2BIG) {
 		smtp_server_answer_verify(&s->core, SMTP_VERIFY_ELSEWHERE, NULL, 0);
-	} else if (found == DIRECTORY_NOBODY) {
+	} else if (rc != 0 && rc != -ENOENT) {
+		smtp_server_answer_verify(&s->core, SMTP_VERIFY_TRY_LATER, NULL, 0);
+	} else if (rc != 0) {
 		smtp_server_answer_verify(&s->core, SMTP_VERIFY_NONE, NULL, 0);
 	} else if (!s->core.verify_expands) {
 		add_member(&members, address_text(directory_full(d, a), text));
