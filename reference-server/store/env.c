@@ -84,6 +84,19 @@ static int open_dbs(struct env *e)
 	return env_commit(&t);
 }
 
+/*
+ * What is seen is made to be what is on disk, before any page is used again.
+ * When the sync of a meta page fails, LMDB puts the old one back in memory only,
+ * and the disk may have the new one: its pages would be overwritten by the next
+ * transaction, and a power cut then would leave a root without its tree.
+ */
+static int settle(struct env *e)
+{
+	struct txn t = { .dbis = e->dbis };
+
+	return txn_errno(&t, mdb_env_sync(e->mdb, 1));
+}
+
 /* Fills the environment, or leaves e->mdb NULL. */
 static int open_all(struct env *e, struct err *reterr)
 {
@@ -99,7 +112,9 @@ static int open_all(struct env *e, struct err *reterr)
 	e->page_bytes = stat.ms_psize;
 	int dead;
 	(void)mdb_reader_check(e->mdb, &dead);
-	rc = open_dbs(e);
+	rc = settle(e);
+	if (rc == 0)
+		rc = open_dbs(e);
 	if (rc == 0)
 		return 0;
 	mdb_env_close(e->mdb);

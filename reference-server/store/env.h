@@ -33,6 +33,12 @@ int env_open(struct env *e, const char *dir, uint64_t map_bytes_max, struct err 
 void env_close(struct env *e);
 int env_reopen(struct env *e, struct err *reterr);
 
+/* For the thread that writes. */
+static inline bool env_is_open(const struct env *e)
+{
+	return e->mdb != NULL;
+}
+
 int env_begin(struct env *e, struct txn *ret_txn);
 int env_commit(struct txn *t);
 void env_abort(struct txn *t);

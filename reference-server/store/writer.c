@@ -11,6 +11,7 @@ enum {
 	RETRY_DELAY_MS_MIN = 20,
 	RETRY_DELAY_MS_MAX = 5000,
 	BALLAST_EVERY_MS = 250,
+	REOPEN_EVERY_MS = 250,
 	READERS_EVERY_MS = 60000,
 };
 
@@ -43,6 +44,7 @@ static void reopen(struct writer *w)
 
 	atomic_fetch_add(&w->reopen_count, 1);
 	(void)env_reopen(w->env, &err); /* When it fails the next transaction says so. */
+	w->reopen_at_ms = now_ms() + REOPEN_EVERY_MS;
 }
 
 /* A full disk shows as ENOSPC, or as a short write, which LMDB calls EIO. */
@@ -239,6 +241,8 @@ static int64_t wake_at_ms(const struct writer *w)
 		at_ms = w->retry_at_ms;
 	if (!w->ballast->held && w->ballast_at_ms < at_ms)
 		at_ms = w->ballast_at_ms;
+	if (!env_is_open(w->env) && w->reopen_at_ms < at_ms)
+		at_ms = w->reopen_at_ms;
 	return at_ms;
 }
 
@@ -252,6 +256,9 @@ static void housekeeping(struct writer *w)
 			atomic_store(&w->full, false);
 		atomic_store(&w->ballast_held, w->ballast->held);
 	}
+	/* While it is closed nothing can be read either, and who asks first may never come to write. */
+	if (!env_is_open(w->env) && now >= w->reopen_at_ms)
+		reopen(w);
 	if (!STAILQ_EMPTY(&w->retrying) && now >= w->retry_at_ms)
 		retry(w);
 	if (now >= w->readers_at_ms) {

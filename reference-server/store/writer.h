@@ -45,6 +45,7 @@ struct writer {
 	int64_t retry_at_ms;
 	int64_t retry_delay_ms;
 	int64_t ballast_at_ms;
+	int64_t reopen_at_ms; /* read when the environment is closed */
 	int64_t readers_at_ms;
 	bool last_try; /* stopping: what fails now is reported */
 
