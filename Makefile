@@ -16,6 +16,8 @@
 #   make setup-bench    install the peers that benchmarks compare with
 #   make power-cuts     CUTS=1000 simulated power cuts: nothing acknowledged may be lost
 #   make hostile        10,000 hostile connections at once: memory stays bounded, honest mail gets in
+#   make kills          KILLS=1000 SIGKILLs under load: the same
+#   make slow-disk      rates when each sync takes 10 ms
 #   make bench          rates and sizes against the peers (an hour; NAME=relay for one, see tests/bench)
 #   make install        DESTDIR= PREFIX=/usr/local
 #   make clean          rm -rf build
@@ -122,13 +124,13 @@ SERVER_O  := $(call obj,$(filter-out %/main.c,$(call src,reference-server $(addp
 HARNESS_O := $(call obj,$(filter-out %/main.c,$(call src,$(addprefix harness/,wire scenario world peer load fault judge conform cli) reports)))
 PROGRAMS  := $(OUT)/bin/postriderd $(OUT)/bin/postrider
 
-# Preloaded into a server by tests/e2e/power.py; not into one with sanitizers, which want to be first.
-RECORDER := $(if $(SAN),,$(OUT)/tests/power/recorder.so)
+# Preloaded into servers by end-to-end tests; not into those with sanitizers, which want to be first.
+PRELOADED := $(if $(SAN),,$(OUT)/tests/power/recorder.so $(OUT)/tests/power/faults.so)
 
 TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
 
-.PHONY: all help setup setup-targets setup-bench bench power-cuts hostile demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
+.PHONY: all help setup setup-targets setup-bench bench power-cuts hostile kills slow-disk demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
 all: $(PROGRAMS)
 
 help:
@@ -168,7 +170,7 @@ $(OUT)/tests/fuzz/harness/%: $(OUT)/tests/fuzz/harness/%.o $(OUT)/libharness.a $
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(HARNESS_LIBS)
 
-$(OUT)/tests/power/recorder.so: tests/power/recorder.c $(OUT)/flags
+$(OUT)/tests/power/%.so: tests/power/%.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared $(filter-out -pie,$(ALL_LDFLAGS)) -o $@ $< -ldl
@@ -201,7 +203,7 @@ unit-build: $(TESTS)
 unit: $(TESTS)
 	@sh tests/unit.sh $(OUT) $(TESTS)
 
-e2e: all $(RECORDER)
+e2e: all $(PRELOADED)
 	@sh tests/e2e.sh $(OUT)
 
 setup-targets: all
@@ -212,8 +214,14 @@ setup-bench:
 	@sh packaging/setup.sh build bench
 
 # Power cuts worked out from a recording, see tests/e2e/power.py.
-power-cuts: all $(RECORDER)
-	@cd tests/e2e && E2E_OUT='$(abspath $(OUT))' python3 power.py $(or $(CUTS),1000) $(or $(SEED),1)
+power-cuts: all $(PRELOADED)
+	@cd tests/e2e && E2E_OUT='$(abspath $(OUT))' python3 -B power.py $(or $(CUTS),1000) $(or $(SEED),1)
+
+kills: all
+	@cd tests/e2e && E2E_OUT='$(abspath $(OUT))' python3 -B test_sigkill.py $(or $(KILLS),1000) $(or $(SEED),1)
+
+slow-disk: all $(PRELOADED)
+	@cd tests/e2e && E2E_OUT='$(abspath $(OUT))' python3 -B faults.py
 
 # CONNECTIONS=10000; REPORT=reports/published/hostile.md keeps the figures.
 hostile: all

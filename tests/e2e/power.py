@@ -13,6 +13,9 @@ there, but not twice and not in part.
 Nothing is judged unless the recorder saw the acknowledged messages' own bytes
 on their way to the disk.
 
+What a sync that failed was to bring to disk may be there or not, for ever:
+Linux forgets that it is dirty, and the next sync that works says nothing of it.
+
 Two models of names: `linux`, which gives the verdict: who syncs a file has
 synced its name.  `posix-strict`, which only warns: the directory has to be
 synced as well, and each one above that was made.
@@ -20,6 +23,7 @@ synced as well, and each one above that was made.
     python3 tests/e2e/power.py CUTS [SEED]
 """
 
+import errno
 import hashlib
 import os
 import random
@@ -31,10 +35,10 @@ import threading
 import time
 
 import lib
-from lib import OUT, NextHop, Server, check, new_address, run_program, scratch, wait_until
+from faults import RECORDER, Faults
+from lib import NextHop, Server, check, new_address, run_program, scratch, wait_until
 
-RECORDER = os.path.abspath(os.path.join(OUT, "tests/power/recorder.so"))
-WRITE, SYNC, TOLD, BEGIN, DSYNC, SIZE, NAMED, NAMES = range(1, 9)
+WRITE, SYNC, TOLD, BEGIN, DSYNC, SIZE, NAMED, NAMES, FAILED = range(1, 10)
 QUEUED = re.compile(rb"^250 2\.0\.0 queued as (\S+)\r$", re.M)
 PAGE, SECTOR = 4096, 512
 SENDERS = 6
@@ -105,17 +109,34 @@ class Recording:
         return waiting
 
 
-def record(messages, seed):
-    """Loads a recorded server; returns the recording and {queue id: (token, recipient)} of what was acknowledged."""
+def record(messages, seed, **trouble):
+    """Loads a recorded server; returns the recording and {queue id: (token, recipient)} of what was acknowledged.
+
+    trouble is the disk's while messages come (faults.py); what is refused then is sent again as another message.
+    """
     hop_address = new_address()  # nobody listens there: what is for elsewhere stays queued, and is tried again
     log = os.path.join(scratch(), f"power-{seed}.log")
     server = Server(settings={**SETTINGS, "outbound": {"smart_host": f"{hop_address}:2525", "tls": "none"}}, name=f"recorded-{seed}")
-    os.environ["LD_PRELOAD"], os.environ["POWER_LOG"] = RECORDER, log
-    try:
-        server.start()
-    finally:
-        del os.environ["LD_PRELOAD"], os.environ["POWER_LOG"]
+    faults = Faults()
+    faults.start(server, log)
+    faults.set(**trouble)
     known, contents, lock = {}, {}, threading.Lock()
+
+    def send(session, token, to, choose):
+        """Whether it was taken."""
+        for command, wanted in (("MAIL FROM:<sales@fredsco.example>", 250), (f"RCPT TO:<{to}>", 250), ("DATA", 354)):
+            reply = session.command(command)
+            if reply.code != wanted:
+                check(trouble and 400 <= reply.code < 500, f"{command} is answered {reply}")
+                session.command("RSET", 250)
+                return False
+        contents[token] = make_message(token, choose)
+        session.send(contents[token] + b".\r\n")
+        reply = session.expect((250, 452) if trouble else 250)
+        if reply.code == 250:
+            with lock:
+                known[re.search(r"queued as (\S+)", " ".join(reply.lines)).group(1)] = (token, to)
+        return reply.code == 250
 
     def sender(number):
         choose = random.Random(f"{seed} {number}")
@@ -123,15 +144,10 @@ def record(messages, seed):
         session.command("EHLO load.example", 250)
         session.auth_plain("sales@fredsco.example", "secret")
         for i in range(messages // SENDERS):
-            token, to = f"m{number}x{i}x", (LOCAL, REMOTE)[i % 2]
-            session.command("MAIL FROM:<sales@fredsco.example>", 250)
-            session.command(f"RCPT TO:<{to}>", 250)
-            session.command("DATA", 354)
-            contents[token] = make_message(token, choose)
-            session.send(contents[token] + b".\r\n")
-            reply = session.expect(250)
-            with lock:
-                known[re.search(r"queued as (\S+)", " ".join(reply.lines)).group(1)] = (token, to)
+            attempt = 0
+            while not send(session, f"m{number}x{i}x{attempt}", (LOCAL, REMOTE)[i % 2], choose):
+                attempt += 1
+                check(attempt < 1000, "nothing is taken any more")
 
     threads = [threading.Thread(target=sender, args=(n,)) for n in range(SENDERS)]
     for thread in threads:
@@ -140,6 +156,7 @@ def record(messages, seed):
         thread.join(120)
     server.kill()
     check(len(known) == messages // SENDERS * SENDERS, f"only {len(known)} messages were acknowledged")
+    check(not trouble or faults.counts()[2] > 0, "the disk never failed")
     recording = Recording(log)
     os.unlink(log)
     recording.must_have_seen(known, contents)
@@ -156,6 +173,7 @@ class Disk:
     def __init__(self):
         self.cached, self.durable = {}, {}  # by page number
         self.pending = {}  # page number: contents since the last sync
+        self.doubtful = {}  # the same, of syncs that failed
         self.size = self.durable_size = 0
         self.last_write = []
         self.syncing = None  # what the sync that runs will have made durable
@@ -189,9 +207,22 @@ class Disk:
         versions = self.pending.get(number, [])
         if count and versions:
             self.durable[number] = versions[min(count, len(versions)) - 1]
-            self.pending[number] = versions[count:]
-            if not self.pending[number]:
-                del self.pending[number]
+            self.doubtful.pop(number, None)
+            self.forget(number, count)
+
+    def forget(self, number, count):
+        self.pending[number] = self.pending[number][count:]
+        if not self.pending[number]:
+            del self.pending[number]
+
+    def fail(self):
+        """The sync that began, or the last write, has failed."""
+        counts = self.syncing[1] if self.syncing else {number: len(self.pending.get(number, [])) for number in self.last_write}
+        self.syncing = None
+        for number, count in counts.items():
+            if count and number in self.pending:
+                self.doubtful.setdefault(number, []).extend(self.pending[number][:count])
+                self.forget(number, count)
 
     def settle_last_write(self):
         for number in self.last_write:
@@ -201,8 +232,8 @@ class Disk:
     def image(self, choose, path):
         pages = dict(self.durable)
         size = choose.choice((self.size, self.durable_size))
-        for number, versions in self.pending.items():
-            old = self.durable.get(number, bytes(PAGE))
+        for number, versions in [*self.doubtful.items(), *self.pending.items()]:
+            old = pages.get(number, bytes(PAGE))
             new = choose.choice([old, *versions])
             if choose.random() < 0.25:  # torn
                 new = b"".join((old, new)[choose.randrange(2)][i:i + SECTOR] for i in range(0, PAGE, SECTOR))
@@ -226,7 +257,7 @@ def cut(recording, moment, choose, path, ignore):
     told = []
     last = max((i for i in range(moment) if recording.records[i][0] == BEGIN), default=moment)
     for number, (kind, offset, data) in enumerate(recording.records[:moment]):
-        if kind in (BEGIN, SYNC, DSYNC) and (ignore == "all" or (ignore == "last" and number >= last)):
+        if kind in (BEGIN, SYNC, DSYNC, FAILED) and (ignore == "all" or (ignore == "last" and number >= last)):
             continue
         if kind == WRITE:
             disk.write(offset, data)
@@ -240,6 +271,8 @@ def cut(recording, moment, choose, path, ignore):
             disk.end_sync()
         elif kind == DSYNC:
             disk.settle_last_write()
+        elif kind == FAILED:
+            disk.fail()
     disk.image(choose, path)
     return [i.decode() for i in told]
 
@@ -314,14 +347,14 @@ class Outcome:
         self.names_lost = []  # the same if names had to be synced by their directories: the model posix-strict
 
 
-def cuts(count, seed, messages=300, per_recording=50, ignore="", tell=None):
+def cuts(count, seed, messages=300, per_recording=50, ignore="", tell=None, **trouble):
     choose = random.Random(seed)
     hop = Hop()
     outcome = Outcome()
     recording = known = None
     for number in range(count):
         if number % per_recording == 0:
-            recording, known = record(messages, f"{seed}-{number}")
+            recording, known = record(messages, f"{seed}-{number}", **trouble)
         moment = choose.randrange(recording.first, len(recording.records) + 1)
         told, complaints = look(hop, number, recording, moment, choose, known, ignore)
         outcome.acknowledged += told
@@ -350,16 +383,19 @@ def main():
     try:
         real = cuts(count, seed, tell=tell)
         controls = max(20, count // 50)
+        failing = cuts(max(20, count // 10), seed, sync_errno=errno.EIO, every=5)
         lied = {how: len(cuts(controls, seed, ignore=how).bad) for how in ("all", "last")}
     finally:
         lib.clean_up()
     print(f"{count} power cuts, seed {seed}: {real.acknowledged} messages acknowledged before them, "
           f"{len(real.bad)} cuts lost, doubled or damaged any", file=out)
+    print(f"{max(20, count // 10)} more of a disk whose every fifth sync fails: {failing.acknowledged} acknowledged, "
+          f"{len(failing.bad)} cuts lost, doubled or damaged any", file=out)
     print(f"controls: with all syncs ignored {lied['all']} of {controls} cuts lost mail, with the last commit's {lied['last']}", file=out)
     print(f"posix-strict: {len(real.names_lost)} cuts would have lost names, which is a warning and no verdict", file=out)
-    for line in real.bad[:20] + real.names_lost[:3]:
+    for line in real.bad[:20] + failing.bad[:20] + real.names_lost[:3]:
         print(line, file=out)
-    return 1 if real.bad or not all(lied.values()) else 0
+    return 1 if real.bad or failing.bad or not all(lied.values()) else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Power cuts, by what was recorded of one server; see power.py."""
 
+import errno
 import os
 import random
 
@@ -37,6 +38,14 @@ def test_a_promise_before_the_sync_is_seen():
     need_recorder()
     bad = power.cuts(8, 7, MESSAGES, ignore="last").bad
     check(any("0 copies" in line for line in bad), f"no message was missing, though promises came before the sync: {bad}")
+
+
+@slow
+def test_a_power_cut_on_a_disk_whose_syncs_fail_loses_nothing_that_was_acknowledged():
+    """And no 250 comes behind a sync that failed."""
+    need_recorder()
+    outcome = power.cuts(CUTS * 2, 7, MESSAGES, sync_errno=errno.EIO, every=5)
+    check(not outcome.bad, f"{len(outcome.bad)} of {CUTS * 2} cuts: {outcome.bad[:3]}")
 
 
 def test_what_the_recorder_did_not_see_is_not_judged():

@@ -8,12 +8,16 @@ send a message again when no reply to its final dot came.  In the end:
   any message      at most one copy more than there were 250s in flight for it:
                    ours that never came, or the next hop's that the server may
                    not have noted when it was killed, see mark_in_flight
+
+    python3 tests/e2e/test_sigkill.py KILLS [SEED]        more of them: make kills
 """
 
 import collections
+import os
 import random
 import re
 import socket
+import sys
 import threading
 import time
 
@@ -161,10 +165,7 @@ def judge(load, local, relayed):
     return surplus
 
 
-@slow
-@turns_red("ack-is-invented", "mail-is-lost", "mail-is-doubled")
-def test_a_hundred_kills_lose_and_double_nothing():
-    rounds = 4 if lib.lens else KILLS
+def kills(rounds, seed, tell=lambda text: None):
     relayed = []
     hop_lock = threading.Lock()
 
@@ -182,8 +183,8 @@ def test_a_hundred_kills_lose_and_double_nothing():
                               "log": {"level": "warn"}, "retry": {"first": "50ms", "max": "200ms", "expire": "1h"}}).start()
     load = Load(server, hop)
     kill_times = []
-    choose = random.Random(1)
-    for _ in range(rounds):
+    choose = random.Random(seed)
+    for number in range(rounds):
         before = len(load.acknowledged)
         lifetime = choose.uniform(0.02, 0.35)
         wait_until(lambda: len(load.acknowledged) > before, "load after a restart")
@@ -191,6 +192,8 @@ def test_a_hundred_kills_lose_and_double_nothing():
         kill_times.append(time.monotonic())
         server.kill()
         server.start()
+        if (number + 1) % 100 == 0:
+            tell(f"{number + 1} kills, {len(load.acknowledged)} acknowledged")
     load.stop()
     wait_until(server.queue_is_empty, "an empty queue", 60)
     local = tokens_of(Server.mailbox(server))
@@ -203,6 +206,31 @@ def test_a_hundred_kills_lose_and_double_nothing():
     if lib.lens == "mail-is-doubled":
         local[untroubled] += 1
     surplus = judge(load, local, everything)
-    print(f"{rounds} kills, {len(load.acknowledged)} acknowledged, {sum(local.values())} local and {len(everything)} relayed copies, {surplus} in-flight doubles")
+    result = (f"{rounds} kills, {len(load.acknowledged)} acknowledged, {sum(local.values())} local and {len(everything)} relayed copies, {surplus} in-flight doubles, 0 acknowledged lost")
+    print(result)
     check(len(load.acknowledged) > 10 * rounds, f"only {len(load.acknowledged)} messages were acknowledged: no load")
     check_equal(len(kill_times), rounds, "kills")
+    return result
+
+
+@slow
+@turns_red("ack-is-invented", "mail-is-lost", "mail-is-doubled")
+def test_a_hundred_kills_lose_and_double_nothing():
+    kills(4 if lib.lens else KILLS, 1)
+
+
+def main():
+    out, sys.stdout = sys.stdout, open(os.devnull, "w")
+    status = 0
+    try:
+        print(kills(int(sys.argv[1]), int(sys.argv[2]), lambda text: print(text, file=out, flush=True)), file=out, flush=True)
+    except lib.Failed as error:
+        print(f"failed: {error}", file=out, flush=True)
+        status = 1
+    finally:
+        lib.clean_up()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

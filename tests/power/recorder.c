@@ -20,6 +20,8 @@
  *    5 DSYNC   after a write through a descriptor with O_DSYNC has returned:
  *              the WRITE just before, by the same thread, is on disk
  *    6 SIZE    the file is cut or grown to offset bytes
+ *    9 FAILED  after the sync that began has failed, or a write through O_DSYNC: what it was to make
+ *              durable may be on disk or not, and no later sync speaks of it
  *    7 NAMED   after data.mdb, or any directory, was created: its path
  *    8 NAMES   after a directory was synced: its path
  */
@@ -41,7 +43,7 @@
 #include <unistd.h>
 
 enum { FDS_MAX = 4096, TOLD_BYTES_MAX = 65536 };
-enum kind { WRITE = 1, SYNC = 2, TOLD = 3, BEGIN = 4, DSYNC = 5, SIZE = 6, NAMED = 7, NAMES = 8 };
+enum kind { WRITE = 1, SYNC = 2, TOLD = 3, BEGIN = 4, DSYNC = 5, SIZE = 6, NAMED = 7, NAMES = 8, FAILED = 9 };
 
 static unsigned char tracked[FDS_MAX]; /* 1: the store's file; 2: with O_DSYNC */
 static int log_fd = -1;
@@ -185,8 +187,10 @@ static unsigned char tracking(int fd)
 
 static void written(int fd, ssize_t rc)
 {
-	if (tracking(fd) == 2 && rc >= 0)
-		record(DSYNC, 0, NULL, 0);
+	if (tracking(fd) == 2)
+		record(rc >= 0 ? DSYNC : FAILED, 0, NULL, 0);
+	else if (tracking(fd) == 1 && rc < 0)
+		abort(); /* recorded, and not written */
 }
 
 #define PWRITE(name)                                                   \
@@ -255,18 +259,18 @@ static void directory_synced(int fd)
 	record_path(NAMES, link);
 }
 
-#define SYNC_CALL(name)                            \
-	int name(int fd)                           \
-	{                                          \
-		REAL(int, #name, int)              \
-		if (tracking(fd) != 0)             \
-			record(BEGIN, 0, NULL, 0); \
-		int rc = real(fd);                 \
-		if (rc == 0 && tracking(fd) != 0)  \
-			record(SYNC, 0, NULL, 0);  \
-		else if (rc == 0)                  \
-			directory_synced(fd);      \
-		return rc;                         \
+#define SYNC_CALL(name)                                              \
+	int name(int fd)                                             \
+	{                                                            \
+		REAL(int, #name, int)                                \
+		if (tracking(fd) != 0)                               \
+			record(BEGIN, 0, NULL, 0);                   \
+		int rc = real(fd);                                   \
+		if (tracking(fd) != 0)                               \
+			record(rc == 0 ? SYNC : FAILED, 0, NULL, 0); \
+		else if (rc == 0)                                    \
+			directory_synced(fd);                        \
+		return rc;                                           \
 	}
 SYNC_CALL(fdatasync)
 SYNC_CALL(fsync)
