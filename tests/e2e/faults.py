@@ -24,7 +24,7 @@ class Faults:
 
     def __init__(self):
         if not os.path.exists(LIBRARY):
-            raise Skip("nothing can be preloaded into a program with sanitizers")
+            raise Skip("no tests/power/*.so: make e2e builds them, but not for programs with sanitizers")
         self.path = os.path.join(scratch(), f"faults-{id(self)}")
         with open(self.path, "wb") as file:
             file.write(bytes(32))
