@@ -146,7 +146,7 @@ static int alias_of(const struct directory *d, const struct key *k, const struct
 
 bool directory_is_alias(const struct directory *d, struct address a)
 {
-	const struct config_alias *alias;
+	const struct config_alias *alias = NULL;
 	struct key k;
 
 	a = directory_full(d, a);
@@ -214,12 +214,12 @@ static void expand(struct expansion *x, struct address a)
 	char text[ADDRESS_TEXT_BYTES_MAX];
 	struct key k;
 	make_key(a, &k);
-	const struct config_alias *alias;
+	const struct config_alias *alias = NULL;
 	bool local = directory_is_local_domain(x->d, a.domain);
 	int rc = local ? alias_of(x->d, &k, &alias) : -ENOENT;
 
 	if (rc != 0) {
-		uint32_t account;
+		uint32_t account = 0;
 		if (!local)
 			rc = 0;
 		else if (rc == -ENOENT)

@@ -37,7 +37,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 # How long to wait for what must happen.  Long, for sanitizers on a busy machine; no test waits for time
 # itself.  In a control what is waited for never comes, so run.py makes it CONTROL_PATIENCE_S there.
 PATIENCE_S = 30.0
-CONTROL_PATIENCE_S = 4.0
+CONTROL_PATIENCE_S = 12.0 if os.path.basename(OUT) in ("asan", "tsan") else 4.0
 
 
 class Failed(Exception):
@@ -67,6 +67,17 @@ def wait_until(condition, what, timeout_s=None):
             return value
         check(time.monotonic() < end, f"waited {timeout_s:g} s in vain for: {what}")
         time.sleep(0.02)
+
+
+def check_no_sanitizer_spoke():
+    """In any log of this test: a server that is killed, or goes on, has no exit status to tell by."""
+    for directory, _, names in os.walk(_directory or ""):
+        for name in names:
+            path = os.path.join(directory, name)
+            if os.path.isfile(path) and os.path.getsize(path) < 1 << 22:
+                with open(path, "rb") as file:
+                    found = re.search(rb"(WARNING|ERROR): \w+Sanitizer.*(\n.*){0,30}|\S+: runtime error: .*", file.read())
+                check(not found, f"{path}: " + (found.group().decode(errors="replace") if found else ""))
 
 
 def need_tool(name):

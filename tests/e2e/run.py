@@ -45,6 +45,7 @@ def in_child(job, log):
     status, last_line = PASSED, ""
     try:
         job.function()
+        lib.check_no_sanitizer_spoke()
     except lib.Skip as reason:
         status, last_line = SKIPPED, f"\n{reason}"
     except lib.Failed as error:
