@@ -14,6 +14,7 @@
 #   make check-requirements   the requirement catalogue; RFC_TEXTS=DIR holds it against the RFC texts
 #   make setup-targets  fetch the servers that flows can run (NAME=postfix for one), into build/targets
 #   make setup-bench    install the peers that benchmarks compare with
+#   make mutants        breaks the server one behaviour at a time; a conformance case must notice each
 #   make power-cuts     CUTS=1000 simulated power cuts: nothing acknowledged may be lost
 #   make hostile        10,000 hostile connections at once: memory stays bounded, honest mail gets in
 #   make kills          KILLS=1000 SIGKILLs under load: the same
@@ -83,6 +84,9 @@ LD_release  := $(HARDEN_LD)
 OPT_clang   := $(OPT_release)
 LD_clang    := $(HARDEN_LD)
 OPT_debug   := -Og
+# A server that can be told to break one behaviour: reference-server/core/mutant.h.
+OPT_mutants := -O1 $(HARDEN) -DMUTANTS
+LD_mutants  := $(HARDEN_LD)
 SAN_asan    := -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN_tsan    := -fsanitize=thread
 SAN_fuzz    := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
@@ -130,7 +134,7 @@ PRELOADED := $(if $(SAN),,$(OUT)/tests/power/recorder.so $(OUT)/tests/power/faul
 TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
 
-.PHONY: all help setup setup-targets setup-bench bench power-cuts hostile kills slow-disk demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
+.PHONY: all help setup setup-targets setup-bench bench power-cuts hostile kills slow-disk mutants mutants-build demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
 all: $(PROGRAMS)
 
 help:
@@ -226,6 +230,12 @@ slow-disk: all $(PRELOADED)
 # CONNECTIONS=10000; REPORT=reports/published/hostile.md keeps the figures.
 hostile: all
 	@cd tests/e2e && E2E_OUT='$(abspath $(OUT))' python3 -B flood.py $(or $(CONNECTIONS),10000) $(if $(REPORT),'$(abspath $(REPORT))')
+
+# NAME="smtp-open-relay pop3-no-lock" for some of them.
+mutants-build:
+	@$(MAKE) --no-print-directory MODE=mutants $(BUILD)/mutants/bin/postriderd
+mutants: all mutants-build
+	@sh tests/mutants.sh $(OUT) $(BUILD)/mutants $(NAME)
 
 # NAME="relay pop3" for some of them; ROUNDS=5; QUICK=1 shows in minutes that it works.
 bench: all

@@ -4,6 +4,7 @@
 #include "base/opt.h"
 #include "reference-server/cli_parts.h"
 #include "reference-server/config.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/drive/admin.h"
 #include "reference-server/drive/control.h"
 #include "reference-server/drive/server.h"
@@ -40,6 +41,7 @@ struct serve_options {
 	struct opt_list listens;
 	uint32_t log_level;
 	const char *metrics;
+	const char *mutant; /* only where MUTANTS is built in */
 };
 
 static int set_each(struct config *c, const struct opt_list *l,
@@ -72,6 +74,17 @@ static struct config *config_from_options(const struct serve_options *o)
 	return c;
 }
 
+#ifdef MUTANTS
+int cli_mutants(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	for (unsigned i = 1; mutant_line(i) != NULL; i++)
+		(void)puts(mutant_line(i));
+	return 0;
+}
+#endif
+
 int cli_serve(int argc, char **argv)
 {
 	static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
@@ -94,6 +107,10 @@ int cli_serve(int argc, char **argv)
 		{ "metrics", OPT_STR, &o.metrics, .value = "ADDR:PORT",
 		  .help = "answer GET /metrics (Prometheus) and /healthz there; a port alone is on "
 			  "127.0.0.1" },
+#ifdef MUTANTS
+		{ "mutant", OPT_STR, &o.mutant, .value = "NAME",
+		  .help = "breaks one behaviour on purpose; 'postriderd mutants' names them" },
+#endif
 		{ "log-level", OPT_CHOICE, &o.log_level, .value = "LEVEL",
 		  .help = "debug, info, warn or error", .choices = levels },
 		{ 0 },
@@ -118,6 +135,12 @@ int cli_serve(int argc, char **argv)
 	if (rc != OPT_GO)
 		goto out;
 	rc = EXIT_USAGE;
+#ifdef MUTANTS
+	if (o.mutant != NULL && !mutant_set(o.mutant)) {
+		(void)cli_usage("there is no mutant of that name; 'postriderd mutants' names them");
+		goto out;
+	}
+#endif
 	if (o.config_path != NULL) {
 		if (o.data_dir != NULL || o.hostname != NULL || o.domains.count > 0 || o.users.count > 0 ||
 		    o.listens.count > 0 || o.log_level != LOG_LEVEL_UNSET || o.metrics != NULL)

@@ -6,6 +6,9 @@
 #define SERVER_CLI_H
 
 int cli_serve(int argc, char **argv);
+#ifdef MUTANTS
+int cli_mutants(int argc, char **argv);
+#endif
 int cli_queue(int argc, char **argv);
 int cli_mailbox(int argc, char **argv);
 int cli_account(int argc, char **argv);

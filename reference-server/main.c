@@ -8,6 +8,9 @@ int main(int argc, char **argv)
 {
 	static const struct opt_verb verbs[] = {
 		{ "serve", cli_serve, "run the server until SIGTERM" },
+#ifdef MUTANTS
+		{ "mutants", cli_mutants, "names what --mutant can break" },
+#endif
 		{ "queue", cli_queue, "list, show, flush, hold, release, remove ...: messages that wait" },
 		{ "mailbox", cli_mailbox, "list, export: what accounts have received" },
 		{ "account", cli_account, "add, list, remove: who has a mailbox" },

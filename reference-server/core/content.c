@@ -1,5 +1,7 @@
 #include "reference-server/core/content.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -98,6 +100,8 @@ static size_t run_bytes(struct content *c, struct span rest, size_t *ret_crlf_co
 		/* A CR is never used up alone, so before the first byte there is none. */
 		if (lf == 0 || rest.p[lf - 1] != '\r') {
 			c->facts |= CONTENT_BARE_LF;
+			if (MUTANT(SMTP_BARE_LF_LINE) && (c->at_line_start = true))
+				return from;
 			continue;
 		}
 		++*ret_crlf_count;
@@ -140,7 +144,7 @@ enum content_result content_next(struct content *c, struct span in, struct span 
 			*ret_used_bytes = final_dot.n;
 			return CONTENT_END;
 		}
-		dot_bytes = 1;
+		dot_bytes = MUTANT(SMTP_KEEPS_LEADING_DOT) ? 0 : 1;
 		c->at_line_start = false;
 	}
 	struct span rest = span_sub(in, dot_bytes, in.n);

@@ -2,6 +2,7 @@
 
 #include "reference-server/core/base64.h"
 #include "reference-server/core/line.h"
+#include "reference-server/core/mutant.h"
 
 #include <assert.h>
 #include <string.h>
@@ -235,7 +236,7 @@ static void on_capa(struct pop3_server *s, struct span argument)
 static void on_quit(struct pop3_server *s, struct span argument)
 {
 	(void)argument;
-	if (s->deleted_count > 0) {
+	if (s->deleted_count > 0 && !MUTANT(POP3_QUIT_FORGETS)) {
 		assert(s->state == POP3_STATE_TRANSACTION);
 		enter(s, POP3_STATE_UPDATE);
 		s->wish = POP3_WISH_UPDATE;
@@ -254,7 +255,7 @@ static unsigned long long left_octets(const struct pop3_server *s)
 
 static uint32_t left_count(const struct pop3_server *s)
 {
-	return s->message_count - s->deleted_count;
+	return s->message_count - (MUTANT(POP3_COUNTS_DELETED) ? 0 : s->deleted_count);
 }
 
 static void on_stat(struct pop3_server *s, struct span argument)
@@ -272,7 +273,8 @@ static struct pop3_message *find_message(struct pop3_server *s, struct span text
 		reply_error(s, "-ERR not a message number");
 		return NULL;
 	}
-	if (number == 0 || number > s->message_count || s->messages[number - 1].deleted) {
+	if (number == 0 || number > s->message_count ||
+	    (s->messages[number - 1].deleted && !MUTANT(POP3_DELETED_STAYS))) {
 		reply(s, "-ERR no such message");
 		return NULL;
 	}
@@ -286,13 +288,17 @@ static unsigned number_of(const struct pop3_server *s, const struct pop3_message
 
 static void add_scan_line(struct pop3_server *s, const struct pop3_message *m)
 {
-	buf_addf(s->out, "%u %llu\r\n", number_of(s, m), (unsigned long long)m->octets);
+	buf_addf(s->out, "%u %llu\r\n", number_of(s, m),
+		 (unsigned long long)m->octets + MUTANT(POP3_WRONG_OCTETS));
 }
 
 static void add_uidl_line(struct pop3_server *s, const struct pop3_message *m)
 {
 	buf_addf(s->out, "%u ", number_of(s, m));
-	buf_add(s->out, m->uidl);
+	if (MUTANT(POP3_UID_BY_NUMBER))
+		buf_addf(s->out, "%u", number_of(s, m));
+	else
+		buf_add(s->out, m->uidl);
 	buf_add_cstr(s->out, "\r\n");
 }
 
@@ -359,7 +365,7 @@ static void on_top(struct pop3_server *s, struct span argument)
 	m = find_message(s, number);
 	if (m == NULL)
 		return;
-	s->wanted_top = true;
+	s->wanted_top = !MUTANT(POP3_TOP_WHOLE);
 	s->top_lines = line_count;
 	retrieve(s, m);
 }
@@ -385,8 +391,8 @@ static void on_noop(struct pop3_server *s, struct span argument)
 static void on_rset(struct pop3_server *s, struct span argument)
 {
 	for (uint32_t i = 0; i < s->message_count; i++)
-		s->messages[i].deleted = false;
-	s->deleted_count = 0;
+		s->messages[i].deleted = MUTANT(POP3_RSET_KEEPS) && s->messages[i].deleted;
+	s->deleted_count = MUTANT(POP3_RSET_KEEPS) ? s->deleted_count : 0;
 	s->deleted_octets = 0;
 	on_noop(s, argument);
 }
@@ -496,7 +502,7 @@ bool pop3_server_content(struct pop3_server *s, struct span bytes, bool last)
 		bytes.n = top_part(s, bytes, &full);
 		last |= full;
 	}
-	stuffing_add(&s->stuffing, s->out, bytes);
+	(MUTANT(POP3_NO_STUFFING) ? stuffing_pass : stuffing_add)(&s->stuffing, s->out, bytes);
 	if (!last)
 		return true;
 	stuffing_end(&s->stuffing, s->out);
@@ -625,7 +631,7 @@ static void run(struct pop3_server *s, const struct command *command, struct spa
 {
 	if (s->state == POP3_STATE_AUTHORIZATION && command->run != on_pass)
 		s->user.n = 0;
-	if ((command->allowed_in & IN(s->state)) == 0)
+	if ((command->allowed_in & IN(s->state)) == 0 && !MUTANT(POP3_ANY_STATE))
 		reply_error(s, "-ERR not in this state");
 	else if (command->argument == ARGUMENT_NONE && argument.n > 0)
 		reply_error(s, "-ERR this command has no argument");
@@ -641,7 +647,7 @@ static void on_command_line(struct pop3_server *s, struct span line)
 	struct span argument = span_sub(line, verb.n + 1, line.n);
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (!span_eq_nocase(commands[i].verb, verb))
+		if (!(MUTANT(POP3_VERBS_IN_CAPITALS) ? span_eq : span_eq_nocase)(commands[i].verb, verb))
 			continue;
 		/* Blanks are part of a password, and of nothing else. */
 		run(s, &commands[i], commands[i].run == on_pass ? argument : span_trim(argument));

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/trace.h"
 #include "reference-server/core/utf8.h"
 #include "reference-server/drive/relay.h"
@@ -226,16 +227,17 @@ static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 	char id[STORE_ID_TEXT_BYTES];
 	bool single = e->recipient_count == 1;
 
-	trace_add_received(&e->prefix, &(struct trace_received){
-					       .helo = s->core.helo,
-					       .client_ip = span_of(s->peer_ip),
-					       .by_host = s->profile->core.host,
-					       .protocol = smtp_server_protocol(&s->core),
-					       .id = span_of(store_id_text(e->id, id)),
-					       .rcpt = single ? span_of(e->recipients[0].original)
-							      : (struct span){ NULL, 0 },
-					       .time_ms = e->arrival_wall_ms,
-				       });
+	if (!MUTANT(SMTP_NO_RECEIVED))
+		trace_add_received(&e->prefix, &(struct trace_received){
+						       .helo = s->core.helo,
+						       .client_ip = span_of(s->peer_ip),
+						       .by_host = s->profile->core.host,
+						       .protocol = smtp_server_protocol(&s->core),
+						       .id = span_of(store_id_text(e->id, id)),
+						       .rcpt = single ? span_of(e->recipients[0].original)
+								      : (struct span){ NULL, 0 },
+						       .time_ms = e->arrival_wall_ms,
+					       });
 	if (s->profile->core.role != SMTP_ROLE_SUBMISSION)
 		return;
 	/* RFC 6409 8.2, 8.3: a submission server may supply what is missing; a relay may not. */

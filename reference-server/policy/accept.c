@@ -1,14 +1,17 @@
 #include "reference-server/policy/accept.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 #include <stddef.h>
 
 enum accept_decision accept_rcpt(const struct accept_facts *f)
 {
 	if (f->postmaster)
-		return ACCEPT_LOCAL;
+		return MUTANT(SMTP_NO_POSTMASTER) ? ACCEPT_NO_SUCH_MAILBOX : ACCEPT_LOCAL;
 	if (!f->domain_local) {
-		bool relay = f->authenticated || (f->relay_allowed && !f->submission);
+		bool relay =
+			MUTANT(SMTP_OPEN_RELAY) || f->authenticated || (f->relay_allowed && !f->submission);
 		return relay ? ACCEPT_RELAY : ACCEPT_RELAY_DENIED;
 	}
 	switch (f->mailbox) {
