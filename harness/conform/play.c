@@ -254,6 +254,8 @@ void play_unexpected(struct play *p, enum case_event event, const struct answer 
 	const struct case_step *s = play_step(p);
 	bool farewell = answer != NULL && strcmp(answer->code, "421") == 0;
 
+	p->outcome.lost = event == CASE_ON_CLOSE;
+
 	for (uint32_t i = 0; i < s->alternative_count; i++) {
 		if (!alternative_fits(p, &s->alternatives[i], event, answer))
 			continue;

@@ -33,6 +33,7 @@ struct play_outcome {
 	enum conform_verdict verdict;
 	uint32_t line;             /* of the case file; 0: none */
 	uint32_t req;              /* index; whose fail or warning it is */
+	bool lost;                 /* it ended with a connection that the server ended, or never took */
 	char why[800];             /* one sentence, printable; "" for a pass */
 	struct buf irregularities; /* of replies, one a line, each once */
 	struct transcript transcript;

@@ -10,6 +10,7 @@
 
 enum {
 	ACCOUNTS_OF_ONE = 2,
+	DEATH_MS = 250,    /* a lost connection may be the first that is seen of the server's end */
 	SECOND_TRIES = 16, /* pairs of mailboxes for cases that are played again after a death */
 };
 
@@ -25,6 +26,7 @@ struct running {
 	struct suite *suite;
 	struct playing what;
 	struct play *play;
+	struct timer *limbo; /* it is over, but perhaps because the server is */
 	bool over;
 };
 
@@ -195,14 +197,26 @@ static void take_outcome(struct suite *s, const struct playing *w, struct play *
 
 /* ---- playing ---- */
 
-static void on_play(void *ctx, struct play *play)
+static void on_limbo(void *ctx)
 {
 	struct running *r = ctx;
 	struct suite *s = r->suite;
 
-	take_outcome(s, &r->what, play);
+	take_outcome(s, &r->what, r->play);
 	r->over = true;
 	task_schedule(s->task);
+}
+
+static void on_play(void *ctx, struct play *play)
+{
+	struct running *r = ctx;
+
+	if (!play_outcome(play)->lost) {
+		on_limbo(r);
+		return;
+	}
+	r->limbo = timer_new(r->suite->o.loop, on_limbo, r);
+	timer_set_ms(r->limbo, DEATH_MS);
 }
 
 static void sweep(struct suite *s)
@@ -211,6 +225,7 @@ static void sweep(struct suite *s)
 		struct running *r = &s->running[i];
 		if (r->play == NULL || !r->over)
 			continue;
+		timer_free(r->limbo);
 		play_free(r->play);
 		*r = (struct running){ .suite = s };
 		s->running_count--;

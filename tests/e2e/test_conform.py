@@ -1,0 +1,251 @@
+"""postrider conform: cases against the reference server and against servers that mean no good."""
+
+import base64
+import glob
+import json
+import os
+import re
+import subprocess
+import xml.etree.ElementTree
+
+from lib import OUT, POSTRIDER, POSTRIDERD, ROOT, alone, check, check_equal, run_program, scratch, slow, turns_red
+
+HOSTILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile_server.py")
+
+HEAD = "case: {name}\ntitle: a case of a test\nreq: RFC5321-4.1.1.9-noop-250 {level}\nrole: server\nneeds: {needs}\n{more}== greeting\nS: 220 ...\nC: EHLO probe.example\nS: 250 ...\n== verdict\n"
+
+
+def write_case(name, lines, level="MUST", needs="smtp", more=""):
+    path = os.path.join(scratch(), f"{name}.case")
+    with open(path, "w") as file:
+        file.write(HEAD.format(name=name, level=level, needs=needs, more=more) + lines)
+    return path
+
+
+def conform(*arguments, hostile=None):
+    """(status, stdout, stderr)"""
+    env = dict(os.environ)
+    if hostile:
+        env["HOSTILE"] = hostile
+        arguments = (*arguments, "--program", HOSTILE)
+    return run_program([POSTRIDER, "conform", "--results", os.path.join(scratch(), "results"), *arguments], env=env, cwd=ROOT, timeout_s=140)
+
+
+def conform_json(*arguments, hostile=None):
+    """(status, result)"""
+    status, out, _ = conform("--json", *arguments, hostile=hostile)
+    check(out.startswith("{"), f"JSON is printed, got {out[:200]!r}")
+    return status, json.loads(out)
+
+
+def verdicts(result):
+    return {c["case"]: c["verdict"] for c in result["cases"]}
+
+
+def verdict_of(path, *arguments, hostile=None):
+    """(status, verdict, why) of one case."""
+    status, result = conform_json(path, *arguments, hostile=hostile)
+    only, = result["cases"]
+    return status, only["verdict"], only.get("why", "")
+
+
+@slow
+@turns_red("output-is-silent", "server-dies-badly")
+def test_every_case_passes_on_the_reference_in_any_order():
+    expected = None
+    for arguments in (["--in-order"], ["--seed", "1"], ["--seed", "2", "--jobs", "3"]):
+        status, result = conform_json("--strict", *arguments)
+        bad = {case: verdict for case, verdict in verdicts(result).items() if verdict != "pass"}
+        check_equal(bad, {}, f"cases that do not pass with {arguments}")
+        check_equal(status, 0, "exit status")
+        check(len(result["cases"]) >= 140, f"{len(result['cases'])} cases were played")
+        expected = expected or verdicts(result)
+        check_equal(verdicts(result), expected, f"verdicts with {arguments}")
+    check(result["totals"]["pass"] == len(result["cases"]), "totals agree")
+
+
+@turns_red("output-is-silent")
+def test_what_a_run_leaves_behind():
+    good = write_case("good", "C: NOOP\nS: 250 ...\n")
+    bad = write_case("bad", "C: NOOP\nS: 251 ...\n")
+    junit, tap = os.path.join(scratch(), "j.xml"), os.path.join(scratch(), "t.tap")
+    status, out, _ = conform(good, bad, "--junit", junit, "--tap", tap)
+    check_equal(status, 1, "exit status of a broken requirement")
+    check("breaks RFC5321-4.1.1.9-noop-250 (MUST)" in out, "the requirement is named")
+    check(re.search(r"bad\.case:\d+: 251 was due, and came: 250", out), "file, line and reason are named")
+    check(r"C1 -> NOOP\r\n" in out and r"S1 <- 250 2.0.0 ok\r\n" in out, "the transcript is printed")
+    check("next: postrider explain RFC5321-4.1.1.9-noop-250" in out, "one next command")
+    tree = xml.etree.ElementTree.parse(junit).getroot()
+    suite = tree.find("testsuite")
+    check_equal((suite.get("tests"), suite.get("failures"), suite.get("errors")), ("2", "1", "0"), "counts in JUnit")
+    with open(tap) as file:
+        lines = file.read().splitlines()
+    check_equal(lines[:4], ["TAP version 13", "1..2", "ok 1 - good", "not ok 2 - bad"], "TAP")
+    directory = os.path.realpath(os.path.join(scratch(), "results", "latest"))
+    for name in ("result.json", "junit.xml", "results.tap", "report.html", "transcripts/good.txt", "transcripts/bad.txt"):
+        check(os.path.exists(os.path.join(directory, name)), f"{name} is there")
+    check(not os.path.exists(os.path.join(directory, "world")), "the server's data is gone")
+    with open(os.path.join(directory, "report.html")) as file:
+        page = file.read()
+    check(page.index("Breaks requirements") < page.index("What fails") < page.index("C1 -&gt; NOOP"), "the page has its verdict first, then the transcript")
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_levels_outcomes_and_exit_codes():
+    rows = (
+        ("a-should", "C: NOOP\nS: 251 ...\n", {"level": "SHOULD"}, (), 0, "warn"),
+        ("a-strict-should", "C: NOOP\nS: 251 ...\n", {"level": "SHOULD"}, ("--strict",), 1, "fail"),
+        ("a-strict-may", "C: NOOP\nS: 251 ...\n", {"level": "MAY"}, ("--strict",), 0, "warn"),
+        ("an-implied", "C: NOOP\nS: 251 ...\n", {"level": "IMPLIED"}, (), 1, "fail"),
+        ("another-outcome", 'C: NOOP\nS: 251 ...\n   else 250 => inconclusive "x"\n', {}, (), 3, "inconclusive"),
+        ("passes-otherwise", 'C: NOOP\nS: 251 ...\n   else 4xx => fail "x"\n   else 250 => pass "y"\n', {}, (), 0, "pass"),
+        ("goes-on", "C: NOOP\nS: 251 ...\n   else 250 => continue\nC: RSET\nS: 250 ...\n", {}, (), 0, "pass"),
+        ("too-slow", "S: 250 ... within 200ms\n", {}, (), 1, "fail"),
+        ("closed-early", "C: QUIT\nS: 221 ...\nS: 250 ...\n", {}, (), 1, "fail"),
+        ("not-closed", "closed within 200ms\n", {}, (), 1, "fail"),
+        ("not-offered", "C: NOOP\nS: 250 ...\n", {"needs": "smtp XNONSENSE"}, (), 3, "not-tested"),
+        ("precondition", "C: NOOP\nS: 250 ...\n", {"more": "\n== before\nS: 555 ...\n"}, (), 3, "inconclusive"),
+        ("irregular", "C: NOOP\nS: 250 ...\n   strict\n", {}, (), 0, "pass"),
+        ("same", 'differ "a" "a"\n', {}, (), 1, "fail"),
+        ("no-message", "stored ${rcpt} within 1s:\n", {"needs": "smtp mailbox"}, (), 1, "fail"),
+        ("no-absence", 'mail ${rcpt} "Subject: x\\r\\n\\r\\ny\\r\\n"\nnot stored ${rcpt}:\n', {"needs": "smtp mailbox"}, (), 1, "fail"),
+        ("other-body", 'mail ${rcpt} "Subject: x\\r\\n\\r\\ny\\r\\n"\nstored ${rcpt}:\n   body == "z\\r\\n"\n', {"needs": "smtp mailbox"}, (), 1, "fail"),
+        ("other-count", 'mail ${rcpt} "Subject: x\\r\\n\\r\\ny\\r\\n"\nstored ${rcpt}:\n   count == 2\n', {"needs": "smtp mailbox"}, (), 1, "fail"),
+        ("no-bounce", 'mail ${rcpt} "Subject: x\\r\\n\\r\\ny\\r\\n"\nbounced ${rcpt}:\n', {"needs": "smtp mailbox"}, (), 1, "fail"),
+    )
+    for name, lines, options, arguments, wanted_status, wanted in rows:
+        status, verdict, why = verdict_of(write_case(name, lines, **options), *arguments)
+        check_equal((status, verdict), (wanted_status, wanted), f"exit status and verdict of {name} ({why})")
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_a_wrong_case_is_told_and_the_others_are_played():
+    good = write_case("good", "C: NOOP\nS: 250 ...\n")
+    wrong = write_case("wrong", "C: NOOP\nS: 2500 ...\n")
+    status, out, err = conform(good, wrong)
+    check_equal(status, 2, "exit status")
+    check(re.search(r"wrong\.case:\d+:4: error: \"2500\" is no reply code", err) and "~~~" in err, "file, line, column and caret")
+    check("1 passed" in out, "the other was played")
+    for arguments in (["no/such/suite"], ["--target", "nobody", good], ["--shard", "3/2", good], ["--rerun-failed", "/nonexistent", good]):
+        check_equal(conform(*arguments)[0], 2, f"exit status with {arguments}")
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_waivers_baseline_rerun_shard_and_repeat():
+    good, bad = write_case("good", "C: NOOP\nS: 250 ...\n"), write_case("bad", "C: NOOP\nS: 251 ...\n")
+
+    def waivers(case, until):
+        path = os.path.join(scratch(), "waivers.yaml")
+        with open(path, "w") as file:
+            file.write(f"waivers:\n  - case: {case}\n    reason: known\n    until: {until}\n")
+        return path
+
+    check_equal(verdict_of(bad, "--waivers", waivers("bad", "2999-01-01"))[:2], (0, "waived"), "a waived failure")
+    check_equal(verdict_of(bad, "--waivers", waivers("bad", "2020-01-01"))[:2], (1, "fail"), "a waiver that is over")
+    status, out, _ = conform(good, "--waivers", waivers("good", "2999-01-01"))
+    check(status == 0 and "unexpected pass: good" in out, "a pass that a waiver did not expect")
+    check_equal(conform(good, "--waivers", waivers("good", "soon"))[0], 2, "exit status with a waiver without a day")
+
+    _, first = conform_json(good, bad)
+    baseline = os.path.join(scratch(), "baseline.json")
+    with open(baseline, "w") as file:
+        json.dump(first, file)
+    check_equal(conform(good, bad, "--baseline", baseline)[0], 0, "what failed in the baseline does not count")
+    worse = write_case("good", "C: NOOP\nS: 251 ...\n")
+    check_equal(conform(worse, bad, "--baseline", baseline)[0], 1, "what fails newly does")
+
+    status, result = conform_json("RFC5321-4.1.1.9", "--repeat", "3")
+    check_equal(status, 0, "exit status of repeats")
+    check(all(c["seen"] == {"pass": 3} for c in result["cases"]) and len(result["cases"]) >= 2, "each was played three times")
+    parts = [set(verdicts(conform_json("pop3/rfc1939/7", "--shard", f"{i}/3")[1])) for i in (1, 2, 3)]
+    check_equal(len(parts[0] | parts[1] | parts[2]), sum(map(len, parts)), "shards do not overlap")
+    check_equal(parts[0] | parts[1] | parts[2], set(verdicts(conform_json("pop3/rfc1939/7")[1])), "shards are the whole")
+
+
+@turns_red("output-is-silent")
+def test_a_flaky_case_is_called_so():
+    # The lengths of queue ids differ, and so does the reply's last digit from one playing to the next.
+    path = write_case("flaky", 'mail ${rcpt} "Subject: x\\r\\n\\r\\ny\\r\\n"\nC: MAIL FROM:<a@probe.example>\nS: 250 ...\nC: RCPT TO:<${rcpt}>\nS: 250 ...\nC: DATA\nS: 354 ...\nC: .\nS: 250 ...0\n'
+                      '   else 250 => fail "another"\n', needs="smtp mailbox")
+    status, verdict, why = verdict_of(path, "--repeat", "40")
+    check_equal((status, verdict), (1, "flaky"), f"exit status and verdict ({why})")
+
+
+@slow
+@turns_red("output-is-silent", "server-dies-badly")
+def test_hostile_servers_are_judged_and_never_pass():
+    good = write_case("good", "C: NOOP\nS: 250 ...\n", more="timeout: 1s\n")
+    for behaviour in ("silent", "endless-line", "endless-reply", "closes", "refuses"):
+        status, result = conform_json(good, hostile=behaviour)
+        check_equal(status, 3, f"exit status with {behaviour}")
+        check(verdicts(result)["good"] != "pass" and result["problem"], f"{behaviour} is told: {result}")
+    status, verdict, why = verdict_of(write_case("busy", "C: MAIL FROM:<a@probe.example>\nS: 250 ...\n   else 4xx => inconclusive \"busy\"\n"), hostile="busy")
+    check_equal((status, verdict), (3, "inconclusive"), f"a temporary refusal ({why})")
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_a_server_that_dies_is_started_again_and_the_case_is_found():
+    cases = [write_case(f"innocent{i}", "C: NOOP\nS: 250 ...\n") for i in range(8)]
+    killer = write_case("killer", "C: VRFY x\nS: 250 ...\n")
+    status, result = conform_json(*cases, killer, hostile="dies-at-vrfy")
+    check_equal(status, 1, "exit status")
+    check_equal({c for c, v in verdicts(result).items() if v != "pass"}, {"killer"}, "who is to blame")
+    check(result["server_deaths"] >= 1, "deaths are counted")
+    why, = [c["why"] for c in result["cases"] if c["case"] == "killer"]
+    check("the server died" in why, f"why: {why}")
+
+
+@turns_red("output-is-silent")
+def test_no_secret_is_in_what_a_run_leaves():
+    login = "C: USER ${user}\nS: +OK ...\nC: PASS ${password}\nS: +OK ...\n"
+    path = os.path.join(scratch(), "secret.case")
+    with open(path, "w") as file:
+        file.write("case: secret\ntitle: t\nreq: RFC1939-5-noop-ok IMPLIED\nrole: server\nneeds: pop3s submissions mailbox\n== login\nS: +OK ...\n" + login
+                   + 'let wrong = base64 "\\0${user2}\\0${password2}x"\nconnect 2 submissions\nS2: 220 ...\nC2: EHLO probe.example\nS2: 250 ...\nC2: AUTH PLAIN ${wrong}\nS2: 535 ...\n'
+                   "C2: AUTH PLAIN ${plain2}\nS2: 235 ...\nC2: ${password}\nS2: 500 ...\n== verdict\nC: NOOP\nS: -ERR ...\n")
+    status, out, _ = conform(path, "--keep-world")
+    check_equal(status, 1, "exit status")
+    check("PASS [secret]" in out and "AUTH PLAIN [secret]" in out, "secrets are blotted out")
+    directory = os.path.realpath(os.path.join(scratch(), "results", "latest"))
+    secrets = set()
+    for password in glob.glob(os.path.join(directory, "world/hosts/sut/password.*")):
+        with open(password) as file:
+            secret = file.read().strip()
+        user = os.path.basename(password).split(".", 1)[1] + "@sut.example"
+        secrets |= {secret, base64.b64encode(f"\0{user}\0{secret}".encode()).decode(), base64.b64encode(f"\0{user}\0{secret}x".encode()).decode()}
+    check(len(secrets) >= 6, "passwords were found to look for")
+    for root, _, names in os.walk(directory):
+        for name in names if "/world" not in root else ():
+            with open(os.path.join(root, name), errors="replace") as file:
+                text = file.read()
+            check(not any(secret in text for secret in secrets), f"no secret in {name}")
+    check(not any(secret in out for secret in secrets), "no secret on the terminal")
+
+
+@turns_red("server-dies-badly")
+def test_lint_finds_no_mistake_in_the_cases():
+    cases = glob.glob(os.path.join(ROOT, "scenarios/cases/**/*.case"), recursive=True)
+    check(len(cases) >= 140, "cases were found")
+    status, out, err = run_program([POSTRIDER, "lint", *cases], cwd=ROOT)
+    check_equal((status, err), (0, ""), "exit status and messages")
+
+
+@alone
+@turns_red("output-is-silent", "server-dies-badly")
+def test_an_interrupted_run_says_so_and_leaves_nothing_running():
+    slow_case = write_case("waits", "S: 250 ... within 60s\n")
+    process = subprocess.Popen([POSTRIDER, "conform", slow_case, "--results", os.path.join(scratch(), "results")], cwd=ROOT, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    pattern = os.path.join(scratch(), "results/conform-*/world/hosts/sut/stdout.log")
+
+    def ready():
+        return any("ready" in open(path).read() for path in glob.glob(pattern))
+
+    from lib import lens, wait_until
+    wait_until(ready, "the server is ready")
+    process.terminate()
+    out = process.communicate(timeout=30)[0]
+    print(out)
+    seen = "" if lens == "output-is-silent" else out
+    check_equal(1 if lens == "server-dies-badly" else process.returncode, 130, "exit status")
+    check("INTERRUPTED" in seen, "it says so")
