@@ -1,6 +1,7 @@
 #include "reference-server/core/smtp_server.h"
 
 #include "reference-server/core/line.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/smtp_server_parts.h"
 
 #include <assert.h>
@@ -204,7 +205,7 @@ static void on_rset(struct smtp_server *s, struct span arg)
 {
 	(void)arg;
 	s->mail_refused = false;
-	if (smtps_in_transaction(s)) {
+	if (smtps_in_transaction(s) && !MUTANT(SMTP_RSET_KEEPS)) {
 		smtps_enter(s, SMTP_STATE_READY);
 		s->wish = SMTP_WISH_RESET;
 	}
@@ -214,6 +215,10 @@ static void on_rset(struct smtp_server *s, struct span arg)
 static void on_noop(struct smtp_server *s, struct span arg)
 {
 	(void)arg;
+	if (MUTANT(SMTP_NOOP_RESETS))
+		smtps_enter(s, SMTP_STATE_READY);
+	if (MUTANT(SMTP_NOOP_TWICE))
+		smtps_reply(s, SPAN_LIT("250 2.0.0 ok\r\n"));
 	smtps_reply(s, SPAN_LIT("250 2.0.0 ok\r\n"));
 }
 
@@ -221,7 +226,8 @@ static void on_quit(struct smtp_server *s, struct span arg)
 {
 	(void)arg;
 	smtps_reply3(s, SPAN_LIT("221 2.0.0 "), s->config->host, SPAN_LIT(" closing\r\n"));
-	smtps_enter(s, SMTP_STATE_CLOSED);
+	if (!MUTANT(SMTP_QUIT_STAYS))
+		smtps_enter(s, SMTP_STATE_CLOSED);
 }
 
 static void on_help(struct smtp_server *s, struct span arg)
@@ -261,7 +267,7 @@ void smtp_server_tls_started(struct smtp_server *s)
 {
 	assert(s->state == SMTP_STATE_TLS);
 	assert(s->wish == SMTP_WISH_STARTTLS);
-	smtps_enter(s, SMTP_STATE_GREETED);
+	smtps_enter(s, MUTANT(SMTP_TLS_KEEPS_EHLO) ? SMTP_STATE_READY : SMTP_STATE_GREETED);
 	smtps_begin_transaction(s);
 	s->wish = SMTP_WISH_INPUT;
 	s->tls = true;
@@ -276,10 +282,11 @@ void smtp_server_tls_started(struct smtp_server *s)
 
 static const struct command *find_command(const struct smtp_server *s, struct span verb)
 {
-	unsigned unknown_traits = smtps_is_lmtp(s) ? NOT_LMTP : ONLY_LMTP;
+	unsigned unknown_traits = MUTANT(LMTP_TAKES_EHLO) ? 0 : smtps_is_lmtp(s) ? NOT_LMTP : ONLY_LMTP;
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (span_eq_nocase(commands[i].verb, verb) && (commands[i].traits & unknown_traits) == 0)
+		if ((MUTANT(SMTP_VERBS_IN_CAPITALS) ? span_eq : span_eq_nocase)(commands[i].verb, verb) &&
+		    (commands[i].traits & unknown_traits) == 0)
 			return &commands[i];
 	return NULL;
 }
@@ -295,7 +302,8 @@ static bool has_controls(struct span line)
 
 static bool lacks_auth(const struct smtp_server *s, const struct command *command)
 {
-	if ((command->traits & NEEDS_AUTH) == 0 || s->config->role != SMTP_ROLE_SUBMISSION)
+	if ((command->traits & NEEDS_AUTH) == 0 || s->config->role != SMTP_ROLE_SUBMISSION ||
+	    MUTANT(SMTP_NO_AUTH_NEEDED))
 		return false;
 	/* Before EHLO the order of commands is what is wrong. */
 	return !s->authenticated &&
@@ -360,16 +368,19 @@ static void on_command_line(struct smtp_server *s, struct span line)
 
 	s->command_count++;
 	/* RFC 5321 4.1.1: blanks before the CRLF are tolerated. */
-	while (text.n > 0 && (text.p[text.n - 1] == ' ' || text.p[text.n - 1] == '\t'))
+	while (!MUTANT(SMTP_NO_TRAILING_BLANKS) && text.n > 0 &&
+	       (text.p[text.n - 1] == ' ' || text.p[text.n - 1] == '\t'))
 		text.n--;
 	size_t verb_bytes = span_find(text, ' ');
 	const struct command *command = find_command(s, span_sub(text, 0, verb_bytes));
 	size_t line_bytes_max = command != NULL ? command->line_bytes_max : SMTP_COMMAND_BYTES_MAX;
 
-	if (line.n + CRLF_BYTES > line_bytes_max)
+	if (line.n + CRLF_BYTES > (MUTANT(SMTP_SHORT_LINES) ? line_bytes_max / 2 : line_bytes_max))
 		smtps_error(s, SPAN_LIT("500 5.5.2 line is too long\r\n"));
 	else if (has_controls(text))
 		smtps_error(s, SPAN_LIT("500 5.5.2 control characters in a command\r\n"));
+	else if (command == NULL && MUTANT(SMTP_CLOSES_ON_ERROR))
+		on_quit(s, text);
 	else if (command == NULL)
 		smtps_error(s, SPAN_LIT("500 5.5.2 command not recognized\r\n"));
 	else
@@ -544,7 +555,7 @@ void smtp_server_add_final_reply(struct buf *out, enum smtp_answer answer, struc
 uint32_t smtp_server_final_reply_count(const struct smtp_server *s)
 {
 	assert(s->rcpt_count > 0);
-	return smtps_is_lmtp(s) ? s->rcpt_count : 1;
+	return smtps_is_lmtp(s) && !MUTANT(LMTP_ONE_REPLY) ? s->rcpt_count : 1;
 }
 
 const char *smtp_state_name(enum smtp_state state)

@@ -1,5 +1,7 @@
 #include "reference-server/core/smtp_server_parts.h"
 
+#include "reference-server/core/mutant.h"
+
 #include "reference-server/core/date.h"
 
 #include <string.h>
@@ -15,6 +17,8 @@ static bool take_helo(struct smtp_server *s, struct span arg, bool esmtp)
 	s->helo = (struct span){ s->helo_text, arg.n };
 	s->esmtp = esmtp;
 	s->mail_refused = false;
+	if (smtps_in_transaction(s) && MUTANT(SMTP_EHLO_KEEPS))
+		return true;
 	if (smtps_in_transaction(s))
 		s->wish = SMTP_WISH_RESET;
 	smtps_enter(s, SMTP_STATE_READY);
@@ -104,7 +108,8 @@ void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 	smtps_reply3(s, SPAN_LIT("250-"), s->config->host, SPAN_LIT("\r\n"));
 	smtps_reply(s, SPAN_LIT("250-PIPELINING\r\n"));
 	offer_size(s);
-	smtps_reply(s, SPAN_LIT("250-8BITMIME\r\n"));
+	smtps_reply(s, MUTANT(SMTP_HELP_LINE_MIXED) ? SPAN_LIT("251-8BITMIME\r\n")
+						    : SPAN_LIT("250-8BITMIME\r\n"));
 	if ((offers & SMTP_OFFER_SMTPUTF8) != 0)
 		smtps_reply(s, SPAN_LIT("250-SMTPUTF8\r\n"));
 	smtps_reply(s, SPAN_LIT("250-CHUNKING\r\n"));
@@ -119,7 +124,7 @@ void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 		offer_future_release(s);
 	if ((offers & SMTP_OFFER_REQUIRETLS) != 0)
 		smtps_reply(s, SPAN_LIT("250-REQUIRETLS\r\n"));
-	if (s->config->offer_starttls && !s->tls)
+	if (s->config->offer_starttls && (!s->tls || MUTANT(SMTP_TLS_TWICE)))
 		smtps_reply(s, SPAN_LIT("250-STARTTLS\r\n"));
 	if (smtps_offered_mechanisms(s).n > 0)
 		smtps_reply3(s, SPAN_LIT("250-AUTH "), smtps_offered_mechanisms(s), SPAN_LIT("\r\n"));
@@ -128,7 +133,9 @@ void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 
 void smtps_on_helo(struct smtp_server *s, struct span arg)
 {
-	if (take_helo(s, arg, false))
+	if (MUTANT(SMTP_HELO_LISTS))
+		smtps_on_ehlo(s, arg);
+	else if (take_helo(s, arg, false))
 		smtps_reply3(s, SPAN_LIT("250 "), s->config->host, SPAN_LIT("\r\n"));
 }
 
@@ -143,5 +150,5 @@ struct span smtp_server_protocol(const struct smtp_server *s)
 	size_t what = (s->utf8 ? 2u : 0u) + (smtps_is_lmtp(s) ? 1u : 0u);
 	size_t how = (s->tls ? 2u : 0u) + (s->authenticated ? 1u : 0u);
 
-	return s->esmtp ? names[what][how] : SPAN_LIT("SMTP");
+	return s->esmtp && !MUTANT(SMTP_WITH_SMTP) ? names[what][how] : SPAN_LIT("SMTP");
 }

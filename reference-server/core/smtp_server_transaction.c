@@ -1,5 +1,7 @@
 #include "reference-server/core/smtp_server_parts.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -47,6 +49,8 @@ static bool accept_parameters(struct smtp_server *s, enum smtp_parameter_result 
 		smtps_error(s, SPAN_LIT("501 5.5.4 malformed parameter\r\n"));
 		return false;
 	case SMTP_PARAMETER_UNKNOWN:
+		if (MUTANT(SMTP_ANY_PARAMETER))
+			return true;
 		smtps_error(s, SPAN_LIT("555 5.5.4 parameter not supported\r\n"));
 		return false;
 	}
@@ -168,7 +172,8 @@ void smtps_on_mail(struct smtp_server *s, struct span arg)
 	}
 	if (!take_mail_parameters(s, arg, path))
 		return;
-	if (s->config->size_bytes_max > 0 && s->size_declared_bytes > s->config->size_bytes_max) {
+	if (s->config->size_bytes_max > 0 && s->size_declared_bytes > s->config->size_bytes_max &&
+	    !MUTANT(SMTP_SIZE_IGNORED)) {
 		smtps_reply(s, smtp_answer_line(SMTP_ANSWER_TOO_BIG));
 		return;
 	}
@@ -187,7 +192,8 @@ void smtp_server_answer_mail(struct smtp_server *s, enum smtp_answer answer)
 	}
 	s->mail_refused = false;
 	smtps_enter(s, SMTP_STATE_MAIL);
-	smtps_reply(s, SPAN_LIT("250 2.1.0 sender ok\r\n"));
+	smtps_reply(s, MUTANT(SMTP_NO_STATUS) ? SPAN_LIT("250 sender ok\r\n")
+					      : SPAN_LIT("250 2.1.0 sender ok\r\n"));
 }
 
 void smtps_on_rcpt(struct smtp_server *s, struct span arg)
@@ -210,7 +216,7 @@ void smtps_on_rcpt(struct smtp_server *s, struct span arg)
 		refuse_8bit(s, false);
 		return;
 	}
-	if (s->rcpt_count >= s->config->rcpt_count_max) {
+	if (s->rcpt_count >= (MUTANT(SMTP_FEW_RECIPIENTS) ? 50 : s->config->rcpt_count_max)) {
 		smtps_reply(s, smtp_answer_line(SMTP_ANSWER_TOO_MANY_RCPT));
 		return;
 	}

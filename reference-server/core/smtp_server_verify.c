@@ -1,5 +1,6 @@
 #include "reference-server/core/smtp_server_parts.h"
 
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/utf8.h"
 
 #include <assert.h>
@@ -55,6 +56,8 @@ void smtps_on_vrfy(struct smtp_server *s, struct span arg)
 {
 	if (arg.n == 0)
 		smtps_error(s, SPAN_LIT("501 5.5.4 a mailbox must follow\r\n"));
+	else if (MUTANT(SMTP_VRFY_LIES))
+		smtps_reply(s, SPAN_LIT("250 2.5.0 <somebody@here.example>\r\n"));
 	else if (!s->config->vrfy || !s->authenticated)
 		smtps_reply(s, SPAN_LIT("252 2.5.0 not verified, but RCPT will say\r\n"));
 	else
