@@ -16,6 +16,7 @@ program=$(realpath "$mutants/bin/postriderd")
 # play SUITE [MUTANT]: plays the suite against the server, broken so; what failed is in $work/failed.
 play()
 {
+	# shellcheck disable=SC2016 # the script that is written expands these
 	printf '#!/bin/sh\nif [ "$1" = serve ]; then exec %s "$@" %s; fi\nexec %s "$@"\n' \
 		"$program" "${2:+--mutant $2}" "$program" >"$work/postriderd"
 	chmod 755 "$work/postriderd"
