@@ -354,9 +354,11 @@ def cuts(count, seed, messages=300, per_recording=50, ignore="", tell=None, **tr
     recording = known = None
     for number in range(count):
         if number % per_recording == 0:
-            recording, known = record(messages, f"{seed}-{number}", **trouble)
+            with lib.addresses_given_back():
+                recording, known = record(messages, f"{seed}-{number}", **trouble)
         moment = choose.randrange(recording.first, len(recording.records) + 1)
-        told, complaints = look(hop, number, recording, moment, choose, known, ignore)
+        with lib.addresses_given_back():
+            told, complaints = look(hop, number, recording, moment, choose, known, ignore)
         outcome.acknowledged += told
         if complaints:
             outcome.bad.append(f"cut {number} at record {moment}: " + "; ".join(complaints[:3]))
