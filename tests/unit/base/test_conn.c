@@ -85,6 +85,7 @@ static void on_accept(void *ctx, int fd, const struct addr *peer)
 {
 	struct end *e = ctx;
 	(void)peer;
+	conn_free(e->conn); /* of a client that has gone */
 	e->conn = conn_take(&(struct conn_options){ .loop = e->loop, .on_event = on_event, .ctx = e }, fd);
 	if (e->tls_at_once)
 		(void)conn_start_tls(e->conn, e->tls, CONN_TLS_SERVER, NULL);
