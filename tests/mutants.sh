@@ -27,7 +27,7 @@ play()
 	rm -rf "$work/results"
 }
 
-for suite in smtp pop3; do
+for suite in smtp submission lmtp pop3; do
 	play "$suite"
 	if [ "$status" -eq 0 ]; then
 		pass "mutants: nothing fails in $suite when nothing is broken"

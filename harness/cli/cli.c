@@ -4,6 +4,7 @@
 #include "harness/cli/conform.h"
 #include "harness/cli/dns.h"
 #include "harness/cli/doctor.h"
+#include "harness/cli/explain.h"
 #include "harness/cli/lint.h"
 #include "harness/cli/list.h"
 #include "harness/cli/report.h"
@@ -22,6 +23,7 @@ static const struct opt_verb verbs[] = {
 	{ "targets", cli_targets, "names the kinds of servers that flows can run" },
 	{ "doctor", cli_doctor, "says what can be tested on this machine, and why not the rest" },
 	{ "lint", cli_lint, "checks flows, cases and targets; starts nothing" },
+	{ "explain", cli_explain, "says what a requirement demands, and which cases judge it" },
 	{ "report", cli_report, "draws report.html of a result directory again" },
 	{ "send", cli_send, "sends messages to a server of yours" },
 	{ "sink", cli_sink, "is a mail server that takes everything and keeps nothing" },

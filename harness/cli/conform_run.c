@@ -20,8 +20,9 @@
 
 enum { DEATHS_MAX = 20, SUT = 0 };
 
+/* Who waits for an answer about the queue. */
 struct queue_question {
-	struct conform_run *run;
+	struct queue_question *next;
 	sut_queue_fn *answer;
 	void *ctx;
 };
@@ -43,6 +44,9 @@ struct conform_run {
 	struct suite *suite;
 	struct signal_watch *on_int, *on_term;
 	struct task *restart;
+	/* One question is out at a time: it answers all that asked before it was begun. */
+	struct residue *residue;
+	struct queue_question *waiting, *asking;
 	struct addr lmtp;
 	bool interrupted;
 	bool ending;
@@ -163,13 +167,41 @@ static int make_world(struct conform_run *r, struct err *reterr)
 
 /* ---- its queue ---- */
 
+static void begin_question(struct conform_run *r);
+
+static void answer_all(struct queue_question *q, bool known, uint32_t count)
+{
+	while (q != NULL) {
+		struct queue_question *next = q->next;
+		q->answer(q->ctx, known, count);
+		free(q);
+		q = next;
+	}
+}
+
 static void on_residue(void *ctx, struct residue *residue, bool known, uint32_t count)
 {
-	struct queue_question *q = ctx;
+	struct conform_run *r = ctx;
+	struct queue_question *answered = r->asking;
 
 	(void)residue;
-	q->answer(q->ctx, known, count);
-	free(q);
+	r->residue = NULL;
+	r->asking = NULL;
+	answer_all(answered, known, count);
+	if (r->waiting != NULL && r->residue == NULL)
+		begin_question(r);
+}
+
+static void begin_question(struct conform_run *r)
+{
+	r->asking = r->waiting;
+	r->waiting = NULL;
+	r->residue = residue_ask_host(r->loop, world_host(r->world, SUT), on_residue, r);
+	if (r->residue != NULL)
+		return;
+	struct queue_question *unanswered = r->asking;
+	r->asking = NULL;
+	answer_all(unanswered, false, 0);
 }
 
 static void ask_queue(void *queue_ctx, sut_queue_fn *answer, void *ctx)
@@ -179,11 +211,10 @@ static void ask_queue(void *queue_ctx, sut_queue_fn *answer, void *ctx)
 
 	if (q == NULL)
 		abort();
-	*q = (struct queue_question){ r, answer, ctx };
-	if (residue_ask_host(r->loop, world_host(r->world, SUT), on_residue, q) == NULL) {
-		answer(ctx, false, 0);
-		free(q);
-	}
+	*q = (struct queue_question){ r->waiting, answer, ctx };
+	r->waiting = q;
+	if (r->residue == NULL)
+		begin_question(r);
 }
 
 static void describe_sut(struct conform_run *r)
@@ -350,6 +381,11 @@ static void end_world(struct conform_run *r)
 	struct redact *redact = r->world != NULL ? world_redact_new(r->world) : NULL;
 
 	suite_stop(r->suite);
+	residue_free(r->residue);
+	r->residue = NULL;
+	answer_all(r->asking, false, 0);
+	answer_all(r->waiting, false, 0);
+	r->asking = r->waiting = NULL;
 	probe_free(r->probe);
 	r->probe = NULL;
 	world_free(r->world);

@@ -1,5 +1,6 @@
 #include "harness/conform/suite.h"
 
+#include "base/conn.h"
 #include "base/random.h"
 #include "harness/conform/play.h"
 
@@ -10,7 +11,7 @@
 
 enum {
 	ACCOUNTS_OF_ONE = 2,
-	DEATH_MS = 250,    /* a lost connection may be the first that is seen of the server's end */
+	DEATH_MS = 5000,   /* from a lost connection to the news that the server has ended */
 	SECOND_TRIES = 16, /* pairs of mailboxes for cases that are played again after a death */
 };
 
@@ -26,7 +27,9 @@ struct running {
 	struct suite *suite;
 	struct playing what;
 	struct play *play;
-	struct timer *limbo; /* it is over, but perhaps because the server is */
+	/* It is over, but perhaps because the server is: a new connection tells, or the server's end does. */
+	struct conn *alive;
+	struct timer *limbo;
 	bool over;
 };
 
@@ -197,26 +200,46 @@ static void take_outcome(struct suite *s, const struct playing *w, struct play *
 
 /* ---- playing ---- */
 
+static void settle_playing(struct running *r)
+{
+	take_outcome(r->suite, &r->what, r->play);
+	r->over = true;
+	task_schedule(r->suite->task);
+}
+
 static void on_limbo(void *ctx)
 {
 	struct running *r = ctx;
-	struct suite *s = r->suite;
 
-	take_outcome(s, &r->what, r->play);
-	r->over = true;
-	task_schedule(s->task);
+	if (!r->over)
+		settle_playing(r);
+}
+
+static void on_alive(void *ctx, enum conn_event event)
+{
+	struct running *r = ctx;
+
+	/* It speaks, so it is there and meant to close; the kernel may still connect for a server that is dying. */
+	if ((event == CONN_INPUT || event == CONN_SECURED) && !r->over)
+		settle_playing(r);
 }
 
 static void on_play(void *ctx, struct play *play)
 {
 	struct running *r = ctx;
+	const struct suite *s = r->suite;
+	const struct case_file *c = s->o.cases[r->what.index];
 
 	if (!play_outcome(play)->lost) {
-		on_limbo(r);
+		settle_playing(r);
 		return;
 	}
-	r->limbo = timer_new(r->suite->o.loop, on_limbo, r);
+	r->limbo = timer_new(s->o.loop, on_limbo, r);
 	timer_set_ms(r->limbo, DEATH_MS);
+	r->alive = conn_connect(&(struct conn_options){ .loop = s->o.loop, .on_event = on_alive, .ctx = r },
+				&s->o.sut->services[c->service].at, NULL);
+	if (case_service_has_tls(c->service))
+		(void)conn_start_tls(r->alive, s->o.sut->tls, CONN_TLS_CLIENT, s->o.sut->host);
 }
 
 static void sweep(struct suite *s)
@@ -226,6 +249,7 @@ static void sweep(struct suite *s)
 		if (r->play == NULL || !r->over)
 			continue;
 		timer_free(r->limbo);
+		conn_free(r->alive);
 		play_free(r->play);
 		*r = (struct running){ .suite = s };
 		s->running_count--;

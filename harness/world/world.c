@@ -694,6 +694,8 @@ int world_host_start(struct world *w, uint32_t host, world_host_fn *fn, void *ct
 
 	if (rc != 0)
 		p->fn = NULL;
+	else
+		w->broken = false; /* the next end that nobody asked for is told again */
 	return rc;
 }
 

@@ -34,6 +34,20 @@
 	X(SMTP_CLOSES_ON_ERROR, "smtp-closes-on-error", "smtp", "an unknown command ends the session")       \
 	X(SMTP_NO_TRAILING_BLANKS, "smtp-no-trailing-blanks", "smtp", "blanks before a CRLF are a mistake")  \
 	X(SMTP_HELP_LINE_MIXED, "smtp-mixed-codes", "smtp", "the EHLO reply changes its code")               \
+	X(SMTP_TLS_KEEPS_EHLO, "smtp-tls-keeps-ehlo", "smtp", "the EHLO before TLS counts under TLS")        \
+	X(SMTP_TLS_TWICE, "smtp-tls-twice", "smtp", "STARTTLS is offered under TLS")                         \
+	X(SMTP_SIZE_IGNORED, "smtp-size-ignored", "smtp", "a declared size is not compared with the limit")  \
+	X(SMTP_NO_STATUS, "smtp-no-status", "smtp", "MAIL is answered without an enhanced status code")      \
+	X(SMTP_AUTH_ANYBODY, "smtp-auth-anybody", "submission", "every password is right")                   \
+	X(SMTP_AUTH_TWICE, "smtp-auth-twice", "submission", "AUTH works again after it has succeeded")       \
+	X(SMTP_AUTH_UNCANCELLED, "smtp-auth-uncancelled", "submission",                                      \
+	  "an asterisk in an exchange is answered 250")                                                      \
+	X(SMTP_NO_AUTH_NEEDED, "smtp-no-auth-needed", "submission", "mail is submitted by anybody")          \
+	X(SMTP_PLAIN_IN_CLEAR, "smtp-plain-in-clear", "submission", "plaintext mechanisms work without TLS") \
+	X(SMTP_WITH_SMTP, "smtp-with-smtp", "submission", "Received says with SMTP whatever was spoken")     \
+	X(SMTP_NO_MESSAGE_ID, "smtp-no-message-id", "submission", "no Message-ID is added")                  \
+	X(LMTP_ONE_REPLY, "lmtp-one-reply", "lmtp", "the content has one reply for all recipients")          \
+	X(LMTP_TAKES_EHLO, "lmtp-takes-ehlo", "lmtp", "EHLO and HELO work in LMTP")                          \
 	X(POP3_NO_STUFFING, "pop3-no-stuffing", "pop3", "periods are not doubled in RETR")                   \
 	X(POP3_COUNTS_DELETED, "pop3-counts-deleted", "pop3", "STAT counts what is marked as deleted")       \
 	X(POP3_WRONG_OCTETS, "pop3-wrong-octets", "pop3", "LIST says one octet too many")                    \

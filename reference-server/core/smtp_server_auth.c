@@ -1,13 +1,15 @@
 #include "reference-server/core/smtp_server_parts.h"
 
 #include "reference-server/core/base64.h"
+#include "reference-server/core/mutant.h"
 
 #include <assert.h>
 #include <string.h>
 
 struct span smtps_offered_mechanisms(const struct smtp_server *s)
 {
-	return s->tls ? s->config->mechanisms_tls : s->config->mechanisms_clear;
+	return s->tls || MUTANT(SMTP_PLAIN_IN_CLEAR) ? s->config->mechanisms_tls
+						     : s->config->mechanisms_clear;
 }
 
 bool smtps_can_auth(const struct smtp_server *s)
@@ -44,7 +46,7 @@ void smtps_on_auth(struct smtp_server *s, struct span arg)
 		smtps_error(s, SPAN_LIT("502 5.5.1 AUTH is not offered\r\n"));
 		return;
 	}
-	if (s->authenticated) {
+	if (s->authenticated && !MUTANT(SMTP_AUTH_TWICE)) {
 		smtps_error(s, SPAN_LIT("503 5.5.1 authenticated already\r\n"));
 		return;
 	}
@@ -78,7 +80,9 @@ void smtps_cancel_auth(struct smtp_server *s, struct span line)
 void smtps_on_auth_response(struct smtp_server *s, struct span line)
 {
 	if (span_eq(line, SPAN_LIT("*"))) {
-		smtps_cancel_auth(s, SPAN_LIT("501 5.7.0 authentication cancelled\r\n"));
+		smtps_cancel_auth(s, MUTANT(SMTP_AUTH_UNCANCELLED)
+					     ? SPAN_LIT("250 2.0.0 as you like\r\n")
+					     : SPAN_LIT("501 5.7.0 authentication cancelled\r\n"));
 		return;
 	}
 	if (!base64_is_valid(line)) {
@@ -128,6 +132,10 @@ void smtp_server_auth_succeed(struct smtp_server *s, struct span identity)
 void smtp_server_auth_fail(struct smtp_server *s, enum smtp_auth_failure why)
 {
 	assert_auth_wish(s);
+	if (MUTANT(SMTP_AUTH_ANYBODY)) {
+		smtp_server_auth_succeed(s, SPAN_LIT("anybody"));
+		return;
+	}
 	s->wish = SMTP_WISH_INPUT;
 	smtps_enter(s, SMTP_STATE_READY);
 	smtps_error(s, smtp_auth_failure_line(why));

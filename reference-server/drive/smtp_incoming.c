@@ -243,7 +243,7 @@ static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 	/* RFC 6409 8.2, 8.3: a submission server may supply what is missing; a relay may not. */
 	if (!header_has(&s->core.header, HEADER_DATE))
 		trace_add_date(&e->prefix, e->arrival_wall_ms);
-	if (!header_has(&s->core.header, HEADER_MESSAGE_ID)) {
+	if (!header_has(&s->core.header, HEADER_MESSAGE_ID) && !MUTANT(SMTP_NO_MESSAGE_ID)) {
 		struct buf message_id = { 0 };
 		uint64_t unique = random_u64();
 		trace_add_new_message_id(&message_id, e->arrival_wall_ms,
