@@ -43,7 +43,7 @@ QUEUED = re.compile(rb"^250 2\.0\.0 queued as (\S+)\r$", re.M)
 PAGE, SECTOR = 4096, 512
 SENDERS = 6
 LOCAL, REMOTE = "sales@fredsco.example", "fred@far.example"
-SETTINGS = {"auth": {"plain_without_tls": True}, "log": {"level": "warn"}, "limits": {"errors": 1000},
+SETTINGS = {"auth": {"plain_without_tls": True}, "log": {"level": "warn"}, "limits": {"errors": 1000, "idle_commands": 1000000, "refused_recipients": 1000000, "commands_per_second": 0},
             "retry": {"first": "100ms", "max": "300ms", "expire": "1h"}}
 
 
@@ -385,13 +385,13 @@ def main():
     try:
         real = cuts(count, seed, tell=tell)
         controls = max(20, count // 50)
-        failing = cuts(max(20, count // 10), seed, sync_errno=errno.EIO, every=5)
+        failing = cuts(max(20, count // 2), seed, sync_errno=errno.EIO, every=5)
         lied = {how: len(cuts(controls, seed, ignore=how).bad) for how in ("all", "last")}
     finally:
         lib.clean_up()
     print(f"{count} power cuts, seed {seed}: {real.acknowledged} messages acknowledged before them, "
           f"{len(real.bad)} cuts lost, doubled or damaged any", file=out)
-    print(f"{max(20, count // 10)} more of a disk whose every fifth sync fails: {failing.acknowledged} acknowledged, "
+    print(f"{max(20, count // 2)} more of a disk whose every fifth sync fails: {failing.acknowledged} acknowledged, "
           f"{len(failing.bad)} cuts lost, doubled or damaged any", file=out)
     print(f"controls: with all syncs ignored {lied['all']} of {controls} cuts lost mail, with the last commit's {lied['last']}", file=out)
     print(f"posix-strict: {len(real.names_lost)} cuts would have lost names, which is a warning and no verdict", file=out)
