@@ -181,11 +181,13 @@ def test_nothing_is_promised_while_writes_fail():
 
 
 @slow
+@turns_red("server-agrees-to-all", "mail-is-lost")
 def test_nothing_is_promised_while_the_disk_has_no_room_for_writes():
     survives(write_errno=errno.ENOSPC)
 
 
 @slow
+@turns_red("server-refuses-all")
 def test_a_slow_disk_holds_up_nobody_who_does_not_need_it():
     disk = faults.Faults()
     server = Server()
