@@ -306,14 +306,16 @@ def flood(connections):
     watch.end()
     wait_until(lambda: "smtp sessions: 0\npop3 sessions: 0" in server.control("status")[1], "no sessions", 60)
     after = [send_one(server, honest) for _ in range(20)]
-    returned = wait_until(lambda: (m := anonymous_bytes(server.pid())) <= before + 8 * MIB and m,
+    # A sanitizer pads memory and keeps what is freed: there is nothing to measure then.
+    measured = os.path.basename(lib.OUT) not in ("asan", "tsan")
+    returned = wait_until(lambda: not measured or ((m := anonymous_bytes(server.pid())) <= before + 8 * MIB and m),
                           f"memory that is given back (peak {watch.peak / MIB:.0f}, now {anonymous_bytes(server.pid()) / MIB:.0f}, "
                           f"before {before / MIB:.0f} MiB)", 10)
     tls = sum(KINDS[n % len(KINDS)].is_tls for n in range(connections))
     figures = {"connections": connections, "limits": of, "before": before, "peak": watch.peak, "returned": returned,
                "bound": bound(of, before, connections - tls, tls), "quiet": quiet, "took": took, "after": after, "held": held,
                "left": left, "cpu": cpu, "lasted": lasted, "sent": 60 + len(took)}
-    check(watch.peak <= figures["bound"],
+    check(not measured or watch.peak <= figures["bound"],
           f"at most {figures['bound'] / MIB:.0f} MiB of memory by these limits; it was {watch.peak / MIB:.0f}")
     check(max(took) <= REPLY_S_MAX, f"a well-behaved sender's 250 within {REPLY_S_MAX} s; the slowest took {max(took):.1f} s")
     got = len(server.wait_for_mail("bob", 60 + len(took)))
