@@ -12,7 +12,7 @@ import servers
 SESSIONS = 64
 # Messages that are alike but for their Message-ID, as smtp-source's are: making
 # each anew costs the sender more than sending it.
-PIPELINED = ["--same-content", "--sessions", "64", "--in-flight", "4", "--chunking"]
+PIPELINED = ["--same-content", "--sessions", "16", "--in-flight", "16", "--chunking"]
 PLAIN = ["--same-content", "--sessions", "256", "--no-pipelining"]
 RECONNECT = ["--same-content", "--sessions", "256", "--new-connections"]
 TLS = ["--same-content", "--sessions", "256", "--tls", "starttls"]
