@@ -487,6 +487,7 @@ static void begin_linger(struct conn *c)
 	ERR_clear_error();
 	(void)shutdown(c->fd, SHUT_WR);
 	c->phase = PHASE_LINGER;
+	c->finishing_on.settled = true;
 	if (c->peer_ended)
 		c->dead = true;
 	update_reading(c);

@@ -197,6 +197,14 @@ void loop_leave(struct loop *l, struct loop_member *m)
 	m->prev = m->next = NULL;
 }
 
+bool loop_is_settled(const struct loop *l)
+{
+	for (const struct loop_member *m = l->members; m != NULL; m = m->next)
+		if (!m->settled)
+			return false;
+	return true;
+}
+
 char *loop_scratch(struct loop *l)
 {
 	return l->scratch;

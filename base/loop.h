@@ -31,10 +31,13 @@ struct event_base *loop_event_base(struct loop *l);
 struct loop_member {
 	void (*free_fn)(void *ctx);
 	void *ctx;
+	bool settled; /* nothing is lost when it is freed now */
 	struct loop_member *prev, *next;
 };
 void loop_join(struct loop *l, struct loop_member *m);
 void loop_leave(struct loop *l, struct loop_member *m);
+/* All that are still there are. */
+bool loop_is_settled(const struct loop *l);
 
 /* LOOP_SCRATCH_BYTES for use within one callback, shared by everything on the loop. */
 enum { LOOP_SCRATCH_BYTES = 65536 };

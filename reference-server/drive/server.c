@@ -51,6 +51,7 @@ struct run {
 	struct signal_watch *signals[3];
 	struct timer *drain;
 	int64_t drain_until_ms;
+	bool drained;                         /* the store, after that */
 	struct buf fixed[CONFIG_FIXED_COUNT]; /* what only a restart changes, as of the start */
 	char cert_path[512];
 	char key_path[512];
@@ -586,15 +587,33 @@ static int prepare_data_dir(const struct config *c, struct err *reterr)
 
 /* ---- stopping ---- */
 
+/* Nothing is under way: also no last reply, to a client that reads slowly, of a session that has ended. */
+static bool is_idle(const struct server *s)
+{
+	return smtp_session_count() == 0 && pop3_session_count() == 0 && relay_is_idle(s->relay) &&
+	       store_pending_count(s->store) == 0 && loop_is_settled(s->loop);
+}
+
+/*
+ * When the time is over the disk may still be at work for messages whose end has
+ * come.  They are going to be stored, so their clients are told before the end:
+ * who hears nothing sends again, and there are two (RFC 5321 4.2.5).
+ */
 static void on_drain(void *ctx)
 {
 	struct run *r = ctx;
-	bool idle = smtp_session_count() == 0 && pop3_session_count() == 0 &&
-		    relay_is_idle(r->server.relay) && store_pending_count(r->server.store) == 0;
-	if (idle || clock_mono_ms() >= r->drain_until_ms)
-		loop_stop(r->server.loop);
-	else
-		timer_set_ms(r->drain, DRAIN_CHECK_MS);
+	struct server *s = &r->server;
+	bool over = clock_mono_ms() >= r->drain_until_ms;
+
+	if (is_idle(s) || (over && r->drained)) {
+		loop_stop(s->loop);
+		return;
+	}
+	if (over) {
+		store_drain(s->store);
+		r->drained = true;
+	}
+	timer_set_ms(r->drain, DRAIN_CHECK_MS);
 }
 
 static void begin_stop(struct run *r)

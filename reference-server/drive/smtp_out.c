@@ -33,7 +33,7 @@ static void end(struct smtp_out *o)
 		return;
 	smtp_out_hand_back_prepared(o);
 	o->dead = true;
-	o->ended = (struct loop_member){ .free_fn = destroy, .ctx = o };
+	o->ended = (struct loop_member){ .free_fn = destroy, .ctx = o, .settled = true };
 	loop_join(o->server->loop, &o->ended);
 	task_schedule(o->task); /* frees it: callers further up may still look at o */
 	o->owner.on_end(o->owner.ctx, o, o->ready ? NULL : &o->failure);

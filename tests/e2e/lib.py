@@ -416,10 +416,18 @@ class Reply:
 class Wire:
     """A connection read by lines; TLS on demand."""
 
-    def __init__(self, address, tls=False, timeout_s=None, source=None):
+    def __init__(self, address, tls=False, timeout_s=None, source=None, narrow=False):
+        """narrow: the kernels hold little, so that what is not read waits in the server."""
         self.address = address
         self.tls = False
-        self.sock = socket.create_connection(address, timeout_s or PATIENCE_S, (source, 0) if source else None)
+        self.sock = socket.socket()
+        if narrow:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        self.sock.settimeout(timeout_s or PATIENCE_S)
+        if source:
+            self.sock.bind((source, 0))
+        self.sock.connect(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.unread = b""
         at_end(self.close)

@@ -4,7 +4,9 @@ import os
 import pwd
 import re
 import signal
+import subprocess
 
+import faults
 from lib import (
     POSTRIDERD, SERVICES, Failed, NextHop, Server, Skip, check, check_equal, make_message, new_address, run_program, scratch, slow, turns_red, wait_until)
 
@@ -58,6 +60,46 @@ def test_term_finishes_what_is_going_on_and_exits_0():
     server.start()
     if acknowledged:
         check_equal(len(server.wait_for_mail()), 1, "an acknowledged message is there")
+
+
+@turns_red("server-dies-badly")
+def test_term_waits_until_the_last_replies_are_out():
+    server = Server(settings={"limits": {"idle_commands": 1000000, "commands_per_second": 0}}).start()
+    session = server.smtp(narrow=True)
+    fill_count = 500  # answered with some 200 KB: more than the kernels take, less than the server holds
+    session.send(b"EHLO client.example\r\n" * fill_count + b"MAIL FROM:<barney@isp2.example>\r\nRCPT TO:<sales@fredsco.example>\r\nDATA\r\n" +
+                 make_message()[1] + b".\r\n")
+    wait_until(lambda: " queued " in server.log(), "the message to be stored")
+    server.process.send_signal(signal.SIGTERM)
+    try:
+        server.process.wait(0.5)
+    except subprocess.TimeoutExpired:
+        pass
+    check(server.alive(), "the server waits for its client")
+    for code in [250] * fill_count + [250, 250, 354]:
+        session.expect(code)
+    check("queued as" in str(session.expect(250)), "the reply to the message")
+    session.expect(421)
+    session.close()
+    check_equal(server.wait(), 0, "exit status")
+
+
+@turns_red("server-dies-badly")
+def test_what_the_disk_has_not_taken_when_the_time_is_over_is_answered_when_it_has():
+    disk = faults.Faults()
+    server = Server(settings={"timeouts": {"drain": "50ms"}})
+    disk.start(server)
+    session = server.smtp()
+    for command, code in (("EHLO client.example", 250), ("MAIL FROM:<barney@isp2.example>", 250), ("RCPT TO:<sales@fredsco.example>", 250), ("DATA", 354)):
+        session.command(command, code)
+    syncs = disk.counts()[1]
+    disk.set(sync_ms=500)
+    session.send(make_message()[1] + b".\r\n")
+    wait_until(lambda: disk.counts()[1] > syncs, "a sync")
+    server.process.send_signal(signal.SIGTERM)
+    session.expect(250)
+    session.expect(421)
+    check_equal(server.wait(), 0, "exit status")
 
 
 @turns_red("server-dies-badly")
