@@ -117,16 +117,18 @@ static void on_piece_stored(void *ctx, int result)
 	unref(m);
 }
 
+/* The content that has come is a whole piece, and goes as it is. */
 static void stream_piece(struct smtp_incoming *m)
 {
 	struct piece *p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		abort();
-	struct span all = buf_span(&m->content);
 
+	assert(buf_bytes(&m->content) == SMTP_PIECE_BYTES);
 	p->message = m;
-	buf_add(&p->bytes, span_sub(all, 0, SMTP_PIECE_BYTES));
-	buf_consume(&m->content, SMTP_PIECE_BYTES);
+	p->bytes = m->content;
+	m->content = (struct buf){ 0 };
+	(void)buf_reserve(&m->content, SMTP_PIECE_BYTES); /* there is more to come */
 	if (m->envelope->body_id == 0)
 		m->envelope->body_id = store_new_id(m->server->store);
 	m->refs++;
@@ -159,9 +161,13 @@ void smtp_incoming_content(struct smtp_session *s)
 		smtp_server_refuse_content(&s->core, answer_for(m->error));
 		return;
 	}
-	buf_add(&m->content, s->core.run);
-	while (buf_bytes(&m->content) > SMTP_PIECE_BYTES)
-		stream_piece(m);
+	for (struct span rest = s->core.run; rest.n > 0;) {
+		if (buf_bytes(&m->content) == SMTP_PIECE_BYTES)
+			stream_piece(m);
+		struct span part = span_sub(rest, 0, SMTP_PIECE_BYTES - buf_bytes(&m->content));
+		buf_add(&m->content, part);
+		rest = span_sub(rest, part.n, rest.n);
+	}
 }
 
 /* ---- the store has the message, or has not ---- */
