@@ -198,20 +198,31 @@ int directory_account(const struct directory *d, struct address a, uint32_t *ret
 
 struct expansion {
 	const struct directory *d;
-	directory_fn *fn;
-	void *ctx;
 	const struct config_alias
 		*path[DIRECTORY_ALIAS_DEPTH_MAX]; /* aliases being expanded, outermost first */
 	uint32_t depth;
 	uint32_t member_count;
+	struct buf members; /* a line each: they are told when all of them are known */
 	bool leads_somewhere;
 	bool too_large;
 	int trouble; /* the store's, or 0 */
 };
 
-static void expand(struct expansion *x, struct address a)
+static void add_member(struct expansion *x, struct address a)
 {
 	char text[ADDRESS_TEXT_BYTES_MAX];
+
+	if (x->member_count == DIRECTORY_MEMBERS_MAX) {
+		x->too_large = true;
+		return;
+	}
+	buf_add(&x->members, address_text(a, text));
+	buf_add(&x->members, SPAN_LIT("\n")); /* which no address has */
+	x->member_count++;
+}
+
+static void expand(struct expansion *x, struct address a)
+{
 	struct key k;
 	make_key(a, &k);
 	const struct config_alias *alias = NULL;
@@ -229,11 +240,7 @@ static void expand(struct expansion *x, struct address a)
 			return;
 		}
 		x->leads_somewhere |= rc == 0;
-		if (x->member_count == DIRECTORY_MEMBERS_MAX)
-			x->too_large = true;
-		else if (x->fn != NULL)
-			x->fn(x->ctx, address_text(a, text));
-		x->member_count += !x->too_large;
+		add_member(x, a);
 		return;
 	}
 	for (uint32_t i = 0; i < x->depth; i++)
@@ -252,20 +259,24 @@ static void expand(struct expansion *x, struct address a)
 	x->depth--;
 }
 
+static void tell_members(const struct expansion *x, directory_fn *fn, void *ctx)
+{
+	struct span rest = buf_span(&x->members), member;
+
+	while (span_take_until(&rest, '\n', &member))
+		fn(ctx, member);
+}
+
 int directory_expand(const struct directory *d, struct address a, directory_fn *fn, void *ctx)
 {
-	struct expansion all = { .d = d }, told = { .d = d, .fn = fn, .ctx = ctx };
+	struct expansion x = { .d = d };
 
-	expand(&all, directory_full(d, a));
-	if (all.trouble != 0)
-		return all.trouble;
-	if (all.too_large)
-		return -E2BIG;
-	if (!all.leads_somewhere)
-		return -ENOENT;
-	if (fn != NULL)
-		expand(&told, directory_full(d, a));
-	return told.trouble;
+	expand(&x, directory_full(d, a));
+	int rc = x.trouble != 0 ? x.trouble : x.too_large ? -E2BIG : x.leads_somewhere ? 0 : -ENOENT;
+	if (rc == 0 && fn != NULL)
+		tell_members(&x, fn, ctx);
+	buf_free(&x.members);
+	return rc;
 }
 
 struct search {

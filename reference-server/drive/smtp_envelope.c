@@ -93,7 +93,6 @@ enum { RECIPIENT_OVERHEAD_BYTES = 160 }; /* of allocations, about */
 
 struct adding {
 	struct smtp_incoming *message;
-	struct envelope *envelope;
 	struct span original;
 	struct span orcpt;
 	uint8_t notify;
@@ -103,16 +102,18 @@ struct adding {
 static void add_recipient(void *ctx, struct span address)
 {
 	struct adding *a = ctx;
+	struct envelope *e = a->message->envelope;
 
-	for (uint32_t i = 0; i < a->envelope->recipient_count; i++)
-		if (span_eq(address, span_of(a->envelope->recipients[i].address)))
+	for (uint32_t i = 0; i < e->recipient_count; i++)
+		if (span_eq(address, span_of(e->recipients[i].address)))
 			return; /* one copy each, however often and through however many aliases it was named
 				 */
-	struct recipient *r = envelope_add_recipient(a->envelope, address, a->original);
-	if (r == NULL)
+	struct recipient *r = envelope_add_recipient(e, address, a->original);
+	if (r == NULL) {
 		a->full = true;
-	else
-		recipient_set_dsn(r, a->notify, a->orcpt);
+		return;
+	}
+	recipient_set_dsn(r, a->notify, a->orcpt);
 	a->message->recipient_bytes +=
 		sizeof(*r) + RECIPIENT_OVERHEAD_BYTES + address.n + a->original.n + a->orcpt.n;
 }
@@ -149,42 +150,44 @@ static enum smtp_answer answer_for_decision(enum accept_decision d)
 /* A literal of the address that this client has connected to, whatever that is listened at by (RFC 5321 4.1.3). */
 static bool is_own_address(const struct smtp_session *s, struct span domain)
 {
-	struct addr own = { .n = sizeof(own.ss) }, at;
+	const struct addr *own = conn_local(s->conn);
+	struct addr at;
 	struct span ip;
 	bool is_ipv6;
 	char text[64];
 
-	if (!address_literal_ip(domain, &ip, &is_ipv6) || !span_copy(ip, text, sizeof(text)) ||
-	    getsockname(conn_fd(s->conn), (struct sockaddr *)&own.ss, &own.n) != 0 ||
-	    !addr_parse(text, addr_port(&own), &at))
-		return false;
-	return addr_eq(&at, &own);
+	return address_literal_ip(domain, &ip, &is_ipv6) && span_copy(ip, text, sizeof(text)) &&
+	       addr_parse(text, addr_port(own), &at) && addr_eq(&at, own);
 }
 
-void smtp_envelope_rcpt(struct smtp_session *s)
+static void log_refused(const struct smtp_session *s, enum accept_decision why)
+{
+	s->server->counters.recipients_refused++;
+	log_event(LOG_INFO, "recipient-refused", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
+		  LOG_S("rcpt", s->core.forward_path), LOG_C("why", accept_decision_name(why)));
+}
+
+static void log_too_large(const struct smtp_session *s)
+{
+	log_event(LOG_ERROR, "alias-too-large", LOG_I("session", s->id), LOG_S("rcpt", s->core.forward_path),
+		  LOG_I("members_max", DIRECTORY_MEMBERS_MAX), LOG_I("depth_max", DIRECTORY_ALIAS_DEPTH_MAX));
+}
+
+/* The recipient becomes those whom the directory names for it: all of them, or nobody and the client keeps it. */
+static enum smtp_answer take_recipient(struct smtp_session *s, struct address a)
 {
 	const struct directory *d = s->server->directory;
-	struct address a;
-
-	if (address_parse_text(s->core.forward_path, &a) != ADDRESS_OK) {
-		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_NO_SUCH_MAILBOX);
-		return;
-	}
-	if (!is_idna(s->core.forward_path)) {
-		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_NO_SUCH_DOMAIN);
-		return;
-	}
-	if (is_own_address(s, a.domain))
-		a.domain = (struct span){ NULL, 0 };
+	struct adding adding = { .message = s->message,
+				 .original = s->core.forward_path,
+				 .orcpt = s->core.orcpt,
+				 .notify = notify_bits(s->core.notify) };
 	bool local = a.domain.n == 0 || directory_is_local_domain(d, a.domain);
-	int rc = local ? directory_expand(d, a, NULL, NULL) : -ENOENT;
+	int rc = local ? directory_expand(d, a, add_recipient, &adding) : -ENOENT;
 	bool lmtp = s->profile->core.role == SMTP_ROLE_LMTP;
-	if (rc == -E2BIG) { /* nobody gets it rather than some: the client keeps it */
-		log_event(LOG_ERROR, "alias-too-large", LOG_I("session", s->id),
-			  LOG_S("rcpt", s->core.forward_path), LOG_I("members_max", DIRECTORY_MEMBERS_MAX),
-			  LOG_I("depth_max", DIRECTORY_ALIAS_DEPTH_MAX));
-		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_ALIAS_TOO_LARGE);
-		return;
+
+	if (rc == -E2BIG) {
+		log_too_large(s);
+		return SMTP_ANSWER_ALIAS_TOO_LARGE;
 	}
 	enum accept_decision decision = accept_rcpt(&(struct accept_facts){
 		.postmaster = local && !lmtp && address_is_postmaster(a),
@@ -197,29 +200,35 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 		.submission = s->profile->core.role == SMTP_ROLE_SUBMISSION,
 	});
 	enum smtp_answer answer = answer_for_decision(decision);
-	uint32_t before = s->message->envelope->recipient_count;
-	if (answer == SMTP_ANSWER_ACCEPT) {
-		struct adding adding = { .message = s->message,
-					 .envelope = s->message->envelope,
-					 .original = s->core.forward_path,
-					 .orcpt = s->core.orcpt,
-					 .notify = notify_bits(s->core.notify) };
-		bool known = rc == 0;
-		if (known)
-			rc = directory_expand(d, a, add_recipient, &adding);
-		else
-			add_recipient(&adding, s->core.forward_path); /* postmaster of a server without
-									 accounts: kept in the queue */
-		if (adding.full ||
-		    (known && rc != 0)) { /* all of an alias, or nobody: the client will name it
-							    again */
-			envelope_keep_recipients(s->message->envelope, before);
-			answer = adding.full ? SMTP_ANSWER_TOO_MANY_RCPT : SMTP_ANSWER_TRY_LATER;
-		}
-	} else {
-		s->server->counters.recipients_refused++;
-		log_event(LOG_INFO, "recipient-refused", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
-			  LOG_S("rcpt", s->core.forward_path), LOG_C("why", accept_decision_name(decision)));
+	if (answer != SMTP_ANSWER_ACCEPT)
+		log_refused(s, decision);
+	else if (rc != 0) /* elsewhere; or postmaster of a server without accounts, kept in the queue */
+		add_recipient(&adding, s->core.forward_path);
+	return answer == SMTP_ANSWER_ACCEPT && adding.full ? SMTP_ANSWER_TOO_MANY_RCPT : answer;
+}
+
+void smtp_envelope_rcpt(struct smtp_session *s)
+{
+	struct smtp_incoming *m = s->message;
+	uint32_t count_before = m->envelope->recipient_count;
+	size_t bytes_before = m->recipient_bytes;
+	enum smtp_answer answer;
+	struct address a;
+
+	if (address_parse_text(s->core.forward_path, &a) != ADDRESS_OK) {
+		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_NO_SUCH_MAILBOX);
+		return;
+	}
+	if (!is_idna(s->core.forward_path)) {
+		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_NO_SUCH_DOMAIN);
+		return;
+	}
+	if (is_own_address(s, a.domain))
+		a.domain = (struct span){ NULL, 0 };
+	answer = take_recipient(s, a);
+	if (answer != SMTP_ANSWER_ACCEPT) {
+		envelope_keep_recipients(m->envelope, count_before);
+		m->recipient_bytes = bytes_before;
 	}
 	smtp_server_answer_rcpt(&s->core, answer);
 }

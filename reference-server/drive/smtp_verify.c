@@ -32,35 +32,45 @@ static void answer_members(struct smtp_session *s, struct members *m)
 		at += m->spans[i].n;
 	}
 	smtp_server_answer_verify(&s->core, SMTP_VERIFY_FOUND, m->spans, m->count);
-	free(m->spans);
-	buf_free(&m->text);
+}
+
+static enum smtp_verify look_up(const struct smtp_session *s, struct address a, struct members *ret_members)
+{
+	const struct directory *d = s->server->directory;
+	bool expands = s->core.verify_expands;
+	char text[ADDRESS_TEXT_BYTES_MAX];
+
+	if (a.domain.n > 0 && !directory_is_local_domain(d, a.domain))
+		return SMTP_VERIFY_ELSEWHERE;
+	switch (a.local.n > 0 ? directory_expand(d, a, expands ? add_member : NULL, ret_members) : -ENOENT) {
+	case 0:
+		break;
+	case -ENOENT:
+		return SMTP_VERIFY_NONE;
+	case -E2BIG:
+		return SMTP_VERIFY_ELSEWHERE;
+	default:
+		return SMTP_VERIFY_TRY_LATER;
+	}
+	if (expands && !directory_is_alias(d, a))
+		return SMTP_VERIFY_NOT_A_LIST;
+	if (!expands)
+		add_member(ret_members, address_text(directory_full(d, a), text));
+	return SMTP_VERIFY_FOUND;
 }
 
 void smtp_verify(struct smtp_session *s)
 {
-	const struct directory *d = s->server->directory;
 	struct address a = { .local = s->core.forward_path };
 	struct members members = { .count = 0 };
-	char text[ADDRESS_TEXT_BYTES_MAX];
 
 	if (!s->core.verify_bare && address_parse_text(s->core.forward_path, &a) != ADDRESS_OK)
 		a.local.n = 0;
-	bool local = a.domain.n == 0 || directory_is_local_domain(d, a.domain);
-	int rc = local && a.local.n > 0 ? directory_expand(d, a, NULL, NULL) : -ENOENT;
-
-	if (!local || rc == -E2BIG) {
-		smtp_server_answer_verify(&s->core, SMTP_VERIFY_ELSEWHERE, NULL, 0);
-	} else if (rc != 0 && rc != -ENOENT) {
-		smtp_server_answer_verify(&s->core, SMTP_VERIFY_TRY_LATER, NULL, 0);
-	} else if (rc != 0) {
-		smtp_server_answer_verify(&s->core, SMTP_VERIFY_NONE, NULL, 0);
-	} else if (!s->core.verify_expands) {
-		add_member(&members, address_text(directory_full(d, a), text));
+	enum smtp_verify found = look_up(s, a, &members);
+	if (found == SMTP_VERIFY_FOUND)
 		answer_members(s, &members);
-	} else if (!directory_is_alias(d, a)) {
-		smtp_server_answer_verify(&s->core, SMTP_VERIFY_NOT_A_LIST, NULL, 0);
-	} else {
-		(void)directory_expand(d, a, add_member, &members);
-		answer_members(s, &members);
-	}
+	else
+		smtp_server_answer_verify(&s->core, found, NULL, 0);
+	free(members.spans);
+	buf_free(&members.text);
 }
