@@ -283,6 +283,7 @@ struct search {
 	const struct directory *d;
 	uint32_t account;
 	bool found;
+	int trouble; /* the store's, or 0 */
 };
 
 static void compare(void *ctx, struct span address_text)
@@ -291,15 +292,20 @@ static void compare(void *ctx, struct span address_text)
 	struct address a;
 	uint32_t account;
 
-	if (address_parse_mailbox(address_text, &a) == ADDRESS_OK &&
-	    directory_account(s->d, a, &account) == 0)
-		s->found = s->found || account == s->account;
+	if (s->found || address_parse_mailbox(address_text, &a) != ADDRESS_OK)
+		return;
+	int rc = directory_account(s->d, a, &account);
+	s->found = rc == 0 && account == s->account;
+	if (rc != 0 && rc != -ENOENT)
+		s->trouble = rc;
 }
 
 int directory_leads_to(const struct directory *d, struct address a, uint32_t account)
 {
 	struct search s = { .d = d, .account = account };
+	int rc = directory_expand(d, a, compare, &s);
 
-	int rc = account != 0 ? directory_expand(d, a, compare, &s) : -ENOENT;
-	return rc == 0 && !s.found ? -ENOENT : rc;
+	if (rc != 0 || s.found)
+		return rc;
+	return s.trouble != 0 ? s.trouble : -ENOENT;
 }

@@ -45,14 +45,19 @@ static void set_wishes(struct envelope *e, const struct smtp_server *core)
 /* RFC 6409 6.1.  Notifications that a user agent makes have no sender (RFC 8098 3), and anybody may make some. */
 static enum smtp_answer may_send_as(const struct smtp_session *s, struct span reverse_path)
 {
-	struct address a;
+	const struct directory *d = s->server->directory;
+	struct address sender, user;
+	uint32_t account;
 	int rc = -ENOENT;
 
 	if (!s->server->config->submission_own_sender || s->profile->core.role != SMTP_ROLE_SUBMISSION ||
 	    reverse_path.n == 0)
 		return SMTP_ANSWER_ACCEPT;
-	if (address_parse_text(reverse_path, &a) == ADDRESS_OK)
-		rc = directory_leads_to(s->server->directory, a, s->account);
+	if (address_parse_text(reverse_path, &sender) == ADDRESS_OK &&
+	    address_parse_mailbox(s->core.identity, &user) == ADDRESS_OK)
+		rc = directory_account(d, user, &account);
+	if (rc == 0)
+		rc = directory_leads_to(d, sender, account);
 	if (rc == 0)
 		return SMTP_ANSWER_ACCEPT;
 	return rc == -ENOENT || rc == -E2BIG ? SMTP_ANSWER_NOT_PERMITTED : SMTP_ANSWER_TRY_LATER;

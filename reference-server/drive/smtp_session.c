@@ -1,7 +1,6 @@
 #include "reference-server/drive/smtp_session.h"
 
 #include "base/log.h"
-#include "reference-server/drive/directory.h"
 #include "reference-server/drive/gate.h"
 #include "reference-server/drive/smtp_session_parts.h"
 
@@ -106,14 +105,6 @@ static void drop_auth(struct smtp_session *s)
 	s->auth = NULL;
 }
 
-static void note_user(struct smtp_session *s, struct span name)
-{
-	struct address a;
-
-	if (address_parse_mailbox(name, &a) == ADDRESS_OK)
-		(void)directory_account(s->server->directory, a, &s->account);
-}
-
 static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 {
 	struct smtp_session *s = ctx;
@@ -127,7 +118,6 @@ static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 		s->server->counters.auth_ok++;
 		log_event(LOG_INFO, "auth-ok", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
 			  LOG_S("user", text));
-		note_user(s, text);
 		smtp_server_auth_succeed(&s->core, text);
 		break;
 	case AUTH_BAD:

@@ -54,8 +54,7 @@ struct smtp_session {
 	struct conn *conn;
 	uint64_t id;
 	char peer_ip[56];
-	uint32_t account; /* of who logged in, as directory_account has it; 0: nobody */
-	bool trusted;     /* by its address: one of relay_from */
+	bool trusted; /* by its address: one of relay_from */
 	struct smtp_server core;
 	TAILQ_HEAD(smtp_slots, smtp_slot) slots;
 	uint32_t slot_count;

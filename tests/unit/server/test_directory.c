@@ -107,10 +107,67 @@ static void nobody_behind_an_alias_is_left_out(void **state)
 	config_free(c);
 }
 
+static uint32_t new_account(struct fixture *f, struct directory *d, const char *address)
+{
+	struct account_keys keys;
+	uint32_t id = 0;
+	struct address a;
+
+	account_derive(SPAN_LIT("secret"), ACCOUNT_ITERATIONS_MIN, &keys);
+	account_add(f->store, span_of(address), &keys, note_account, NULL);
+	store_drain(f->store);
+	assert_int_equal(address_parse_mailbox(span_of(address), &a), ADDRESS_OK);
+	assert_int_equal(directory_account(d, a, &id), 0);
+	return id;
+}
+
+static void an_address_leads_to_whoever_gets_its_mail(void **state)
+{
+	static const struct row {
+		const char *of;
+		int to_sales, to_boss;
+	} rows[] = {
+		{ "sales@fredsco.example", 0, -ENOENT },
+		{ "Sales+list@FREDSCO.example", 0, -ENOENT },
+		{ "staff@fredsco.example", 0, 0 },
+		{ "info@fredsco.example", 0, -ENOENT },
+		{ "elsewhere@fredsco.example", -ENOENT, -ENOENT },
+		{ "sales@far.example", -ENOENT, -ENOENT },
+		{ "nobody@fredsco.example", -ENOENT, -ENOENT },
+		{ "over@fredsco.example", -E2BIG, -E2BIG },
+	};
+	struct fixture *f = *state;
+	struct config *c = config_new();
+	struct err e;
+
+	assert_int_equal(config_set_domain(c, "fredsco.example", &e), 0);
+	add_alias(c, "info@fredsco.example", 1, "sales@fredsco.example");
+	add_alias(c, "staff@fredsco.example", 2, "info@fredsco.example");
+	free(c->aliases[c->alias_count - 1].to[1]);
+	c->aliases[c->alias_count - 1].to[1] = strdup("boss@fredsco.example");
+	add_alias(c, "elsewhere@fredsco.example", 1, "sales@far.example");
+	add_alias(c, "over@fredsco.example", DIRECTORY_MEMBERS_MAX + 1, "sales@fredsco.example");
+	struct directory *d = directory_new(c, f->store);
+	uint32_t sales = new_account(f, d, "sales@fredsco.example");
+	uint32_t boss = new_account(f, d, "boss@fredsco.example");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct row *row = &rows[i];
+		struct address a;
+		assert_int_equal(address_parse_mailbox(span_of(row->of), &a), ADDRESS_OK);
+		int to_sales = directory_leads_to(d, a, sales), to_boss = directory_leads_to(d, a, boss);
+		if (to_sales != row->to_sales || to_boss != row->to_boss)
+			fail_msg("%s: %d to sales, %d to boss", row->of, to_sales, to_boss);
+	}
+	directory_free(d);
+	config_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nobody_behind_an_alias_is_left_out, fixture_make_open,
+						fixture_remove),
+		cmocka_unit_test_setup_teardown(an_address_leads_to_whoever_gets_its_mail, fixture_make_open,
 						fixture_remove),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
