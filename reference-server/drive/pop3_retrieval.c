@@ -7,13 +7,6 @@
 
 static void on_piece(struct pop3_job *j);
 
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
-
 static void read_piece(void *job)
 {
 	struct pop3_job *j = job;
@@ -44,7 +37,7 @@ void pop3_retrieval_go_on(struct pop3_session *s)
 	j->offset = s->offset;
 	uint64_t left = e->octets - s->offset;
 	j->wanted_bytes = left < POP3_PIECE_BYTES ? (size_t)left : POP3_PIECE_BYTES;
-	j->bytes = must(malloc(j->wanted_bytes + 1));
+	j->bytes = pop3_must(malloc(j->wanted_bytes + 1));
 	pop3_job_submit(j, read_piece);
 }
 
@@ -190,7 +183,7 @@ static void fetch_run(struct pop3_session *s)
 		bytes += (size_t)e->octets;
 	}
 	struct pop3_job *j = pop3_job_new(s, on_run);
-	j->run = must(malloc(sizeof(*j->run) + bytes));
+	j->run = pop3_must(malloc(sizeof(*j->run) + bytes));
 	j->run->first_index = index;
 	j->run->count = i - index;
 	memcpy(j->run->reads, reads, (i - index) * sizeof(reads[0]));
