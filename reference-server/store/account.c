@@ -1,6 +1,7 @@
 #include "reference-server/store/account.h"
 
 #include "base/idna.h"
+#include "reference-server/core/utf8.h"
 #include "reference-server/store/mailbox.h"
 #include "reference-server/store/row.h"
 #include "reference-server/store/txn.h"
@@ -40,20 +41,12 @@ bool account_address_ok(struct span address)
 	return at > 0 && at + 1 < address.n;
 }
 
-static bool is_ascii(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return false;
-	return true;
-}
-
 /* The local-part of a mailbox in its one form; what SASLprep does not allow stays as it is. */
 static bool add_local(struct buf *key, struct span local)
 {
 	struct buf prepared = { 0 };
 	bool ok =
-		!is_ascii(local) && account_prepare_query(local, &prepared) == 0 && buf_bytes(&prepared) > 0;
+		!utf8_is_ascii(local) && account_prepare_query(local, &prepared) == 0 && buf_bytes(&prepared) > 0;
 
 	buf_add(key, ok ? buf_span(&prepared) : local);
 	buf_free(&prepared);
@@ -83,7 +76,7 @@ bool account_key(struct span address, char dst[ACCOUNT_ADDRESS_BYTES_MAX + 1], s
 
 	if (!account_address_ok(address))
 		return false;
-	bool ok = is_ascii(address) || add_international(&international, address);
+	bool ok = utf8_is_ascii(address) || add_international(&international, address);
 	if (buf_bytes(&international) > 0)
 		key = buf_span(&international);
 	ok = ok && span_copy(key, dst, ACCOUNT_ADDRESS_BYTES_MAX + 1);
