@@ -148,3 +148,13 @@ void gate_leave(void *pass)
 	HASH_DEL(g->clients, client);
 	free(client);
 }
+
+struct conn *gate_conn(struct gate_pass *pass, struct loop *loop, int fd, conn_fn *on_event, void *ctx)
+{
+	return conn_take(&(struct conn_options){ .loop = loop,
+						 .on_event = on_event,
+						 .ctx = ctx,
+						 .on_closed = gate_leave,
+						 .closed_ctx = pass },
+			 fd);
+}

@@ -14,6 +14,7 @@
 #define SERVER_DRIVE_GATE_H
 
 #include "base/addr.h"
+#include "base/conn.h"
 #include "reference-server/config.h"
 
 struct server;
@@ -22,11 +23,14 @@ struct gate;
 struct gate *gate_new(void);
 void gate_free(struct gate *g); /* when all passes are back.  Accepts NULL */
 
-/* One connection's.  It goes back by gate_leave, as conn_options.on_closed. */
+/* One connection's. */
 struct gate_pass;
 
 /* NULL: it may not, and fd has been closed. */
 struct gate_pass *gate_enter(struct server *server, enum service service, int fd, const struct addr *peer);
+/* The connection of one that may: its pass goes back when the descriptor has been closed. */
+struct conn *gate_conn(struct gate_pass *pass, struct loop *loop, int fd, conn_fn *on_event, void *ctx);
+/* For a pass without connection. */
 void gate_leave(void *pass);
 
 uint32_t gate_count(const struct gate *g);

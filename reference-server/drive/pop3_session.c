@@ -407,12 +407,7 @@ void pop3_session_start(struct server *server, enum service service, int fd, con
 	s->config = core_config(server->config, service);
 	s->settings = settings_use(server);
 	(void)addr_format_ip(peer, s->peer_ip);
-	s->conn = conn_take(&(struct conn_options){ .loop = server->loop,
-						    .on_event = on_conn,
-						    .ctx = s,
-						    .on_closed = gate_leave,
-						    .closed_ctx = pass },
-			    fd);
+	s->conn = gate_conn(pass, server->loop, fd, on_conn, s);
 	progress(s);
 	s->trusted = gate_trusts(server->config, peer);
 	s->load = (struct load_member){ .held = held_bytes, .end = end_for_memory, .ctx = s };

@@ -589,12 +589,7 @@ void smtp_session_start(struct server *server, enum service service, int fd, con
 	TAILQ_INIT(&s->slots);
 	(void)addr_format_ip(peer, s->peer_ip);
 	s->trusted = gate_trusts(server->config, peer);
-	s->conn = conn_take(&(struct conn_options){ .loop = server->loop,
-						    .on_event = on_conn,
-						    .ctx = s,
-						    .on_closed = gate_leave,
-						    .closed_ctx = pass },
-			    fd);
+	s->conn = gate_conn(pass, server->loop, fd, on_conn, s);
 	smtp_server_init(&s->core, &profile->core, (struct smtp_output){ .emit = smtp_slot_emit, .ctx = s },
 			 profile->implicit_tls);
 	TAILQ_INSERT_TAIL(&sessions, s, next);

@@ -45,8 +45,8 @@ bool account_address_ok(struct span address)
 static bool add_local(struct buf *key, struct span local)
 {
 	struct buf prepared = { 0 };
-	bool ok =
-		!utf8_is_ascii(local) && account_prepare_query(local, &prepared) == 0 && buf_bytes(&prepared) > 0;
+	bool ok = !utf8_is_ascii(local) && account_prepare_query(local, &prepared) == 0 &&
+		  buf_bytes(&prepared) > 0;
 
 	buf_add(key, ok ? buf_span(&prepared) : local);
 	buf_free(&prepared);
