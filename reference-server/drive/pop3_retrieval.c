@@ -123,6 +123,7 @@ static void on_piece(struct pop3_job *j)
 	s->offset += piece.n;
 	bool more = pop3_server_content(&s->core, piece, s->offset == wanted(s)->octets);
 	pop3_session_flush(s);
+	load_note(s->server->load, &s->load);
 	if (more) {
 		pop3_retrieval_go_on(s);
 		return;

@@ -6,10 +6,10 @@ import resource
 import socket
 import struct
 import threading
-import time
 
 from lib import NextHop, Server, check, check_equal, make_message, turns_red, wait_until
 from test_relay import BARNEY, sender, submit
+from test_watch import numbers, watched
 
 
 def fill_mailbox(server, megabytes, user="sales"):
@@ -48,6 +48,11 @@ def test_all_that_waits_for_a_domain_comes_back_when_the_domain_is_gone():
     wait_until(server.queue_is_empty, "an empty queue")
 
 
+def wait_until_stuck(server):
+    """Until it can write no more: it holds as much output as it may (POP3_OUTPUT_BYTES_MAX)."""
+    wait_until(lambda: numbers(server)["client_buffer_bytes"] > 256 * 1024, "output that nobody reads")
+
+
 def may_open(server):
     pop = server.pop()
     pop.command("USER sales@fredsco.example")
@@ -60,7 +65,7 @@ def may_open(server):
 
 @turns_red("mail-is-lost")
 def test_a_client_that_resets_in_mid_retrieval_leaves_the_mailbox_at_once():
-    server = Server().start()
+    server = watched()
     fill_mailbox(server, 20)
     for service in ("pop3s", "pop3s", "pop3"):
         pop = server.pop(service)
@@ -69,14 +74,14 @@ def test_a_client_that_resets_in_mid_retrieval_leaves_the_mailbox_at_once():
         pop.login("sales@fredsco.example", "secret")
         pop.send("RETR 1\r\n")
         pop.ok()
-        time.sleep(0.3)  # until the server can write no more
+        wait_until_stuck(server)
         pop.reset()
         wait_until(lambda: may_open(server), "a mailbox that is free", 5)
 
 
 @turns_red("server-agrees-to-all")
 def test_pipelined_pop3_commands_behind_a_slow_retrieval_are_all_answered():
-    server = Server(settings={"auth": {"plain_without_tls": True}}).start()
+    server = watched(settings={"auth": {"plain_without_tls": True}})
     fill_mailbox(server, 4)
     for service in ("pop3", "pop3s"):
         pop = server.pop(service)
@@ -84,7 +89,7 @@ def test_pipelined_pop3_commands_behind_a_slow_retrieval_are_all_answered():
         # One write in a thread of its own, for it ends only when the server has read on.
         writer = threading.Thread(target=pop.send, args=(b"RETR 1\r\n" * 3 + b"NOOP\r\n" * 14000 + b"NONSENSE\r\nSTAT\r\n",), daemon=True)
         writer.start()
-        time.sleep(0.5)  # until nothing moves any more
+        wait_until_stuck(server)
         for _ in range(3):
             pop.ok()
             pop.lines()
