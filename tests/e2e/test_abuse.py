@@ -315,7 +315,7 @@ def test_content_that_comes_too_slowly_is_told_421():
         session.expect(code)
     for _ in range(30):
         session.send(b"0123456789abcdef\r\n" * 2)
-        time.sleep(0.06)
+        check(session.silent_for(0.06), "nothing is said against it")
     session.send(b".\r\n")
     session.expect(250)
     check_equal(len(server.mailbox()), 1, "messages")
