@@ -1,14 +1,11 @@
 #include "base/conn.h"
 
-#include "base/buf.h"
+#include "base/conn_parts.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509_vfy.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,55 +13,6 @@
 enum {
 	INPUT_BYTES_MAX_DEFAULT = 65536,
 	READS_PER_ROUND_MAX = 4, /* so that one fast peer cannot hold the loop */
-};
-
-enum phase {
-	PHASE_CONNECTING,
-	PHASE_OPEN,      /* plain, or TLS after the handshake */
-	PHASE_TLS_WAITS, /* handshake starts when the output has been written */
-	PHASE_HANDSHAKE,
-	PHASE_LINGER, /* finishing: our side is shut down, the peer's rest is thrown away */
-	PHASE_FAILED,
-};
-
-struct conn {
-	struct loop *loop;
-	conn_fn *on_event;
-	void *ctx;
-	int fd;
-	enum phase phase;
-	bool paused;     /* by the owner */
-	bool finishing;  /* conn_finish was called: no events any more */
-	bool peer_ended; /* EOF was seen */
-	bool write_broken;
-	bool dead;      /* conn_free inside a callback */
-	uint32_t depth; /* callbacks running */
-	size_t input_bytes_max;
-	struct span scratch; /* while reading: input that lies in the loop's input scratch, not in `in` */
-	struct buf in;
-	struct buf out;
-	uint64_t written_bytes;
-	uint64_t read_bytes;
-	SSL *ssl;
-	enum conn_tls_side tls_side;
-	struct tls_proof *proof; /* a client's with a check of its own */
-	struct event *readable;
-	struct event *writable;
-	bool write_wanted; /* writable is added */
-	struct task *task; /* flush, and show input again after resume */
-	bool show_input;
-	bool write_on_read; /* TLS wants to read before it can write */
-	bool read_on_write;
-	struct timer *idle;
-	int64_t idle_ms;
-	int64_t active_at_ms;
-	bool deadline; /* activity does not count */
-	void (*on_closed)(void *ctx);
-	void *closed_ctx;
-	struct addr peer;
-	struct addr local;
-	struct err error;
-	struct loop_member finishing_on; /* while finishing */
 };
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
@@ -81,8 +29,7 @@ static void destroy(struct conn *c)
 		event_free(c->writable);
 	task_free(c->task);
 	timer_free(c->idle);
-	SSL_free(c->ssl);
-	free(c->proof);
+	conn_tls_free(c);
 	if (c->fd >= 0)
 		(void)close(c->fd);
 	buf_free(&c->in);
@@ -110,7 +57,7 @@ static bool leave(struct conn *c)
 	return false;
 }
 
-static void tell(struct conn *c, enum conn_event event)
+void conn_tell(struct conn *c, enum conn_event event)
 {
 	if (!c->dead && !c->finishing)
 		c->on_event(c->ctx, event);
@@ -126,7 +73,7 @@ static void stop_events(struct conn *c)
 }
 
 /* c->error is set. */
-static void fail(struct conn *c)
+void conn_fail(struct conn *c)
 {
 	if (c->phase == PHASE_FAILED || c->dead)
 		return;
@@ -135,34 +82,14 @@ static void fail(struct conn *c)
 	if (c->finishing)
 		c->dead = true; /* nobody waits for it any more */
 	else
-		tell(c, CONN_FAILED);
+		conn_tell(c, CONN_FAILED);
 }
 
 static void fail_errno(struct conn *c, int errno_value, const char *what)
 {
 	char peer[56];
 	(void)err_errno(&c->error, errno_value, "%s %s", what, addr_format(&c->peer, peer));
-	fail(c);
-}
-
-static void fail_tls(struct conn *c, const char *what)
-{
-	char peer[56];
-	unsigned long code = ERR_get_error();
-	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
-	long verify = SSL_get_verify_result(c->ssl);
-
-	ERR_clear_error();
-	if (c->proof != NULL && !c->proof->check->only_told && c->proof->fault[0] != '\0') {
-		(void)err_set(&c->error, -EPROTO, "%s", c->proof->fault);
-		fail(c);
-		return;
-	}
-	if (verify != X509_V_OK && SSL_get_verify_mode(c->ssl) != SSL_VERIFY_NONE)
-		reason = X509_verify_cert_error_string(verify);
-	(void)err_set(&c->error, -EPROTO, "%s with %s: %s", what, addr_format(&c->peer, peer),
-		      reason != NULL ? reason : "connection closed");
-	fail(c);
+	conn_fail(c);
 }
 
 static void note_activity(struct conn *c)
@@ -192,7 +119,7 @@ static bool wants_input(const struct conn *c)
 	return false;
 }
 
-static void update_reading(struct conn *c)
+void conn_update_reading(struct conn *c)
 {
 	if (c->dead)
 		return;
@@ -202,7 +129,7 @@ static void update_reading(struct conn *c)
 		(void)event_del(c->readable);
 }
 
-static void update_writing(struct conn *c, bool wanted)
+void conn_update_writing(struct conn *c, bool wanted)
 {
 	if (wanted == c->write_wanted)
 		return;
@@ -213,178 +140,17 @@ static void update_writing(struct conn *c, bool wanted)
 		(void)event_del(c->writable);
 }
 
-/* ---- TLS ---- */
-
-static void handshake(struct conn *c)
-{
-	int rc = SSL_do_handshake(c->ssl);
-	if (rc == 1 && c->proof != NULL && !tls_proof_end(c->proof, c->ssl)) {
-		fail_tls(c, "TLS");
-		return;
-	}
-	if (rc == 1) {
-		c->phase = PHASE_OPEN;
-		update_writing(c, false);
-		update_reading(c);
-		tell(c, CONN_SECURED);
-		if (!c->dead && c->phase == PHASE_OPEN) {
-			c->show_input = true; /* the first records may be here already, unseen by the kernel's
-						 readiness */
-			task_schedule(c->task);
-		}
-		return;
-	}
-	switch (SSL_get_error(c->ssl, rc)) {
-	case SSL_ERROR_WANT_READ:
-		update_writing(c, false);
-		update_reading(c);
-		break;
-	case SSL_ERROR_WANT_WRITE:
-		update_writing(c, true);
-		update_reading(c);
-		break;
-	default:
-		fail_tls(c, "TLS handshake");
-	}
-}
-
-/* Returns how many bytes of input were dropped. */
-static size_t prepare_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side side)
-{
-	assert(c->ssl == NULL);
-	assert(c->phase == PHASE_OPEN || c->phase == PHASE_CONNECTING);
-	size_t dropped_bytes = buf_bytes(&c->in) + c->scratch.n;
-
-	buf_free(&c->in);
-	c->scratch = (struct span){ NULL, 0 };
-	c->ssl = SSL_new(tls_ssl_ctx(ctx));
-	if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1)
-		abort();
-	c->tls_side = side;
-	if (side == CONN_TLS_SERVER)
-		SSL_set_accept_state(c->ssl);
-	else
-		SSL_set_connect_state(c->ssl);
-	return dropped_bytes;
-}
-
-static void await_tls(struct conn *c)
-{
-	if (c->phase == PHASE_OPEN)
-		c->phase = PHASE_TLS_WAITS;
-	update_reading(c);
-	task_schedule(c->task);
-}
-
-size_t conn_start_tls(struct conn *c, struct tls_ctx *ctx, enum conn_tls_side side, const char *server_name)
-{
-	struct addr unused;
-	size_t dropped_bytes = prepare_tls(c, ctx, side);
-
-	if (side == CONN_TLS_CLIENT && server_name != NULL && !addr_parse(server_name, 0, &unused)) {
-		char sni[256]; /* OpenSSL's macro wants it writable */
-		if (span_copy(span_of(server_name), sni, sizeof(sni)))
-			(void)SSL_set_tlsext_host_name(c->ssl, sni);
-		(void)SSL_set1_host(c->ssl, server_name);
-	} else if (side == CONN_TLS_CLIENT && server_name != NULL) {
-		(void)X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(c->ssl), server_name);
-	}
-	await_tls(c);
-	return dropped_bytes;
-}
-
-size_t conn_start_tls_checked(struct conn *c, struct tls_ctx *ctx, const struct tls_check *check)
-{
-	size_t dropped_bytes = prepare_tls(c, ctx, CONN_TLS_CLIENT);
-
-	c->proof = calloc(1, sizeof(*c->proof));
-	if (c->proof == NULL)
-		abort();
-	tls_proof_begin(c->proof, c->ssl, check);
-	await_tls(c);
-	return dropped_bytes;
-}
-
-const char *conn_tls_fault(const struct conn *c)
-{
-	return c->proof != NULL && c->proof->fault[0] != '\0' ? c->proof->fault : NULL;
-}
-
-bool conn_is_tls(const struct conn *c)
-{
-	return c->ssl != NULL && SSL_is_init_finished(c->ssl);
-}
-
-const char *conn_tls_version(const struct conn *c)
-{
-	assert(conn_is_tls(c));
-	return SSL_get_version(c->ssl);
-}
-
-const char *conn_tls_cipher(const struct conn *c)
-{
-	assert(conn_is_tls(c));
-	return SSL_get_cipher_name(c->ssl);
-}
-
-/* The first Finished of the handshake is the client's, but the server's when a session is resumed. */
-static size_t finished(const struct conn *c, uint8_t ret_bytes[CONN_BINDING_BYTES_MAX])
-{
-	bool server_first = SSL_session_reused(c->ssl) == 1;
-	bool own = server_first == (c->tls_side == CONN_TLS_SERVER);
-	size_t n = own ? SSL_get_finished(c->ssl, ret_bytes, CONN_BINDING_BYTES_MAX)
-		       : SSL_get_peer_finished(c->ssl, ret_bytes, CONN_BINDING_BYTES_MAX);
-	return n <= CONN_BINDING_BYTES_MAX ? n : 0;
-}
-
-size_t conn_tls_binding(const struct conn *c, enum conn_binding kind,
-			uint8_t ret_bytes[CONN_BINDING_BYTES_MAX])
-{
-	enum { EXPORTED_BYTES = 32 };
-	static const char label[] = "EXPORTER-Channel-Binding";
-
-	if (!conn_is_tls(c))
-		return 0;
-	bool newest = SSL_version(c->ssl) >= TLS1_3_VERSION;
-	if (!newest && SSL_get_extms_support(c->ssl) != 1)
-		return 0;
-	if (kind == CONN_BINDING_UNIQUE)
-		return newest ? 0 : finished(c, ret_bytes);
-	return SSL_export_keying_material(c->ssl, ret_bytes, EXPORTED_BYTES, label, sizeof(label) - 1, NULL,
-					  0, 0) == 1
-		       ? EXPORTED_BYTES
-		       : 0;
-}
-
 /* ---- reading ---- */
 
 /* Bytes read; 0 at EOF; -EAGAIN; or another negative errno with c->error unset. */
 static ssize_t read_some(struct conn *c, char *p, size_t n)
 {
-	if (c->ssl == NULL) {
-		ssize_t got = recv(c->fd, p, n, 0);
-		if (got >= 0)
-			return got;
-		return errno == EINTR ? -EAGAIN : -errno;
-	}
-	int got = SSL_read(c->ssl, p, (int)n);
-	if (got > 0)
+	if (c->ssl != NULL)
+		return conn_tls_read(c, p, n);
+	ssize_t got = recv(c->fd, p, n, 0);
+	if (got >= 0)
 		return got;
-	switch (SSL_get_error(c->ssl, got)) {
-	case SSL_ERROR_WANT_READ:
-		return -EAGAIN;
-	case SSL_ERROR_WANT_WRITE:
-		c->read_on_write = true;
-		update_writing(c, true);
-		return -EAGAIN;
-	case SSL_ERROR_ZERO_RETURN:
-		return 0;
-	case SSL_ERROR_SYSCALL:
-		ERR_clear_error();
-		return errno != 0 ? -errno : 0;
-	default:
-		return -EPROTO;
-	}
+	return errno == EINTR ? -EAGAIN : -errno;
 }
 
 static void keep_rest(struct conn *c)
@@ -405,7 +171,7 @@ static bool read_once(struct conn *c)
 	if (n == -EAGAIN)
 		return false;
 	if (n == -EPROTO && c->ssl != NULL) {
-		fail_tls(c, "TLS");
+		conn_tls_fail(c, "TLS");
 		return false;
 	}
 	if (n < 0) {
@@ -419,8 +185,8 @@ static bool read_once(struct conn *c)
 	}
 	if (n == 0) {
 		c->peer_ended = true;
-		update_reading(c);
-		tell(c, CONN_EOF);
+		conn_update_reading(c);
+		conn_tell(c, CONN_EOF);
 		return false;
 	}
 	note_activity(c);
@@ -429,7 +195,7 @@ static bool read_once(struct conn *c)
 		buf_add(&c->in, (struct span){ at, (size_t)n });
 	else
 		c->scratch = (struct span){ at, (size_t)n };
-	tell(c, CONN_INPUT);
+	conn_tell(c, CONN_INPUT);
 	if (!c->dead)
 		keep_rest(c);
 	return c->ssl != NULL || (size_t)n == room;
@@ -441,7 +207,7 @@ static void read_more(struct conn *c)
 		if (c->dead || c->phase != PHASE_OPEN || !wants_input(c) || !read_once(c))
 			return;
 	}
-	if (!c->dead && c->phase == PHASE_OPEN && c->ssl != NULL && SSL_has_pending(c->ssl)) {
+	if (!c->dead && c->phase == PHASE_OPEN && conn_tls_has_pending(c)) {
 		c->show_input = true; /* the kernel will not tell of records that OpenSSL has read ahead */
 		task_schedule(c->task);
 	}
@@ -459,45 +225,32 @@ static void linger(struct conn *c)
 
 static ssize_t write_some(struct conn *c, struct span s)
 {
-	if (c->ssl == NULL) {
-		ssize_t put = send(c->fd, s.p, s.n, MSG_NOSIGNAL);
-		if (put >= 0)
-			return put;
-		return errno == EINTR ? -EAGAIN : -errno;
-	}
-	int put = SSL_write(c->ssl, s.p, s.n > INT32_MAX ? INT32_MAX : (int)s.n);
-	if (put > 0)
+	/* What waits when TLS is asked for goes out before the handshake: in the clear. */
+	if (c->ssl != NULL && c->phase != PHASE_TLS_WAITS)
+		return conn_tls_write(c, s);
+	ssize_t put = send(c->fd, s.p, s.n, MSG_NOSIGNAL);
+	if (put >= 0)
 		return put;
-	switch (SSL_get_error(c->ssl, put)) {
-	case SSL_ERROR_WANT_WRITE:
-		return -EAGAIN;
-	case SSL_ERROR_WANT_READ:
-		c->write_on_read = true;
-		return -EAGAIN;
-	default:
-		ERR_clear_error();
-		return -EPIPE;
-	}
+	return errno == EINTR ? -EAGAIN : -errno;
 }
 
 static void begin_linger(struct conn *c)
 {
-	if (c->ssl != NULL && SSL_is_init_finished(c->ssl))
-		(void)SSL_shutdown(c->ssl);
-	ERR_clear_error();
+	if (c->ssl != NULL)
+		conn_tls_end(c);
 	(void)shutdown(c->fd, SHUT_WR);
 	c->phase = PHASE_LINGER;
 	c->finishing_on.settled = true;
 	if (c->peer_ended)
 		c->dead = true;
-	update_reading(c);
+	conn_update_reading(c);
 }
 
 static void after_drained(struct conn *c)
 {
 	if (c->phase == PHASE_TLS_WAITS) {
 		c->phase = PHASE_HANDSHAKE;
-		handshake(c);
+		conn_tls_handshake(c);
 	} else if (c->finishing && c->phase == PHASE_OPEN) {
 		begin_linger(c);
 	}
@@ -507,11 +260,7 @@ static void flush(struct conn *c)
 {
 	if (c->phase != PHASE_OPEN && c->phase != PHASE_TLS_WAITS)
 		return;
-	/* While TLS_WAITS the output belongs before the handshake: in the clear. */
-	SSL *ssl = c->ssl;
 	bool had_output = buf_bytes(&c->out) > 0;
-	if (c->phase == PHASE_TLS_WAITS)
-		c->ssl = NULL;
 	ssize_t n = 0;
 	while (buf_bytes(&c->out) > 0 && !c->write_broken) {
 		n = write_some(c, buf_span(&c->out));
@@ -521,7 +270,6 @@ static void flush(struct conn *c)
 		c->written_bytes += (uint64_t)n;
 		buf_consume(&c->out, (size_t)n);
 	}
-	c->ssl = ssl;
 	if (n < 0 && n != -EAGAIN) {
 		/* The peer's last words may still be unread (a 421, say): where there is reading, it goes on
 		 * and ends the conn. */
@@ -531,13 +279,13 @@ static void flush(struct conn *c)
 	}
 	if (c->write_broken)
 		buf_reset(&c->out);
-	update_writing(c, buf_bytes(&c->out) > 0 && !c->write_on_read);
-	update_reading(c);
+	conn_update_writing(c, buf_bytes(&c->out) > 0 && !c->write_on_read);
+	conn_update_reading(c);
 	if (buf_bytes(&c->out) > 0 || c->dead || c->phase == PHASE_FAILED)
 		return;
 	buf_free(&c->out);
 	if (had_output && !c->write_broken)
-		tell(c, CONN_DRAINED);
+		conn_tell(c, CONN_DRAINED);
 	if (!c->dead && buf_bytes(&c->out) == 0)
 		after_drained(c);
 }
@@ -549,7 +297,7 @@ static void connected(struct conn *c)
 	int error = 0;
 	socklen_t n = sizeof(error);
 
-	update_writing(c, false);
+	conn_update_writing(c, false);
 	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0)
 		error = errno;
 	if (error != 0) {
@@ -560,9 +308,9 @@ static void connected(struct conn *c)
 	(void)getsockname(c->fd, (struct sockaddr *)&c->local.ss, &c->local.n);
 	note_activity(c);
 	c->phase = c->ssl != NULL ? PHASE_TLS_WAITS : PHASE_OPEN;
-	tell(c, CONN_CONNECTED);
+	conn_tell(c, CONN_CONNECTED);
 	if (!c->dead) {
-		update_reading(c);
+		conn_update_reading(c);
 		flush(c);
 	}
 }
@@ -575,7 +323,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 	enter(c);
 	if (c->phase == PHASE_HANDSHAKE)
-		handshake(c);
+		conn_tls_handshake(c);
 	else if (c->phase == PHASE_LINGER)
 		linger(c);
 	else if (c->phase == PHASE_OPEN) {
@@ -588,7 +336,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	if (!c->dead) {
 		if (buf_bytes(&c->out) > 0 && !c->write_wanted)
 			flush(c);
-		update_reading(c);
+		conn_update_reading(c);
 	}
 	(void)leave(c);
 }
@@ -603,7 +351,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	if (c->phase == PHASE_CONNECTING)
 		connected(c);
 	else if (c->phase == PHASE_HANDSHAKE)
-		handshake(c);
+		conn_tls_handshake(c);
 	else {
 		if (c->read_on_write) {
 			c->read_on_write = false;
@@ -623,14 +371,14 @@ static void on_task(void *ctx)
 	if (c->show_input && c->phase == PHASE_OPEN && !c->paused && !c->finishing) {
 		c->show_input = false;
 		if (buf_bytes(&c->in) > 0)
-			tell(c, CONN_INPUT);
-		if (!c->dead && c->ssl != NULL && SSL_has_pending(c->ssl))
+			conn_tell(c, CONN_INPUT);
+		if (!c->dead && conn_tls_has_pending(c))
 			read_more(c);
 	}
 	if (!c->dead)
 		flush(c);
 	if (!c->dead)
-		update_reading(c);
+		conn_update_reading(c);
 	(void)leave(c);
 }
 
@@ -647,7 +395,7 @@ static void on_idle(void *ctx)
 	if (c->finishing)
 		c->dead = true;
 	else
-		tell(c, CONN_TIMEOUT);
+		conn_tell(c, CONN_TIMEOUT);
 	(void)leave(c);
 }
 
@@ -695,7 +443,7 @@ struct conn *conn_take(const struct conn_options *o, int fd)
 	c->local.n = sizeof(c->local.ss);
 	if (getsockname(fd, (struct sockaddr *)&c->local.ss, &c->local.n) != 0)
 		c->local.n = 0;
-	update_reading(c);
+	conn_update_reading(c);
 	return c;
 }
 
@@ -714,7 +462,7 @@ static void on_connect_failed(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	enter(c);
-	fail(c);
+	conn_fail(c);
 	(void)leave(c);
 }
 
@@ -741,7 +489,7 @@ struct conn *conn_connect(const struct conn_options *o, const struct addr *to, c
 		fail_later(c, error);
 		return c;
 	}
-	update_writing(c, true);
+	conn_update_writing(c, true);
 	return c;
 }
 
@@ -763,8 +511,8 @@ void conn_consume(struct conn *c, size_t n)
 	buf_consume(&c->in, n);
 	if (c->depth > 0 && !was_full)
 		return; /* whoever is reading goes on by itself */
-	update_reading(c);
-	if (c->ssl != NULL && SSL_has_pending(c->ssl)) {
+	conn_update_reading(c);
+	if (conn_tls_has_pending(c)) {
 		c->show_input = true;
 		task_schedule(c->task);
 	}
@@ -816,7 +564,7 @@ size_t conn_held_bytes(const struct conn *c)
 void conn_pause(struct conn *c)
 {
 	c->paused = true;
-	update_reading(c);
+	conn_update_reading(c);
 }
 
 void conn_resume(struct conn *c)
