@@ -47,7 +47,7 @@ static enum smtp_answer may_send_as(const struct smtp_session *s, struct span re
 {
 	const struct directory *d = s->server->directory;
 	struct address sender, user;
-	uint32_t account;
+	uint32_t account = 0;
 	int rc = -ENOENT;
 
 	if (!s->server->config->submission_own_sender || s->profile->core.role != SMTP_ROLE_SUBMISSION ||
