@@ -4,14 +4,12 @@
  */
 #include "base/addr.h"
 #include "base/unit.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
-#include <stdint.h>
 #include <string.h>
 
 enum { TEXT_BYTES_MAX = 256 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_addresses(const char *text)
 {

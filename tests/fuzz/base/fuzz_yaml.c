@@ -4,23 +4,10 @@
  * message names file and place; reading twice gives the same messages.
  */
 #include "base/yaml.h"
+#include "tests/fuzz/fuzz_yaml.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* libfyaml 0.7.12 itself loses a buffer on some syntax errors; leaks of our own are still reported. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libfyaml.so\n";
-}
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static uint32_t line_count(const uint8_t *data, size_t n)
 {
@@ -87,7 +74,6 @@ static char *messages_of(const uint8_t *data, size_t n)
 	return messages;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	char *first = messages_of(data, n);

@@ -3,16 +3,10 @@
  * no message, and everything that users of a case take for granted holds.
  */
 #include "harness/scenario/case.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void check_text(const struct case_text *t, bool is_pattern)
 {
@@ -74,7 +68,6 @@ static void check(const struct case_file *c)
 		check_step(c, &c->steps[i]);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct buf messages = { 0 };

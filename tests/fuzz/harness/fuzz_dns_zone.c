@@ -4,16 +4,10 @@
  * answer can be sent; asking twice gives the same.
  */
 #include "harness/world/dns_zone.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static struct dns_zone *make_zone(void)
 {
@@ -60,7 +54,6 @@ static void check(const struct dns_zone *z, int view, const ldns_rr *question)
 	ldns_pkt_free(again);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static struct dns_zone *zone;

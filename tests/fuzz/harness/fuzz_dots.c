@@ -3,11 +3,9 @@
  * for byte after byte; and what is written reads back, whatever it is.
  */
 #include "harness/wire/dots.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
-#include <stdint.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct reading {
 	struct dots_reader reader;

@@ -4,19 +4,9 @@
  * address, an action and a valid status; what is no report is a breach.
  */
 #include "harness/judge/dsn_check.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool held)
-{
-	if (!held)
-		abort();
-}
 
 static void check_findings(const struct dsn_report *r)
 {

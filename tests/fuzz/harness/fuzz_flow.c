@@ -5,23 +5,9 @@
 #include "harness/scenario/flow.h"
 
 #include "base/buf.h"
+#include "tests/fuzz/fuzz_yaml.h"
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* libfyaml 0.7.12 itself loses a buffer on some syntax errors; leaks of our own are still reported. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libfyaml.so\n";
-}
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void check_address(const struct flow *f, const struct flow_address *a)
 {
@@ -77,7 +63,6 @@ static void check(const struct flow *f)
 		check_fault(f, &f->faults[i]);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct buf messages = { 0 };

@@ -6,9 +6,8 @@
  */
 #include "base/buf.h"
 #include "harness/judge/content.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,14 +16,6 @@ enum {
 	BODY_BYTES_MAX = 4096,
 	EDIT_BYTES = 3,
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool held)
-{
-	if (!held)
-		abort();
-}
 
 static void check_found_marker_is_there(struct span text)
 {

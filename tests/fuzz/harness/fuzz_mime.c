@@ -7,17 +7,9 @@
 #include "harness/wire/base64.h"
 #include "harness/wire/message.h"
 #include "harness/wire/mime.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static bool inside(struct span part, struct span whole)
 {

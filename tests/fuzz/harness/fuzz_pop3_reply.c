@@ -4,17 +4,9 @@
  * would be read back the same after being stuffed again.
  */
 #include "harness/wire/pop3_reply.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void check_round_trip(struct span content)
 {

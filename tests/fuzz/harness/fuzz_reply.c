@@ -4,17 +4,9 @@
  * slower judgement; nothing is read beyond a reply's end.
  */
 #include "harness/wire/reply.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void describe(const struct reply *r, struct buf *out)
 {

@@ -5,23 +5,9 @@
 #include "harness/scenario/requirement.h"
 
 #include "base/buf.h"
+#include "tests/fuzz/fuzz_yaml.h"
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* libfyaml 0.7.12 itself loses a buffer on some syntax errors; leaks of our own are still reported. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libfyaml.so\n";
-}
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void check(const struct requirement_file *f, const struct requirement *r)
 {
@@ -31,7 +17,6 @@ static void check(const struct requirement_file *f, const struct requirement *r)
 	must(r->level < REQUIREMENT_LEVEL_COUNT && r->effect < 6);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct buf messages = { 0 };

@@ -6,17 +6,9 @@
  * has a beginning before it has an end; nothing follows blindness.
  */
 #include "harness/wire/smtp_tap.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 struct watcher {
 	struct buf facts;

@@ -7,23 +7,9 @@
 #include "harness/scenario/target.h"
 
 #include "harness/scenario/template.h"
+#include "tests/fuzz/fuzz_yaml.h"
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* libfyaml 0.7.12 itself loses a buffer on some syntax errors; leaks of our own are still reported. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libfyaml.so\n";
-}
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void check_command(const struct target_command *c)
 {
@@ -71,7 +57,6 @@ static void try_template(struct span text)
 	buf_free(&checked);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct buf messages = { 0 };

@@ -6,11 +6,9 @@
 #include "harness/wire/base64.h"
 #include "harness/wire/command.h"
 #include "harness/wire/message.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
-#include <stdint.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void within(struct span part, struct span whole)
 {

@@ -6,17 +6,9 @@
  */
 #include "reference-server/core/address.h"
 #include "reference-server/core/utf8.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void check_text_is_stable(struct address a)
 {

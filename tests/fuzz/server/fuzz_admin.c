@@ -7,17 +7,15 @@
 #include "reference-server/drive/admin.h"
 #include "reference-server/store/account.h"
 #include "reference-server/store/queue.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { STEPS_MAX = 10000 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct store *store;
 static char dir[] = "/tmp/postrider-fuzz-XXXXXX";
 

@@ -3,17 +3,14 @@
  * it keeps the limits that the rest of the server relies on.
  */
 #include "reference-server/config.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static int file = -1;
 static char path[64];
 

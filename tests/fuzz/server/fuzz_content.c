@@ -7,17 +7,9 @@
 #include "base/buf.h"
 #include "reference-server/core/content.h"
 #include "reference-server/core/header.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 struct model {
 	struct buf content;

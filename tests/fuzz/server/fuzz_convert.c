@@ -6,17 +6,9 @@
 #include "reference-server/core/base64.h"
 #include "reference-server/core/convert.h"
 #include "reference-server/core/quoted_printable.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 /* The same bytes as the body of a part whose type is known. */
 static void check_leaf(struct span body, const char *type)

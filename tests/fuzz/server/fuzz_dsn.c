@@ -4,17 +4,9 @@
  * where it has to be, and nothing begins a part but what should.
  */
 #include "reference-server/core/dsn.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static struct span take(struct span *rest)
 {

@@ -4,12 +4,10 @@
  * and body when only peeked at.
  */
 #include <assert.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "reference-server/store/envelope.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void check_limits(const struct envelope *e)
 {

@@ -3,11 +3,9 @@
  * the whole, and the path is a piece of the input that begins with a slash.
  */
 #include "reference-server/drive/http.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
-#include <stdint.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -4,11 +4,10 @@
  * only when QUIT was the last thing said, and counts match the marks.
  */
 #include "reference-server/core/pop3_server.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MESSAGES = 3 };
 

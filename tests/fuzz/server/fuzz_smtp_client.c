@@ -8,11 +8,10 @@
  * - the split of the input changes neither output nor results.
  */
 #include "reference-server/core/smtp_client.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { RCPTS = 3, MESSAGES = 4, NO_VERDICT = 99 };
 

@@ -3,11 +3,10 @@
  * Both must be read alike; a code is 200 to 599; text is printable ASCII.
  */
 #include "reference-server/core/smtp_reply.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_reply(const struct smtp_reply *r)
 {

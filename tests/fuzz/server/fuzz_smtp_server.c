@@ -12,17 +12,9 @@
 #include "base/buf.h"
 #include "reference-server/core/smtp_server.h"
 #include "reference-server/core/utf8.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 struct session {
 	struct smtp_server s;

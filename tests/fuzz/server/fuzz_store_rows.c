@@ -9,17 +9,15 @@
 #include "reference-server/store/mailbox.h"
 #include "reference-server/store/queue.h"
 #include "reference-server/store/txn.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdint.h>
 #include <stdlib.h>
 
 enum { ACCOUNT = 1, UID = 1, BODY = 1, DBS = 6, READ_BYTES = 256 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct store *store;
 /* Memory where there is some: each input commits. */
 static char dir[] = "/dev/shm/postrider-fuzz-XXXXXX";
