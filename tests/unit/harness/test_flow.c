@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "harness/scenario/target.h"
+#include "tests/unit/harness/exact.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,14 +26,10 @@ static const char TRAFFIC[] =
 
 static struct flow *read_text(const char *text, struct buf *messages)
 {
-	size_t n = strlen(text);
-	char *p = malloc(n);
-
-	assert_non_null(p);
-	memcpy(p, text, n);
+	struct exact e = exact_of(span_of(text));
 	struct flow *f = flow_read(
-		&(struct flow_options){ .path = "t.yaml", .text = { p, n }, .ret_messages = messages });
-	free(p);
+		&(struct flow_options){ .path = "t.yaml", .text = exact_span(e), .ret_messages = messages });
+	exact_free(e);
 	return f;
 }
 

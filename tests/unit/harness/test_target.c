@@ -1,6 +1,7 @@
 #include "harness/scenario/target.h"
 
 #include "harness/scenario/flow_target.h"
+#include "tests/unit/harness/exact.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,14 +18,10 @@ static const char SMALL[] =
 
 static struct target *read_text(const char *text, struct buf *messages)
 {
-	size_t n = strlen(text);
-	char *p = malloc(n);
-
-	assert_non_null(p);
-	memcpy(p, text, n);
-	struct target *t = target_read(
-		&(struct target_options){ .path = "d/t.yaml", .text = { p, n }, .ret_messages = messages });
-	free(p);
+	struct exact e = exact_of(span_of(text));
+	struct target *t = target_read(&(struct target_options){
+		.path = "d/t.yaml", .text = exact_span(e), .ret_messages = messages });
+	exact_free(e);
 	return t;
 }
 
