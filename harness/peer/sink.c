@@ -319,6 +319,13 @@ static bool verb_is(struct span verb, const char *name)
 	return span_eq_nocase(verb, span_of(name));
 }
 
+/* RFC 5321 section 4.2.4: what is known but not done here is told from what nobody knows. */
+static bool is_known(struct span verb)
+{
+	return verb_is(verb, "AUTH") || verb_is(verb, "VRFY") || verb_is(verb, "EXPN") ||
+	       verb_is(verb, "HELP");
+}
+
 /* RFC 2033 section 4.1: LHLO and no other, and nowhere else. */
 static bool hello_verb(const struct client *c, struct span verb, bool *ret_extended)
 {
@@ -354,7 +361,9 @@ static bool command(struct client *c, struct span line)
 		return starttls(c);
 	if (verb_is(verb, "QUIT"))
 		return answer(c, SINK_QUIT, "221 2.0.0 bye");
-	reply(c, verb_is(verb, "NOOP") ? "250 2.0.0 ok" : "502 5.5.1 not implemented");
+	reply(c, verb_is(verb, "NOOP") ? "250 2.0.0 ok"
+		 : is_known(verb)      ? "502 5.5.1 not implemented"
+				       : "500 5.5.1 unrecognized");
 	return true;
 }
 
