@@ -1,16 +1,8 @@
 #include "reports/conform_page.h"
 
-#include "base/file.h"
-#include "reports/assets.h"
 #include "reports/page.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { RESULT_BYTES_MAX = 256 * 1024 * 1024, ASSET_BYTES_MAX = 1024 * 1024, FILE_MODE = 0644 };
 
 /* ---- words ---- */
 
@@ -56,9 +48,7 @@ static void add_figure(struct buf *html, const json_t *totals, const char *name,
 {
 	json_int_t n = get_int(totals, name);
 
-	buf_addf(html, "<div><dt>%s</dt><dd%s>", title, bad && n > 0 ? " class=\"bad\"" : "");
-	page_count(html, n);
-	buf_addf(html, "<small>%s</small></dd></div>\n", note);
+	page_figure(html, title, n, bad && n > 0, note);
 }
 
 static void add_top(struct buf *html, const json_t *result)
@@ -175,73 +165,23 @@ static void add_table(struct buf *html, const json_t *cases)
 	buf_add_cstr(html, "</tbody></table></div>\n");
 }
 
-/* ---- the page ---- */
-
-static void add_head(struct buf *html, const json_t *result)
+void conform_page(struct buf *html, const json_t *result)
 {
-	char path[PATH_MAX];
-	struct err e;
-
-	buf_add_cstr(html,
-		     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-		     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-	page_text(html, headline(get_text(result, "verdict")));
-	buf_add_cstr(html, ": ");
-	page_text(html, get_text(result, "target"));
-	buf_add_cstr(html, "</title>\n<style>\n");
-	/* Without its style the page still reads from top to bottom. */
-	if (assets_find("report.css", path, sizeof(path), &e) == 0)
-		(void)file_read(path, ASSET_BYTES_MAX, html, &e);
-	buf_add_cstr(html, "</style>\n</head>\n<body>\n<main>\n");
-}
-
-int conform_page_html(struct span text, struct buf *ret_html, struct err *reterr)
-{
-	json_error_t je;
-	json_t *result = json_loadb(text.n > 0 ? text.p : "", text.n, 0, &je);
-
-	if (result == NULL)
-		return err_set(reterr, -EINVAL, "result.json:%d:%d: %s", je.line, je.column, je.text);
-	if (strcmp(get_text(result, "format"), "postrider-conform-1") != 0) {
-		json_decref(result);
-		return err_set(reterr, -EINVAL, "result.json: no conformance result of this version");
-	}
 	const json_t *cases = json_object_get(result, "cases");
-	add_head(ret_html, result);
-	add_top(ret_html, result);
-	add_all_told(ret_html, cases, "fail", "What fails");
-	add_all_told(ret_html, cases, "flaky", "What differs between repeats");
-	add_all_told(ret_html, cases, "error", "Where the harness failed");
-	add_all_told(ret_html, cases, "warn", "Warnings");
-	add_all_told(ret_html, cases, "waived", "Waived");
-	add_all_told(ret_html, cases, "inconclusive", "What could not be judged");
-	add_all_told(ret_html, cases, "not-tested", "What was not tested");
-	add_table(ret_html, cases);
-	buf_add_cstr(ret_html, "<footer>Made by postrider ");
-	page_text(ret_html, get_text(result, "version"));
-	buf_add_cstr(ret_html,
+
+	page_begin(html, headline(get_text(result, "verdict")), get_text(result, "target"));
+	add_top(html, result);
+	add_all_told(html, cases, "fail", "What fails");
+	add_all_told(html, cases, "flaky", "What differs between repeats");
+	add_all_told(html, cases, "error", "Where the harness failed");
+	add_all_told(html, cases, "warn", "Warnings");
+	add_all_told(html, cases, "waived", "Waived");
+	add_all_told(html, cases, "inconclusive", "What could not be judged");
+	add_all_told(html, cases, "not-tested", "What was not tested");
+	add_table(html, cases);
+	buf_add_cstr(html, "<footer>Made by postrider ");
+	page_text(html, get_text(result, "version"));
+	buf_add_cstr(html,
 		     " from <code>result.json</code>; <code>transcripts/</code> has what went over the wire "
 		     "in every case.</footer>\n</main>\n</body>\n</html>\n");
-	json_decref(result);
-	return 0;
-}
-
-int conform_page_render(const char *dir, struct err *reterr)
-{
-	char path[PATH_MAX];
-	struct buf text = { 0 }, html = { 0 };
-	int n = snprintf(path, sizeof(path), "%s/result.json", dir);
-
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return err_set(reterr, -ENAMETOOLONG, "%s: path too long", dir);
-	int rc = file_read(path, RESULT_BYTES_MAX, &text, reterr);
-	if (rc == 0)
-		rc = conform_page_html(buf_span(&text), &html, reterr);
-	if (rc == 0) {
-		(void)snprintf(path, sizeof(path), "%s/report.html", dir);
-		rc = file_write(path, buf_span(&html), FILE_MODE, reterr);
-	}
-	buf_free(&text);
-	buf_free(&html);
-	return rc;
 }

@@ -1,7 +1,38 @@
 #include "reports/page.h"
 
+#include "base/file.h"
+#include "reports/assets.h"
+
+#include <limits.h>
 #include <math.h>
 #include <string.h>
+
+enum { ASSET_BYTES_MAX = 1024 * 1024 };
+
+void page_begin(struct buf *html, const char *verdict, const char *of_what)
+{
+	char path[PATH_MAX];
+	struct err e;
+
+	buf_add_cstr(html,
+		     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+		     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
+	page_text(html, verdict);
+	buf_add_cstr(html, ": ");
+	page_text(html, of_what);
+	buf_add_cstr(html, "</title>\n<style>\n");
+	/* Without its style the page still reads from top to bottom. */
+	if (assets_find("report.css", path, sizeof(path), &e) == 0)
+		(void)file_read(path, ASSET_BYTES_MAX, html, &e);
+	buf_add_cstr(html, "</style>\n</head>\n<body>\n<main>\n");
+}
+
+void page_figure(struct buf *html, const char *name, json_int_t n, bool bad, const char *note)
+{
+	buf_addf(html, "<div><dt>%s</dt><dd%s>", name, bad ? " class=\"bad\"" : "");
+	page_count(html, n);
+	buf_addf(html, "<small>%s</small></dd></div>\n", note);
+}
 
 void page_text(struct buf *html, const char *text)
 {

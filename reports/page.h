@@ -1,5 +1,5 @@
 /*
- * page: small pieces of HTML and of JSON reading, for report.c.
+ * page: the pieces of HTML and of JSON reading that both kinds of report are made of.
  */
 #ifndef REPORTS_PAGE_H
 #define REPORTS_PAGE_H
@@ -7,6 +7,12 @@
 #include "base/buf.h"
 
 #include <jansson.h>
+
+/* Appends everything up to <main>: the title is "VERDICT: OF WHAT", the style is inlined. */
+void page_begin(struct buf *html, const char *verdict, const char *of_what);
+
+/* Appends a key figure, for <dl class="figures">; name and note are HTML. */
+void page_figure(struct buf *html, const char *name, json_int_t n, bool bad, const char *note);
 
 /* Appends text with &, <, > and quotes escaped. */
 void page_text(struct buf *html, const char *text);

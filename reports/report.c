@@ -1,7 +1,7 @@
 #include "reports/report.h"
 
 #include "base/file.h"
-#include "reports/assets.h"
+#include "reports/conform_page.h"
 #include "reports/page.h"
 #include "reports/report_parts.h"
 
@@ -11,8 +11,7 @@
 #include <string.h>
 
 enum {
-	RESULT_BYTES_MAX = 64 * 1024 * 1024,
-	ASSET_BYTES_MAX = 1024 * 1024,
+	RESULT_BYTES_MAX = 256 * 1024 * 1024,
 	FILE_MODE = 0644,
 };
 
@@ -78,13 +77,6 @@ static void add_verdict(struct buf *html, const json_t *result)
 
 /* ---- key figures ---- */
 
-static void add_figure_count(struct buf *html, const char *name, json_int_t n, bool bad, const char *note)
-{
-	buf_addf(html, "<div><dt>%s</dt><dd%s>", name, bad ? " class=\"bad\"" : "");
-	page_count(html, n);
-	buf_addf(html, "<small>%s</small></dd></div>\n", note);
-}
-
 static void add_figures(struct buf *html, const json_t *result)
 {
 	const json_t *ledger = json_object_get(result, "ledger");
@@ -95,11 +87,11 @@ static void add_figures(struct buf *html, const json_t *result)
 		get_int(ledger, "duplicated") + get_int(ledger, "corrupted") + get_int(ledger, "unexpected");
 
 	buf_add_cstr(html, "<dl class=\"figures\">\n");
-	add_figure_count(html, "Accepted", get_int(totals, "accepted"), false, "answered with 250");
-	add_figure_count(html, "Arrived intact", get_int(ledger, "delivered") + get_int(ledger, "recovered"),
-			 false, "exactly one copy");
-	add_figure_count(html, "Lost", lost, lost > 0, "neither delivered nor told");
-	add_figure_count(html, "Wrong copies", wrong, wrong > 0, "doubled, damaged or unexpected");
+	page_figure(html, "Accepted", get_int(totals, "accepted"), false, "answered with 250");
+	page_figure(html, "Arrived intact", get_int(ledger, "delivered") + get_int(ledger, "recovered"),
+		    false, "exactly one copy");
+	page_figure(html, "Lost", lost, lost > 0, "neither delivered nor told");
+	page_figure(html, "Wrong copies", wrong, wrong > 0, "doubled, damaged or unexpected");
 	if (percentile_of(result, "end_to_end", 50) != NULL) {
 		buf_add_cstr(html, "<div><dt>End to end</dt><dd>");
 		page_percentile(html, percentile_of(result, "end_to_end", 50));
@@ -126,51 +118,40 @@ static void add_figures(struct buf *html, const json_t *result)
 
 /* ---- the page ---- */
 
-static void add_style(struct buf *html)
+static void run_page(struct buf *html, const json_t *result, const char *dir)
 {
-	char path[PATH_MAX];
-	struct err e;
-
-	/* Without its style the page still reads from top to bottom. */
-	buf_add_cstr(html, "<style>\n");
-	if (assets_find("report.css", path, sizeof(path), &e) == 0)
-		(void)file_read(path, ASSET_BYTES_MAX, html, &e);
-	buf_add_cstr(html, "</style>\n");
+	page_begin(html, verdict_word(get_text(result, "verdict")),
+		   get_text(json_object_get(result, "flow"), "name"));
+	add_verdict(html, result);
+	add_figures(html, result);
+	report_ledger(html, result);
+	report_evidence(html, dir);
+	report_latencies(html, result, dir);
+	report_over_time(html, result, dir);
+	report_faults(html, result);
+	report_conditions(html, result);
+	buf_add_cstr(html,
+		     "<footer>Made by postrider from <code>result.json</code>, <code>series.csv</code> and "
+		     "<code>percentiles.csv</code>.</footer>\n</main>\n</body>\n</html>\n");
 }
 
 int report_html(const char *dir, struct span text, struct buf *ret_html, struct err *reterr)
 {
 	json_error_t je;
 	json_t *result = json_loadb(text.n > 0 ? text.p : "", text.n, 0, &je);
+	const char *format = get_text(result, "format");
+	int rc = 0;
 
 	if (result == NULL)
 		return err_set(reterr, -EINVAL, "%s/result.json:%d:%d: %s", dir, je.line, je.column, je.text);
-	if (strcmp(get_text(result, "format"), "postrider-result-1") != 0) {
-		json_decref(result);
-		return err_set(reterr, -EINVAL, "%s/result.json: not a result of this version", dir);
-	}
-	buf_add_cstr(ret_html,
-		     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-		     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-	page_text(ret_html, verdict_word(get_text(result, "verdict")));
-	buf_add_cstr(ret_html, ": ");
-	page_text(ret_html, get_text(json_object_get(result, "flow"), "name"));
-	buf_add_cstr(ret_html, "</title>\n");
-	add_style(ret_html);
-	buf_add_cstr(ret_html, "</head>\n<body>\n<main>\n");
-	add_verdict(ret_html, result);
-	add_figures(ret_html, result);
-	report_ledger(ret_html, result);
-	report_evidence(ret_html, dir);
-	report_latencies(ret_html, result, dir);
-	report_over_time(ret_html, result, dir);
-	report_faults(ret_html, result);
-	report_conditions(ret_html, result);
-	buf_add_cstr(ret_html,
-		     "<footer>Made by postrider from <code>result.json</code>, <code>series.csv</code> and "
-		     "<code>percentiles.csv</code>.</footer>\n</main>\n</body>\n</html>\n");
+	if (strcmp(format, "postrider-result-1") == 0)
+		run_page(ret_html, result, dir);
+	else if (strcmp(format, "postrider-conform-1") == 0)
+		conform_page(ret_html, result);
+	else
+		rc = err_set(reterr, -EINVAL, "%s/result.json: not a result of this version", dir);
 	json_decref(result);
-	return 0;
+	return rc;
 }
 
 int report_render(const char *dir, struct err *reterr)

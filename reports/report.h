@@ -1,6 +1,7 @@
 /*
  * report: makes DIR/report.html from the documented files of a result
- * directory (result.json, series.csv, percentiles.csv) and nothing else.
+ * directory and nothing else: of a flow's run (result.json, series.csv,
+ * percentiles.csv) or of a conformance run (result.json).
  *
  * One self-contained page: style and plots are inlined, nothing is loaded from
  * anywhere.  Plots are drawn by gnuplot; without it the page says so and has

@@ -11,7 +11,7 @@
 #include "harness/conform/record.h"
 #include "harness/conform/result_files.h"
 #include "harness/conform/waivers.h"
-#include "reports/conform_page.h"
+#include "reports/report.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -184,7 +184,7 @@ static bool write_all(const struct conform_command *c, const struct conform_reco
 {
 	struct err e;
 
-	if (conform_write_files(r, &e) != 0 || conform_page_render(r->dir, &e) != 0) {
+	if (conform_write_files(r, &e) != 0 || report_render(r->dir, &e) != 0) {
 		(void)fprintf(stderr, "postrider conform: %s\n", e.text);
 		return false;
 	}

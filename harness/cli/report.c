@@ -15,15 +15,15 @@ int cli_report(int argc, char **argv)
 	};
 	struct err e;
 	int rc = opt_parse(
-		&(struct opt_command){ .name = "postrider report",
-				       .purpose = "Draws DIR/report.html again from the files beside it: "
-						  "result.json, series.csv, "
-						  "percentiles.csv and ledger.  The page needs nothing else "
-						  "and can be mailed or "
-						  "kept; its plots need gnuplot when they are drawn.",
-				       .args = args,
-				       .example = "postrider report results/latest",
-				       .exit_codes = "0  done\n2  usage error, or no result there" },
+		&(struct opt_command){
+			.name = "postrider report",
+			.purpose = "Draws DIR/report.html again from the files beside it: "
+				   "result.json and, of a flow, series.csv, percentiles.csv "
+				   "and ledger.  The page needs nothing else and can be mailed or "
+				   "kept; its plots need gnuplot when they are drawn.",
+			.args = args,
+			.example = "postrider report results/latest",
+			.exit_codes = "0  done\n2  usage error, or no result there" },
 		argc, argv);
 
 	if (rc != OPT_GO)

@@ -87,6 +87,10 @@ def test_what_a_run_leaves_behind():
     check(not os.path.exists(os.path.join(directory, "world")), "the server's data is gone")
     with open(os.path.join(directory, "report.html")) as file:
         page = file.read()
+    os.remove(os.path.join(directory, "report.html"))
+    check_equal(run_program([POSTRIDER, "report", directory], cwd=ROOT)[0], 0, "exit status of postrider report")
+    with open(os.path.join(directory, "report.html")) as file:
+        check_equal(file.read(), page, "the page that postrider report draws again")
     check(page.index("Breaks requirements") < page.index("What fails") < page.index("C1 -&gt; NOOP"), "the page has its verdict first, then the transcript")
 
 

@@ -208,6 +208,7 @@ static void a_result_with_nothing_in_it_is_drawn_all_the_same(void **state)
 	struct err e;
 
 	assert_int_equal(report_html(dir, SPAN_LIT("{\"format\": \"postrider-result-1\"}"), &html, &e), 0);
+	assert_int_equal(report_html(dir, SPAN_LIT("{\"format\": \"postrider-conform-1\"}"), &html, &e), 0);
 	assert_int_equal(
 		report_html(
 			dir,
@@ -215,6 +216,30 @@ static void a_result_with_nothing_in_it_is_drawn_all_the_same(void **state)
 				 "\"reasons\": \"x\", \"ledger\": []}"),
 			&html, &e),
 		0);
+	buf_free(&html);
+}
+
+static void a_conformance_run_has_its_failures_first(void **state)
+{
+	(void)state;
+	struct buf html = { 0 };
+	struct err e;
+	static const char RESULT[] =
+		"{\"format\": \"postrider-conform-1\", \"verdict\": \"fail\", \"target\": \"a<b\","
+		" \"totals\": {\"pass\": 1, \"fail\": 1}, \"cases\": ["
+		"{\"case\": \"good\", \"title\": \"it is good\", \"verdict\": \"pass\"},"
+		"{\"case\": \"bad\", \"title\": \"it is bad\", \"verdict\": \"fail\", \"why\": \"251 & no "
+		"250\","
+		" \"transcript\": \"C1 -> NOOP\"}]}";
+
+	assert_int_equal(report_html(dir, span_of(RESULT), &html, &e), 0);
+	must_have(&html, "<title>Breaks requirements: a&lt;b</title>");
+	must_have(&html, "1 of 2 cases passed.");
+	must_have(&html, "<dt>Failed</dt><dd class=\"bad\">1");
+	must_have(&html, "C1 -&gt; NOOP");
+	const char *told = strstr(buf_cstr(&html), "251 &amp; no 250"),
+		   *all = strstr(buf_cstr(&html), "All cases");
+	assert_true(told != NULL && all != NULL && told < all);
 	buf_free(&html);
 }
 
@@ -257,6 +282,7 @@ int main(void)
 		cmocka_unit_test(without_gnuplot_the_page_says_so_and_has_all_the_numbers),
 		cmocka_unit_test(what_is_no_result_is_refused),
 		cmocka_unit_test(a_result_with_nothing_in_it_is_drawn_all_the_same),
+		cmocka_unit_test(a_conformance_run_has_its_failures_first),
 		cmocka_unit_test(durations_have_three_digits_and_a_unit),
 	};
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
