@@ -1,5 +1,6 @@
 #include "harness/conform/mailing.h"
 
+#include "harness/conform/shown.h"
 #include "harness/wire/dots.h"
 
 bool mailing_service(const struct sut *s, const struct case_file *c, enum case_service *ret_service)
@@ -16,22 +17,6 @@ bool mailing_service(const struct sut *s, const struct case_file *c, enum case_s
 			return true;
 	}
 	return false;
-}
-
-/* As a "quoted text" of a case has it. */
-static void add_quoted(struct buf *out, struct span s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c == '\r')
-			buf_add_cstr(out, "\\r");
-		else if (c == '\n')
-			buf_add_cstr(out, "\\n");
-		else if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '$')
-			buf_addf(out, "\\x%02x", c);
-		else
-			buf_add_u8(out, c);
-	}
 }
 
 static void add_hello(struct buf *out, enum case_service service)
@@ -61,7 +46,7 @@ void mailing_text(const struct mailing *m, struct buf *out)
 	buf_addf(out,
 		 "C: MAIL FROM:<%s>\nS: 250 ...\nC: RCPT TO:<%s>\nS: 250|251 ...\nC: DATA\nS: 354 ...\nC| \"",
 		 m->sender, m->recipient);
-	add_quoted(out, buf_span(&wire));
+	shown_add(out, buf_span(&wire), "\"$"); /* "${" would be a variable */
 	buf_add_cstr(out, "\"\n== verdict\nS: 250 ...\nC: QUIT\n");
 	buf_free(&wire);
 }

@@ -1,5 +1,6 @@
 #include "harness/conform/message_check.h"
 
+#include "harness/conform/shown.h"
 #include "harness/judge/dsn_check.h"
 #include "harness/wire/message.h"
 
@@ -21,20 +22,8 @@ bool message_is_fence(struct span message)
 
 static void add_shown(struct buf *out, struct span s)
 {
-	struct span shown = span_sub(s, 0, SHOWN_BYTES);
-
-	for (size_t i = 0; i < shown.n; i++) {
-		unsigned char c = (unsigned char)shown.p[i];
-		if (c == '\r')
-			buf_add_cstr(out, "\\r");
-		else if (c == '\n')
-			buf_add_cstr(out, "\\n");
-		else if (c < 0x20 || c >= 0x7f)
-			buf_addf(out, "\\x%02x", c);
-		else
-			buf_add_u8(out, c);
-	}
-	if (shown.n < s.n)
+	shown_add(out, span_sub(s, 0, SHOWN_BYTES), "");
+	if (s.n > SHOWN_BYTES)
 		buf_addf(out, "… (%zu bytes)", s.n);
 }
 

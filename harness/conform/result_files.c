@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "harness/conform/waivers.h"
+#include "harness/judge/xml.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -136,26 +137,6 @@ void conform_json(const struct conform_record *r, struct buf *out)
 
 /* ---- JUnit ---- */
 
-/* XML 1.0 has no control characters, not even escaped. */
-static void add_xml(struct buf *out, struct span s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c == '&')
-			buf_add_cstr(out, "&amp;");
-		else if (c == '<')
-			buf_add_cstr(out, "&lt;");
-		else if (c == '>')
-			buf_add_cstr(out, "&gt;");
-		else if (c == '"')
-			buf_add_cstr(out, "&quot;");
-		else if (c == '\n')
-			buf_add_cstr(out, "&#10;");
-		else
-			buf_add_u8(out, c < 0x20 || c == 0x7f ? '?' : c);
-	}
-}
-
 static void junit_outcome(const struct conform_record *r, uint32_t i, struct buf *out)
 {
 	const struct suite_result *s = &r->results[i];
@@ -170,7 +151,7 @@ static void junit_outcome(const struct conform_record *r, uint32_t i, struct buf
 	if (element == NULL)
 		return;
 	buf_addf(out, "<%s message=\"", element);
-	add_xml(out, span_of(s->done ? s->why : "not played"));
+	xml_add(out, span_of(s->done ? s->why : "not played"));
 	buf_add_cstr(out, "\"");
 	if (element[0] == 's') {
 		buf_add_cstr(out, "/>");
@@ -182,10 +163,10 @@ static void junit_outcome(const struct conform_record *r, uint32_t i, struct buf
 	}
 	struct buf place = { 0 };
 	conform_place(s, &place);
-	add_xml(out, buf_span(&place));
+	xml_add(out, buf_span(&place));
 	buf_free(&place);
 	buf_add_cstr(out, "&#10;");
-	add_xml(out, buf_span(&s->transcript));
+	xml_add(out, buf_span(&s->transcript));
 	buf_addf(out, "</%s>", element);
 }
 
@@ -204,7 +185,7 @@ void conform_junit(const struct conform_record *r, struct buf *out)
 	for (uint32_t i = 0; i < r->count; i++) {
 		const struct suite_result *s = &r->results[i];
 		buf_addf(out, "<testcase classname=\"%s\" name=\"", r->target);
-		add_xml(out, span_of(s->file->id));
+		xml_add(out, span_of(s->file->id));
 		buf_addf(out, "\" time=\"%.3f\">", (double)s->elapsed_ms / 1000);
 		junit_outcome(r, i, out);
 		buf_add_cstr(out, "</testcase>\n");

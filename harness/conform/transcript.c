@@ -1,5 +1,7 @@
 #include "harness/conform/transcript.h"
 
+#include "harness/conform/shown.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -102,25 +104,9 @@ void transcript_note(struct transcript *t, int64_t at_ns, uint32_t connection, c
 
 static void add_shown(struct buf *out, struct span line)
 {
-	struct span shown = span_sub(line, 0, SHOWN_LINE_BYTES);
-
-	for (size_t i = 0; i < shown.n; i++) {
-		unsigned char c = (unsigned char)shown.p[i];
-		if (c == '\r')
-			buf_add_cstr(out, "\\r");
-		else if (c == '\n')
-			buf_add_cstr(out, "\\n");
-		else if (c == '\t')
-			buf_add_cstr(out, "\\t");
-		else if (c == '\\')
-			buf_add_cstr(out, "\\\\");
-		else if (c < 0x20 || c >= 0x7f)
-			buf_addf(out, "\\x%02x", c);
-		else
-			buf_add_u8(out, c);
-	}
-	if (shown.n < line.n)
-		buf_addf(out, " … %zu bytes more of this line", line.n - shown.n);
+	shown_add(out, span_sub(line, 0, SHOWN_LINE_BYTES), "");
+	if (line.n > SHOWN_LINE_BYTES)
+		buf_addf(out, " … %zu bytes more of this line", line.n - SHOWN_LINE_BYTES);
 }
 
 static void print_event(const struct transcript *t, const struct transcript_event *e, const char *indent,

@@ -1,6 +1,7 @@
 #include "harness/judge/result.h"
 
 #include "base/file.h"
+#include "harness/judge/xml.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -126,37 +127,6 @@ void result_summary(const struct record *r, struct buf *ret_text)
 
 /* ---- JUnit ---- */
 
-/* jansson takes UTF-8 and nothing else. */
-static bool is_utf8(const char *text)
-{
-	json_t *j = json_string(text);
-	bool fits = j != NULL;
-
-	json_decref(j);
-	return fits;
-}
-
-static void add_xml(struct buf *xml, const char *text)
-{
-	bool utf8 = is_utf8(text);
-
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-		if (c == '<')
-			buf_add_cstr(xml, "&lt;");
-		else if (c == '>')
-			buf_add_cstr(xml, "&gt;");
-		else if (c == '&')
-			buf_add_cstr(xml, "&amp;");
-		else if (c == '"')
-			buf_add_cstr(xml, "&quot;");
-		else if ((c < 0x20 && c != '\n' && c != '\t') || (c >= 0x80 && !utf8))
-			buf_add_cstr(xml, "?"); /* XML 1.0 has no such characters */
-		else
-			buf_add(xml, (struct span){ text, 1 });
-	}
-}
-
 static void add_junit_problem(const struct record *r, const char *element, enum reason_weight weight,
 			      struct buf *xml)
 {
@@ -167,11 +137,11 @@ static void add_junit_problem(const struct record *r, const char *element, enum 
 			continue;
 		if (first) {
 			buf_addf(xml, "      <%s message=\"", element);
-			add_xml(xml, r->reasons.items[i].text);
+			xml_add(xml, span_of(r->reasons.items[i].text));
 			buf_add_cstr(xml, "\">");
 		}
 		first = false;
-		add_xml(xml, r->reasons.items[i].text);
+		xml_add(xml, span_of(r->reasons.items[i].text));
 		buf_add_cstr(xml, "\n");
 	}
 	if (!first)
@@ -199,11 +169,11 @@ void result_junit_suite(const struct record *r, struct buf *ret_xml)
 
 	result_summary(r, &summary);
 	buf_add_cstr(ret_xml, "  <testsuite name=\"");
-	add_xml(ret_xml, r->flow->name);
+	xml_add(ret_xml, span_of(r->flow->name));
 	buf_addf(ret_xml, "\" tests=\"1\" failures=\"%d\" errors=\"%d\" skipped=\"0\" time=\"%.3f\">\n",
 		 failed ? 1 : 0, error ? 1 : 0, seconds);
 	buf_add_cstr(ret_xml, "    <testcase classname=\"postrider.flow\" name=\"");
-	add_xml(ret_xml, r->flow->name);
+	xml_add(ret_xml, span_of(r->flow->name));
 	buf_addf(ret_xml, "\" time=\"%.3f\">\n", seconds);
 	if (failed)
 		add_junit_problem(r, "failure", REASON_FAIL, ret_xml);
@@ -212,7 +182,7 @@ void result_junit_suite(const struct record *r, struct buf *ret_xml)
 	if (r->verdict == VERDICT_INTERRUPTED)
 		buf_add_cstr(ret_xml, "      <error message=\"interrupted\"/>\n");
 	buf_add_cstr(ret_xml, "      <system-out>");
-	add_xml(ret_xml, buf_cstr(&summary));
+	xml_add(ret_xml, buf_span(&summary));
 	buf_add_cstr(ret_xml, "</system-out>\n    </testcase>\n  </testsuite>\n");
 	buf_free(&summary);
 }

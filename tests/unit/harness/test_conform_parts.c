@@ -1,9 +1,11 @@
 #include "harness/conform/answer.h"
 
 #include "harness/conform/message_check.h"
+#include "harness/conform/shown.h"
 #include "harness/conform/sut.h"
 #include "harness/conform/transcript.h"
 #include "harness/conform/values.h"
+#include "harness/judge/xml.h"
 #include "tests/unit/harness/exact.h"
 
 #include <setjmp.h>
@@ -273,6 +275,41 @@ static void keywords_are_found_with_their_parameters(void **state)
 	sut_free(&s);
 }
 
+static void bytes_are_shown_as_a_case_writes_them(void **state)
+{
+	(void)state;
+	struct buf out = { 0 };
+
+	shown_add(&out, (struct span){ "a\r\n\t\\\0\x7f\xe9\"$", 10 }, "");
+	assert_string_equal(buf_cstr(&out), "a\\r\\n\\t\\\\\\x00\\x7f\\xe9\"$");
+	buf_reset(&out);
+	shown_add(&out, SPAN_LIT("\"${a}"), "\"$");
+	assert_string_equal(buf_cstr(&out), "\\x22\\x24{a}");
+	buf_free(&out);
+}
+
+/* A reason that was cut in the middle of a character would make the whole JUnit file unreadable. */
+static void xml_takes_every_text(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *xml;
+	} ROWS[] = {
+		{ "a < b & \"c\" > d", "a &lt; b &amp; &quot;c&quot; &gt; d" },
+		{ "x\ny\tz\x01\x7f", "x&#10;y\tz??" },
+		{ "\xe2\x80\xa6", "\xe2\x80\xa6" },
+		{ "\xe2\x80", "??" },
+		{ "", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct buf out = { 0 };
+		xml_add(&out, span_of(ROWS[i].text));
+		assert_string_equal(buf_cstr(&out), ROWS[i].xml);
+		buf_free(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +321,8 @@ int main(void)
 		cmocka_unit_test(a_transcript_is_bounded),
 		cmocka_unit_test(messages_are_held_against_checks),
 		cmocka_unit_test(keywords_are_found_with_their_parameters),
+		cmocka_unit_test(bytes_are_shown_as_a_case_writes_them),
+		cmocka_unit_test(xml_takes_every_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
