@@ -36,6 +36,9 @@
 	X(SMTP_HELP_LINE_MIXED, "smtp-mixed-codes", "smtp", "the EHLO reply changes its code")               \
 	X(SMTP_TLS_KEEPS_EHLO, "smtp-tls-keeps-ehlo", "smtp", "the EHLO before TLS counts under TLS")        \
 	X(SMTP_TLS_TWICE, "smtp-tls-twice", "smtp", "STARTTLS is offered under TLS")                         \
+	X(SMTP_TLS_INJECTED, "smtp-tls-injected", "smtp", "what is behind STARTTLS is answered under TLS")   \
+	X(SMTP_BDAT_RUNS, "smtp-bdat-runs", "smtp", "the octets of a refused BDAT are run as commands")      \
+	X(SMTP_SEVEN_BITS, "smtp-seven-bits", "smtp", "content loses its eighth bit")                        \
 	X(SMTP_SIZE_IGNORED, "smtp-size-ignored", "smtp", "a declared size is not compared with the limit")  \
 	X(SMTP_NO_STATUS, "smtp-no-status", "smtp", "MAIL is answered without an enhanced status code")      \
 	X(SMTP_AUTH_ANYBODY, "smtp-auth-anybody", "submission", "every password is right")                   \
@@ -54,6 +57,8 @@
 	X(POP3_NO_LOCK, "pop3-no-lock", "pop3", "two sessions have one maildrop")                            \
 	X(POP3_RSET_KEEPS, "pop3-rset-keeps", "pop3", "RSET leaves marks of deletion")                       \
 	X(POP3_QUIT_FORGETS, "pop3-quit-forgets", "pop3", "QUIT removes nothing")                            \
+	X(POP3_REMOVES_UNASKED, "pop3-removes-unasked", "pop3", "a lost session removes what it has marked") \
+	X(POP3_TLS_INJECTED, "pop3-tls-injected", "pop3", "what is behind STLS is answered under TLS")       \
 	X(POP3_ANY_STATE, "pop3-any-state", "pop3", "commands work in every state")                          \
 	X(POP3_TOP_WHOLE, "pop3-top-whole", "pop3", "TOP sends the whole message")                           \
 	X(POP3_UID_BY_NUMBER, "pop3-uid-by-number", "pop3", "the unique-id is the number in the session")    \

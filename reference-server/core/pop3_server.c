@@ -602,6 +602,8 @@ void pop3_server_tls_started(struct pop3_server *s)
 {
 	assert(s->wish == POP3_WISH_STLS);
 	s->tls = true;
+	if (MUTANT(POP3_TLS_INJECTED) && s->utf8)
+		reply(s, "-ERR unknown command");
 	s->utf8 = false;
 	s->user.n = 0;
 	s->wish = POP3_WISH_INPUT;

@@ -273,6 +273,8 @@ void smtp_server_tls_started(struct smtp_server *s)
 	s->tls = true;
 	s->helo = (struct span){ s->helo_text, 0 };
 	s->esmtp = false;
+	if (MUTANT(SMTP_TLS_INJECTED) && s->mail_refused)
+		smtps_reply(s, SPAN_LIT("500 5.5.1 command unrecognized\r\n"));
 	s->mail_refused = false;
 	s->authenticated = false;
 	s->identity = (struct span){ s->identity_text, 0 };

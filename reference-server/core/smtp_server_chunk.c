@@ -1,3 +1,4 @@
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/smtp_server_parts.h"
 
 #include <assert.h>
@@ -29,6 +30,8 @@ void smtps_take_chunk(struct smtp_server *s, struct span arg, struct span refusa
 	s->chunk_refusal = refusal;
 	s->chunk_refusal_counts = counts;
 	s->chunk_came_from = s->state;
+	if (refusal.n > 0 && MUTANT(SMTP_BDAT_RUNS))
+		s->chunk_bytes_left = 0;
 	smtps_enter(s, SMTP_STATE_CHUNK);
 }
 

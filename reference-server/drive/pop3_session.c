@@ -1,6 +1,7 @@
 #include "reference-server/drive/pop3_session.h"
 
 #include "base/log.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/drive/gate.h"
 #include "reference-server/drive/pop3_session_parts.h"
 
@@ -67,10 +68,15 @@ static void session_free(struct pop3_session *s)
 	free(s);
 }
 
+static void begin_update(struct pop3_session *s);
+
 static void session_end(struct pop3_session *s, const char *why)
 {
 	if (s->dead)
 		return;
+	if (MUTANT(POP3_REMOVES_UNASKED) && s->core.state == POP3_STATE_TRANSACTION &&
+	    s->core.deleted_count > 0)
+		begin_update(s);
 	pop3_retrieval_log(s);
 	log_event(LOG_DEBUG, "session-end", LOG_I("session", s->id), LOG_C("why", why));
 	if (s->job != NULL)
@@ -174,8 +180,10 @@ static void begin_tls(struct pop3_session *s)
 {
 	pop3_session_flush(s);
 	s->handshake_due = true;
-	(void)conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER,
-			     NULL); /* drops what is behind STLS */
+	/* Drops what is behind STLS. */
+	size_t injected_bytes = conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER, NULL);
+	if (MUTANT(POP3_TLS_INJECTED) && injected_bytes > 0)
+		s->core.utf8 = true; /* so that pop3_server_tls_started knows: STLS comes before UTF8 */
 	conn_set_deadline_ms(s->conn, s->server->config->timeouts.handshake_ms);
 	load_note(s->server->load, &s->load);
 }

@@ -166,6 +166,8 @@ void smtp_incoming_content(struct smtp_session *s)
 			stream_piece(m);
 		struct span part = span_sub(rest, 0, SMTP_PIECE_BYTES - buf_bytes(&m->content));
 		buf_add(&m->content, part);
+		for (size_t i = m->content.begin; i < m->content.end && MUTANT(SMTP_SEVEN_BITS); i++)
+			m->content.p[i] &= 0x7f;
 		rest = span_sub(rest, part.n, rest.n);
 	}
 }

@@ -1,6 +1,7 @@
 #include "reference-server/drive/smtp_session.h"
 
 #include "base/log.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/drive/gate.h"
 #include "reference-server/drive/smtp_session_parts.h"
 
@@ -77,7 +78,9 @@ static void session_end(struct smtp_session *s, const char *why)
 
 static void start_tls(struct smtp_session *s)
 {
-	(void)conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER, NULL);
+	size_t injected_bytes = conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER, NULL);
+	if (MUTANT(SMTP_TLS_INJECTED) && injected_bytes > 0)
+		s->core.mail_refused = true; /* so that smtp_server_tls_started knows */
 	conn_set_deadline_ms(s->conn, s->server->config->timeouts.handshake_ms);
 	load_note(s->server->load, &s->load);
 }
