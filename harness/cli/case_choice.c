@@ -150,6 +150,8 @@ static bool names_are_used(const char *command, const struct case_list *list, co
 		if (used[i])
 			continue;
 		const char *near = suggest_name(names->items[i], list->ids, list->count);
+		if (near != NULL && strcmp(near, names->items[i]) == 0)
+			continue; /* its file has mistakes, which were told */
 		(void)fprintf(stderr, "%s: %s: no case has this name or judges this requirement", command,
 			      names->items[i]);
 		(void)fprintf(stderr,

@@ -11,6 +11,7 @@
 #include "harness/conform/record.h"
 #include "harness/conform/result_files.h"
 #include "harness/conform/waivers.h"
+#include "harness/scenario/target.h"
 #include "reports/report.h"
 
 #include <limits.h>
@@ -34,6 +35,7 @@ struct conform_command {
 	uint32_t level, tag, repeat, jobs, colour;
 	uint64_t seed;
 	bool slow, strict, json, quiet, keep_world, in_order;
+	struct target *read;
 	struct waivers *waivers;
 	struct conform_earlier *baseline, *rerun;
 	struct case_set cases;
@@ -43,7 +45,8 @@ static int parse(struct conform_command *c, int argc, char **argv)
 {
 	const struct opt options[] = {
 		{ "target", OPT_STR, &c->target, .value = "NAME",
-		  .help = "the server to judge; 'reference' when absent" },
+		  .help = "the server to judge: one of 'postrider targets' that runs on loopback, or a path; "
+			  "'reference' when absent" },
 		{ "level", OPT_CHOICE, &c->level, .value = "LEVEL",
 		  .help = "only cases that judge such a requirement: MUST, SHOULD, …", .choices = LEVELS },
 		{ "tag", OPT_CHOICE, &c->tag, .value = "TAG",
@@ -131,17 +134,34 @@ static bool read_waivers(struct conform_command *c)
 	return c->waivers != NULL;
 }
 
+static bool read_target(struct conform_command *c)
+{
+	struct buf messages = { 0 };
+
+	if (target_exists(c->target)) {
+		c->read = target_load(c->target, &messages);
+		if (c->read != NULL && !c->read->on_loopback)
+			buf_addf(&messages,
+				 "postrider conform: --target %s: it cannot run on loopback, "
+				 "and nothing else can be judged yet\n",
+				 c->target);
+	} else {
+		buf_addf(&messages,
+			 "postrider conform: --target %s: there is no such target; "
+			 "'postrider targets' names them\n",
+			 c->target);
+	}
+	bool fine = buf_bytes(&messages) == 0;
+	(void)fputs(buf_cstr(&messages), stderr);
+	buf_free(&messages);
+	return fine;
+}
+
 /* 0 to go on. */
 static int prepare(struct conform_command *c)
 {
-	if (strcmp(c->target, "reference") != 0) {
-		(void)fprintf(stderr,
-			      "postrider conform: --target %s: there is no such target; 'reference' is one\n",
-			      c->target);
-		return OPT_EXIT_USAGE;
-	}
-	if (!read_earlier(c->baseline_path, &c->baseline) || !read_earlier(c->rerun_path, &c->rerun) ||
-	    !read_waivers(c))
+	if (!read_target(c) || !read_earlier(c->baseline_path, &c->baseline) ||
+	    !read_earlier(c->rerun_path, &c->rerun) || !read_waivers(c))
 		return OPT_EXIT_USAGE;
 	return case_choose("postrider conform",
 			   &(struct case_choice){ .names = &c->names,
@@ -227,7 +247,7 @@ static void on_result(void *ctx, const struct suite_result *r)
 static int judge(const struct conform_command *c, struct conform_record *r)
 {
 	struct conform_progress progress = { .mode = progress_mode_for(c->quiet),
-					     .target = c->target,
+					     .target = r->target,
 					     .total = c->cases.count };
 	const struct waiver **waived = calloc(c->cases.count + 1, sizeof(struct waiver *));
 	bool *known = calloc(c->cases.count + 1, sizeof(*known));
@@ -280,7 +300,7 @@ out:
 static int run(const struct conform_command *c)
 {
 	char dir[PATH_MAX], what[64];
-	struct conform_record r = { .target = c->target,
+	struct conform_record r = { .target = c->read->name,
 				    .dir = dir,
 				    .seed = c->seed,
 				    .strict = c->strict,
@@ -288,7 +308,7 @@ static int run(const struct conform_command *c)
 				    .started_wall_ms = clock_wall_ms() };
 	struct err e;
 
-	(void)snprintf(what, sizeof(what), "conform-%.40s", c->target);
+	(void)snprintf(what, sizeof(what), "conform-%.40s", r.target);
 	if (result_dir_make(c->results, what, dir, sizeof(dir), &e) != 0) {
 		(void)fprintf(stderr, "postrider conform: %s\n", e.text);
 		return EXIT_HARNESS;
@@ -317,6 +337,7 @@ int cli_conform(int argc, char **argv)
 			rc = run(&c);
 	}
 	case_set_free(&c.cases);
+	target_free(c.read);
 	waivers_free(c.waivers);
 	conform_earlier_free(c.baseline);
 	conform_earlier_free(c.rerun);

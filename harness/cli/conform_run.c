@@ -8,6 +8,8 @@
 #include "harness/cli/residue.h"
 #include "harness/conform/probe.h"
 #include "harness/scenario/flow.h"
+#include "harness/scenario/flow_target.h"
+#include "harness/scenario/target.h"
 #include "harness/world/world.h"
 
 #include <errno.h>
@@ -58,6 +60,11 @@ static void stop(struct conform_run *r);
 
 /* ---- the world ---- */
 
+static bool is_reference(const struct conform_run *r)
+{
+	return strcmp(r->o.target, "reference") == 0;
+}
+
 /* Worlds have no LMTP of their own yet: a free port on an address that nobody else uses. */
 static bool choose_lmtp(struct conform_run *r)
 {
@@ -93,11 +100,9 @@ static void add_reference_settings(const struct conform_run *r, struct buf *out)
 
 static void make_flow_text(const struct conform_run *r, struct buf *out)
 {
-	buf_addf(out,
-		 "flow: conform\ntitle: the server under test\nhosts:\n"
-		 "  sut:\n    domain: sut.example\n    target: %s\n    accounts: [u0]\n",
-		 r->o.target);
-	if (strcmp(r->o.target, "reference") == 0)
+	buf_add_cstr(out, "flow: conform\ntitle: the server under test\nhosts:\n"
+			  "  sut:\n    domain: sut.example\n    accounts: [u0]\n");
+	if (is_reference(r))
 		add_reference_settings(r, out);
 	buf_add_cstr(out, "  probe: { domain: probe.example, target: none }\n"
 			  "  elsewhere: { domain: elsewhere.example, target: none }\n"
@@ -133,21 +138,29 @@ static void make_accounts(struct conform_run *r)
 
 static void on_world(void *ctx, enum world_event event);
 
-static int make_world(struct conform_run *r, struct err *reterr)
+static int make_flow(struct conform_run *r, struct err *reterr)
 {
 	struct buf text = { 0 }, messages = { 0 };
-	char dir[PATH_MAX];
+	const char *const targets[] = { r->o.target, NULL };
 	int rc = 0;
 
-	if (strcmp(r->o.target, "reference") == 0)
-		(void)choose_lmtp(r);
 	make_flow_text(r, &text);
 	r->flow = flow_read(&(struct flow_options){
 		.path = "conform", .text = buf_span(&text), .ret_messages = &messages });
-	if (r->flow == NULL)
+	if (r->flow == NULL || !flow_set_targets(r->flow, targets, &messages))
 		rc = err_set(reterr, -EINVAL, "%s", buf_cstr(&messages));
 	buf_free(&text);
 	buf_free(&messages);
+	return rc;
+}
+
+static int make_world(struct conform_run *r, struct err *reterr)
+{
+	char dir[PATH_MAX];
+
+	if (is_reference(r))
+		(void)choose_lmtp(r);
+	int rc = make_flow(r, reterr);
 	if (rc != 0)
 		return rc;
 	make_accounts(r);
@@ -156,6 +169,7 @@ static int make_world(struct conform_run *r, struct err *reterr)
 						      .flow = r->flow,
 						      .dir = dir,
 						      .program = r->o.program,
+						      .network = WORLD_NETWORK_LOOPBACK,
 						      .on_event = on_world,
 						      .ctx = r },
 			     reterr);
@@ -229,7 +243,7 @@ static void describe_sut(struct conform_run *r)
 
 	for (int i = 0; i < CASE_SERVICE_COUNT; i++) {
 		struct sut_service *s = &r->sut.services[i];
-		s->there = i != CASE_LMTP || r->lmtp.n > 0;
+		s->there = i == CASE_LMTP ? r->lmtp.n > 0 : world_target(r->world, SUT)->services[FLOW[i]];
 		s->at = i == CASE_LMTP ? r->lmtp : world_service_addr(r->world, SUT, FLOW[i]);
 	}
 	for (uint32_t i = 0; i < r->account_count; i++)

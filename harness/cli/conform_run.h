@@ -12,7 +12,7 @@
 struct conform_run;
 
 struct conform_run_options {
-	const char *target;  /* "reference" */
+	const char *target;  /* "reference", or the path of a target file; runs on loopback */
 	const char *program; /* postriderd; NULL: the target's default */
 	const char *dir;     /* the result directory; exists */
 	bool keep_world;

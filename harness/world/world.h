@@ -93,7 +93,8 @@ struct redact *world_redact_new(const struct world *w);
 
 /*
  * Start and stop of a single host while the world runs, for faults; the outcome comes to fn once.
- * A host that ends without having been asked to still breaks the world.
+ * A host that ends without having been asked to still breaks the world; that is told once until a host is
+ * started again.
  */
 typedef void world_host_fn(void *ctx, struct host *h, enum host_event event);
 int world_host_start(struct world *w, uint32_t host, world_host_fn *fn, void *ctx, struct err *reterr);

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import xml.etree.ElementTree
 
@@ -189,14 +190,39 @@ def test_hostile_servers_are_judged_and_never_pass():
 
 @turns_red("output-is-silent")
 def test_a_server_that_dies_is_started_again_and_the_case_is_found():
-    cases = [write_case(f"innocent{i}", "C: NOOP\nS: 250 ...\n") for i in range(8)]
+    # Both are still being played when it dies, so who did it is clear only when all are played again, alone: a second death.
+    cases = [write_case(f"innocent{i}", 'C| "NO" ~500ms~ "OP\\r\\n"\nS: 250 ...\n') for i in range(2)]
     killer = write_case("killer", "C: VRFY x\nS: 250 ...\n")
     status, result = conform_json(*cases, killer, hostile="dies-at-vrfy")
     check_equal(status, 1, "exit status")
     check_equal({c for c, v in verdicts(result).items() if v != "pass"}, {"killer"}, "who is to blame")
-    check(result["server_deaths"] >= 1, "deaths are counted")
+    check_equal(result["server_deaths"], 2, "deaths")
     why, = [c["why"] for c in result["cases"] if c["case"] == "killer"]
     check("the server died" in why, f"why: {why}")
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_a_target_may_be_a_file_of_ones_own():
+    with open(os.path.join(ROOT, "scenarios/targets/reference.yaml")) as file:
+        text = file.read()
+    os.mkdir(os.path.join(scratch(), "mine"))
+    shutil.copy(os.path.join(ROOT, "scenarios/targets/reference/postriderd.conf"), os.path.join(scratch(), "mine"))
+
+    def target(**changes):
+        path = os.path.join(scratch(), "mine.yaml")
+        with open(path, "w") as file:
+            file.write("".join(line + "\n" for line in text.splitlines() if line.split(":")[0] not in changes) + "".join(changes.values()))
+        return path
+
+    good = write_case("good", "C: NOOP\nS: 250 ...\n")
+    mine = {"target": "target: mine\n"}
+    status, result = conform_json("--target", target(**mine), good, "lmtp/rfc2033/5/extensions")
+    check_equal((status, result["target"]), (0, "mine"), f"exit status and name, {result}")
+    check_equal(verdicts(result), {"good": "pass", "lmtp/rfc2033/5/extensions": "not-tested"}, "verdicts")
+    status, _, err = conform("--target", target(**mine, loopback="loopback: no\n"), good)
+    check(status == 2 and "cannot run on loopback" in err, f"one that needs a network of its own is refused: {err}")
+    status, _, err = conform("--target", target(**mine, ready="ready: { lines: x }\n"), good)
+    check(status == 2 and "mine.yaml:" in err, f"a mistake in it is told: {err}")
 
 
 @turns_red("output-is-silent")
