@@ -518,8 +518,8 @@ static const struct flight_row flights[] = {
 	  { .lmtp = true },
 	  { 0 },
 	  { { 0 } },
-	  "1 refused at hello 502 0 0 problem\n2 refused at hello 502 0 0 problem\n"
-	  "3 refused at hello 502 0 0 problem\n4 refused at hello 502 0 0 problem\n",
+	  "1 refused at hello 500 0 0 problem\n2 refused at hello 500 0 0 problem\n"
+	  "3 refused at hello 500 0 0 problem\n4 refused at hello 500 0 0 problem\n",
 	  "" },
 };
 
