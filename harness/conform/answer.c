@@ -228,6 +228,21 @@ static bool has_keyword(const struct answer *a, const struct case_check *c, stru
 	return true;
 }
 
+static bool is_bare(const struct answer *a, const struct case_check *c, struct buf *why)
+{
+	struct span parameters;
+
+	if (!find_keyword(a, c->name, &parameters)) {
+		buf_addf(why, "\"%s\" is not offered", c->name);
+		return false;
+	}
+	if (parameters.n == 0)
+		return true;
+	buf_addf(why, "\"%s\" has parameters: ", c->name);
+	add_one_line(why, parameters, 160);
+	return false;
+}
+
 /* "5.x.x" against the front of a line. */
 static bool status_matches(struct span line, const char *want)
 {
@@ -332,8 +347,16 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 			return true;
 		buf_addf(why, "\"%s\" is offered", c->name);
 		return false;
+	case CASE_CHECK_BARE:
+		return is_bare(a, c, why);
 	case CASE_CHECK_STATUS:
 		return every_line_has_status(a, c, why);
+	case CASE_CHECK_EMPTY:
+		if (a->lines == 1 && buf_bytes(&a->text) == 0 && (a->notes & REPLY_CODE_ALONE) == 0)
+			return true;
+		buf_add_cstr(why, a->notes & REPLY_CODE_ALONE ? "no blank follows the code"
+							      : "more than a blank follows the code");
+		return false;
 	case CASE_CHECK_STRICT: {
 		size_t before = buf_bytes(why);
 		answer_irregularities(a, why);

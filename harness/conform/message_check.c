@@ -123,6 +123,8 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 		return true;
 	case CASE_CHECK_HAS:
 	case CASE_CHECK_LACKS:
+	case CASE_CHECK_BARE:
+	case CASE_CHECK_EMPTY:
 	case CASE_CHECK_STATUS:
 	case CASE_CHECK_STRICT:
 	case CASE_CHECK_LINE:

@@ -120,7 +120,9 @@ struct case_alternative {
 enum case_check_kind {
 	CASE_CHECK_HAS,    /* reply: a line with keyword `name`, its rest as `text` */
 	CASE_CHECK_LACKS,  /* reply: none */
+	CASE_CHECK_BARE,   /* reply: a line with keyword `name`, and nothing behind it */
 	CASE_CHECK_STATUS, /* reply: enhanced status as `name`, "5.1.1" or "5.x.x", in every line */
+	CASE_CHECK_EMPTY,  /* reply: a blank behind its code, and no more */
 	CASE_CHECK_STRICT, /* reply: nothing irregular in it */
 	CASE_CHECK_LINE,   /* reply: line n as `text` */
 	CASE_CHECK_LINES,  /* reply: how many lines; POP3: of the data */

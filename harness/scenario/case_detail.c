@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-static const char *const REPLY_WORDS[] = { "else", "has",   "lacks", "status", "strict",
-					   "line", "lines", "data",  "octets", NULL };
+static const char *const REPLY_WORDS[] = { "else",  "has",  "lacks",  "status", "strict", "line",
+					   "lines", "data", "octets", "bare",   "empty",  NULL };
 static const char *const MESSAGE_WORDS[] = { "else", "count", "body", "raw", "header", NULL };
 
 /* ---- alternatives ---- */
@@ -194,9 +194,15 @@ static bool read_reply_check(struct case_reader *r, int word, struct span *rest,
 	case 7:
 		c->kind = CASE_CHECK_DATA;
 		return take_text_test(r, rest, c);
-	default:
+	case 8:
 		c->kind = CASE_CHECK_OCTETS;
 		take_pattern(r, rest, c);
+		return true;
+	case 9:
+		c->kind = CASE_CHECK_BARE;
+		return take_keyword(r, rest, c);
+	default:
+		c->kind = CASE_CHECK_EMPTY;
 		return true;
 	}
 }
