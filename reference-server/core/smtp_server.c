@@ -379,12 +379,12 @@ static void on_command_line(struct smtp_server *s, struct span line)
 
 	if (line.n + CRLF_BYTES > (MUTANT(SMTP_SHORT_LINES) ? line_bytes_max / 2 : line_bytes_max))
 		smtps_error(s, SPAN_LIT("500 5.5.2 line is too long\r\n"));
-	else if (has_controls(text))
-		smtps_error(s, SPAN_LIT("500 5.5.2 control characters in a command\r\n"));
 	else if (command == NULL && MUTANT(SMTP_CLOSES_ON_ERROR))
 		on_quit(s, text);
 	else if (command == NULL)
 		smtps_error(s, SPAN_LIT("500 5.5.2 command not recognized\r\n"));
+	else if (has_controls(text)) /* 501: RFC 5321 4.1.2 */
+		smtps_error(s, SPAN_LIT("501 5.5.2 control characters in a command\r\n"));
 	else
 		run_and_count(s, command, span_sub(text, verb_bytes + 1, text.n));
 	note_group(s, command);

@@ -467,9 +467,9 @@ static void malformed_commands_get_their_5yz(void **state)
 		{ "bad recipient syntax", &relay, S(HELLO MAIL "RCPT TO:<>\r\nRCPT TO:<x>\r\nRCPT <x@y>\r\n"),
 		  NONE, "250 MAIL(a@b 0) 250/2.1.0 501/5.1.3 501/5.1.3 501/5.5.4", SMTP_STATE_MAIL },
 		{ "NUL in a command", &relay, S(HELLO "NO\0OP\r\nNOOP \0\r\nMAIL FROM:<a\0@b>\r\n"), NONE,
-		  "250 500/5.5.2 500/5.5.2 500/5.5.2", SMTP_STATE_READY },
+		  "250 500/5.5.2 501/5.5.2 501/5.5.2", SMTP_STATE_READY },
 		{ "controls in a command", &relay, S(HELLO "NOOP \x1b[2J\r\nHELP \x7f\r\n"), NONE,
-		  "250 500/5.5.2 500/5.5.2", SMTP_STATE_READY },
+		  "250 501/5.5.2 501/5.5.2", SMTP_STATE_READY },
 		{ "8-bit verb", &relay, S("\xff\xfe\r\nNOOP\r\n"), NONE, "500/5.5.2 250/2.0.0",
 		  SMTP_STATE_GREETED },
 	};
