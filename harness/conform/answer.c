@@ -306,22 +306,37 @@ static bool compare(uint64_t got, const struct case_check *c)
 	return c->op == CASE_AT_LEAST ? got >= c->n : c->op == CASE_AT_MOST ? got <= c->n : got == c->n;
 }
 
-static bool data_is(const struct answer *a, const struct case_check *c, struct values *v, struct buf *why)
+/* The text, or the data, called so, against the quoted text of the check. */
+static bool content_is(struct span got, const char *what, const struct case_check *c, struct values *v,
+		       struct buf *why)
 {
 	struct buf want = { 0 };
-	struct span missing, data = buf_span(&a->data);
+	struct span missing;
 	bool known = values_expand(v, &c->text, &want, NULL, &missing);
 	struct span w = buf_span(&want);
-	bool there = known && w.n <= data.n &&
-		     memmem(w.n > 0 || data.n > 0 ? data.p : "", data.n, w.n > 0 ? w.p : "", w.n) != NULL;
-	bool fine = known && (c->op == CASE_EQ ? span_eq(data, w) : c->op == CASE_HAS ? there : !there);
+	bool there = known && w.n <= got.n &&
+		     memmem(got.n > 0 ? got.p : "", got.n, w.n > 0 ? w.p : "", w.n) != NULL;
+	bool fine = known && (c->op == CASE_EQ ? span_eq(got, w) : c->op == CASE_HAS ? there : !there);
 
 	if (!fine) {
-		buf_addf(why, "the data is another, %zu bytes: ", data.n);
-		add_one_line(why, data, 300);
+		buf_addf(why, "the %s is another, %zu bytes: ", what, got.n);
+		add_one_line(why, got, 300);
 	}
 	buf_free(&want);
 	return fine;
+}
+
+static bool longest_is(const struct answer *a, const struct case_check *c, struct buf *why)
+{
+	struct span rest = a->has_data ? buf_span(&a->data) : buf_span(&a->text), line;
+	size_t longest = 0;
+
+	while (next_line(&rest, &line))
+		longest = line.n + 2 > longest ? line.n + 2 : longest;
+	if (compare(longest, c))
+		return true;
+	buf_addf(why, "its longest line has %zu octets with CRLF", longest);
+	return false;
 }
 
 static bool octets_are(const struct answer *a, const struct case_check *c, struct values *v, struct buf *why)
@@ -370,7 +385,11 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 		buf_addf(why, "it has %u lines", a->lines);
 		return false;
 	case CASE_CHECK_DATA:
-		return data_is(a, c, v, why);
+		return content_is(buf_span(&a->data), "data", c, v, why);
+	case CASE_CHECK_TEXT:
+		return content_is(buf_span(&a->text), "text", c, v, why);
+	case CASE_CHECK_LONGEST:
+		return longest_is(a, c, why);
 	case CASE_CHECK_OCTETS:
 		return octets_are(a, c, v, why);
 	case CASE_CHECK_COUNT:
@@ -418,6 +437,7 @@ static const struct irregularity POP3[] = {
 	{ POP3_ODD_CASE, "a status indicator is not in upper case (RFC 1939 3)" },
 	{ POP3_NO_STATUS, "a response has no status indicator (RFC 1939 3)" },
 	{ POP3_ODD_TEXT, "a response has octets outside printable ASCII (RFC 1939 3)" },
+	{ POP3_ODD_CHALLENGE, "a challenge is not \"+\", one space and base64 (RFC 5034 4)" },
 	{ 0, NULL },
 };
 static const struct irregularity DOTS[] = {

@@ -3,6 +3,8 @@
 #include "harness/conform/shown.h"
 #include "harness/wire/dots.h"
 
+#include <string.h>
+
 bool mailing_service(const struct sut *s, const struct case_file *c, enum case_service *ret_service)
 {
 	static const enum case_service ORDER[] = { CASE_SMTP, CASE_LMTP, CASE_SUBMISSIONS };
@@ -31,6 +33,29 @@ static void add_hello(struct buf *out, enum case_service service)
 		buf_add_cstr(out, "C: AUTH PLAIN ${plain}\nS: 235 ...\n");
 }
 
+static bool is_ascii(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
+static struct span header_of(struct span content)
+{
+	const char *end = content.n > 0 ? memmem(content.p, content.n, "\r\n\r\n", 4) : NULL;
+	return end != NULL ? span_sub(content, 0, (size_t)(end - content.p)) : content;
+}
+
+const char *mailing_lacks(const struct sut *s, const struct mailing *m)
+{
+	if (!is_ascii(m->content) && !sut_offers(s, m->service, "8BITMIME"))
+		return "8BITMIME";
+	if (!is_ascii(header_of(m->content)) && !sut_offers(s, m->service, "SMTPUTF8"))
+		return "SMTPUTF8";
+	return NULL;
+}
+
 void mailing_text(const struct mailing *m, struct buf *out)
 {
 	struct dots_writer w = { 0 };
@@ -44,8 +69,10 @@ void mailing_text(const struct mailing *m, struct buf *out)
 		 case_service_name(m->service));
 	add_hello(out, m->service);
 	buf_addf(out,
-		 "C: MAIL FROM:<%s>\nS: 250 ...\nC: RCPT TO:<%s>\nS: 250|251 ...\nC: DATA\nS: 354 ...\nC| \"",
-		 m->sender, m->recipient);
+		 "C: MAIL FROM:<%s>%s%s\nS: 250 ...\nC: RCPT TO:<%s>\nS: 250|251 ...\nC: DATA\nS: 354 "
+		 "...\nC| \"",
+		 m->sender, is_ascii(m->content) ? "" : " BODY=8BITMIME",
+		 is_ascii(header_of(m->content)) ? "" : " SMTPUTF8", m->recipient);
 	shown_add(out, buf_span(&wire), "\"$"); /* "${" would be a variable */
 	buf_add_cstr(out, "\"\n== verdict\nS: 250 ...\nC: QUIT\n");
 	buf_free(&wire);

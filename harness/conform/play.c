@@ -1,5 +1,6 @@
 #include "harness/conform/play.h"
 
+#include "harness/conform/derive.h"
 #include "harness/conform/play_parts.h"
 #include "harness/wire/base64.h"
 
@@ -283,38 +284,41 @@ bool play_expand(struct play *p, const struct case_text *t, struct buf *out)
 
 /* ---- steps ---- */
 
-static void let(struct play *p)
+static void take_value(struct play *p, struct span value, bool secret)
 {
 	const struct case_step *s = play_step(p);
-	struct buf text = { 0 }, value = { 0 };
-	struct span missing;
-	bool secret = false;
 
-	if (!values_expand(&p->values, &s->text, &text, &secret, &missing)) {
-		play_finish(p, CONFORM_ERROR, s->line, "${%.*s} has no value here", SPAN_FMT(missing));
-		goto out;
-	}
-	switch (s->let) {
-	case CASE_LET_TEXT:
-		buf_add(&value, buf_span(&text));
-		break;
-	case CASE_LET_BASE64:
-		base64_encode(buf_span(&text), &value);
-		break;
-	case CASE_LET_REPEAT:
-		for (uint32_t i = 0; i < s->times && buf_bytes(&value) <= CASE_TEXT_BYTES_MAX; i++)
-			buf_add(&value, buf_span(&text));
-		break;
-	}
-	values_set(&p->values, span_of(s->name), buf_span(&value), secret);
+	values_set(&p->values, span_of(s->name), value, secret);
 	if (secret)
-		transcript_add_secret(&p->outcome.transcript, buf_span(&value));
-	if (buf_bytes(&value) > CASE_TEXT_BYTES_MAX)
+		transcript_add_secret(&p->outcome.transcript, value);
+	if (value.n > CASE_TEXT_BYTES_MAX)
 		play_finish(p, CONFORM_ERROR, s->line, "${%s} is longer than 1 MiB", s->name);
 	else
 		play_next(p);
-out:
-	buf_free(&text);
+}
+
+static void let(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+	struct buf texts[CASE_OPERANDS_MAX] = { 0 }, value = { 0 };
+	struct span operands[CASE_OPERANDS_MAX] = { 0 }, missing;
+	bool secret = false, known = true;
+	struct err e;
+
+	for (uint32_t i = 0; i < s->operand_count && known; i++) {
+		known = values_expand(&p->values, &s->operands[i], &texts[i], &secret, &missing);
+		operands[i] = buf_span(&texts[i]);
+	}
+	if (!known)
+		play_finish(p, CONFORM_ERROR, s->line, "${%.*s} has no value here", SPAN_FMT(missing));
+	else if (s->let == CASE_LET_BINDING && !play_conn_binding(p, &value))
+		play_unexpected(p, CASE_ON_OTHER, NULL, "this connection has no such channel binding");
+	else if (s->let != CASE_LET_BINDING && derive(s, operands, &value, &e) != 0)
+		play_unexpected(p, CASE_ON_OTHER, NULL, e.text);
+	else
+		take_value(p, buf_span(&value), secret);
+	for (uint32_t i = 0; i < CASE_OPERANDS_MAX; i++)
+		buf_free(&texts[i]);
 	buf_free(&value);
 }
 
@@ -331,6 +335,58 @@ static void differ(struct play *p)
 	}
 	buf_free(&a);
 	buf_free(&b);
+}
+
+/* What is compared, shown in bounds, for it is a server's. */
+static void say_compared(struct play *p, const char *what, struct span a, struct span b)
+{
+	char why[200];
+
+	(void)snprintf(why, sizeof(why), "%s: %.*s, %.*s", what, SPAN_FMT(span_sub(a, 0, 60)),
+		       SPAN_FMT(span_sub(b, 0, 60)));
+	play_unexpected(p, CASE_ON_OTHER, NULL, why);
+}
+
+static void match(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+	struct buf text = { 0 };
+
+	if (play_expand(p, &s->text, &text)) {
+		if (values_match(&p->values, &s->pattern.text, buf_span(&text)))
+			play_next(p);
+		else
+			say_compared(p, "it is another", buf_span(&text), (struct span){ 0 });
+	}
+	buf_free(&text);
+}
+
+static bool holds(enum case_op op, uint64_t a, uint64_t b)
+{
+	return op == CASE_AT_LEAST ? a >= b : op == CASE_AT_MOST ? a <= b : a == b;
+}
+
+/* number and length */
+static void compare(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+	struct buf text = { 0 }, limit = { 0 };
+	uint64_t a, b;
+
+	if (play_expand(p, &s->text, &text) && play_expand(p, &s->content, &limit)) {
+		bool length = s->kind == CASE_LENGTH;
+		bool numbers =
+			span_to_u64(buf_span(&limit), &b) && (length || span_to_u64(buf_span(&text), &a));
+		if (length)
+			a = buf_bytes(&text);
+		if (numbers && holds(s->op, a, b))
+			play_next(p);
+		else
+			say_compared(p, numbers ? "the comparison does not hold" : "no numbers",
+				     buf_span(&text), buf_span(&limit));
+	}
+	buf_free(&text);
+	buf_free(&limit);
 }
 
 /* Begins the step, or looks again at one that waits. */
@@ -371,6 +427,13 @@ static void carry_out(struct play *p)
 		return;
 	case CASE_DIFFER:
 		differ(p);
+		return;
+	case CASE_MATCH:
+		match(p);
+		return;
+	case CASE_NUMBER:
+	case CASE_LENGTH:
+		compare(p);
 		return;
 	case CASE_MAIL:
 		play_mailbox_mail(p);

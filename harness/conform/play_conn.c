@@ -292,6 +292,20 @@ void play_conn_await_end(struct play *p)
 
 /* ---- TLS and the end ---- */
 
+bool play_conn_binding(struct play *p, struct buf *ret_bytes)
+{
+	const struct play_conn *c = connection(p);
+	bool exporter = strcmp(play_step(p)->which, "tls-exporter") == 0;
+	uint8_t bytes[CONN_BINDING_BYTES_MAX];
+	size_t n = c->conn == NULL || !c->secured
+			   ? 0
+			   : conn_tls_binding(c->conn, exporter ? CONN_BINDING_EXPORTER : CONN_BINDING_UNIQUE,
+					      bytes);
+
+	buf_add(ret_bytes, (struct span){ (const char *)bytes, n });
+	return n > 0;
+}
+
 void play_conn_starttls(struct play *p)
 {
 	struct play_conn *c = connection(p);

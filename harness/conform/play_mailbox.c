@@ -78,6 +78,7 @@ static bool open_mailbox(struct play *p, uint32_t which)
 	if (p->mailbox.retriever != NULL)
 		return true;
 	access_to(p, p->o.first_account + which, &o.access);
+	o.utf8 = sut_offers(p->o.sut, CASE_POP3, "UTF8") || sut_offers(p->o.sut, CASE_POP3S, "UTF8");
 	p->mailbox.retriever = retriever_new(&o, &e);
 	if (p->mailbox.retriever == NULL) {
 		play_finish(p, CONFORM_ERROR, play_step(p)->line, "%s", e.text);
@@ -163,6 +164,12 @@ static void start_child(struct play *p, const char *recipient, struct span conte
 	if (!mailing_service(s, p->file, &m.service)) {
 		play_finish(p, CONFORM_NOT_TESTED, play_step(p)->line,
 			    "the target has no service that takes mail");
+		return;
+	}
+	const char *lack = mailing_lacks(s, &m);
+	if (lack != NULL) {
+		play_finish(p, CONFORM_NOT_TESTED, play_step(p)->line,
+			    "mail cannot be sent: %s does not offer %s", case_service_name(m.service), lack);
 		return;
 	}
 	bool submits = m.service == CASE_SUBMISSION || m.service == CASE_SUBMISSIONS;

@@ -109,6 +109,8 @@ void play_conn_expect(struct play *p);
 void play_conn_starttls(struct play *p);
 void play_conn_close(struct play *p, bool reset);
 void play_conn_await_end(struct play *p);
+/* Appends what the step wants of its connection's TLS; false when there is no such thing. */
+bool play_conn_binding(struct play *p, struct buf *ret_bytes);
 void play_conn_open(struct play *p, uint32_t index, enum case_service service);
 /* Frees a connection, whatever its state. */
 void play_conn_drop(struct play_conn *c);

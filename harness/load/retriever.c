@@ -26,6 +26,7 @@ enum {
 enum step {
 	STEP_GREETING,
 	STEP_STLS,
+	STEP_UTF8,
 	STEP_CAPA,
 	STEP_USER,
 	STEP_PASS,
@@ -203,6 +204,10 @@ static void begin_auth(struct retriever *r, struct span mechanisms)
 
 static void begin_login(struct retriever *r)
 {
+	if (r->o.utf8 && r->step != STEP_UTF8) {
+		command(r, STEP_UTF8, false, "UTF8");
+		return;
+	}
 	if (r->o.access.mechanism == ACCESS_USER_PASS)
 		begin_user(r);
 	else
@@ -346,6 +351,9 @@ static void one_line_ok(struct retriever *r)
 		else
 			begin_login(r);
 		break;
+	case STEP_UTF8:
+		begin_login(r);
+		break;
 	case STEP_STLS:
 		(void)conn_start_tls(r->conn, a->tls_ctx, CONN_TLS_CLIENT, a->server_name);
 		break;
@@ -396,6 +404,9 @@ static void error_reply(struct retriever *r)
 	case STEP_STLS:
 		end_poll(r, RETRIEVER_DENIED, "STLS refused: %.*s",
 			 SPAN_FMT(span_sub(buf_span(&r->text), 0, 200)));
+		break;
+	case STEP_UTF8:
+		begin_login(r);
 		break;
 	case STEP_CAPA:
 		begin_auth(r, (struct span){ 0 });

@@ -68,6 +68,7 @@ struct retriever_options {
 	int64_t interval_ms; /* from the end of a poll to the next; 0: 1000 */
 	int64_t timeout_ms;  /* of silence; 0: 30000 */
 	bool delete_after;
+	bool utf8; /* says UTF8 (RFC 6856) before it logs in, and does not mind when that is refused */
 	retriever_message_fn *on_message;
 	retriever_poll_fn *on_poll; /* may be NULL */
 	void *ctx;

@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum {
-	HASH_BYTES = 32, /* SHA-256 */
 	NONCE_BYTES = 18,
 	SALT_BYTES_MAX = 1024,
 };
@@ -26,7 +25,8 @@ struct sasl {
 	/* SCRAM */
 	struct buf nonce;      /* ours, printable */
 	struct buf first_bare; /* client-first-message-bare */
-	unsigned char server_signature[HASH_BYTES];
+	unsigned char server_signature[SASL_HASH_BYTES_MAX];
+	size_t hash_bytes; /* of it */
 };
 
 static char *must_dup(const char *s)
@@ -164,34 +164,39 @@ static bool take_attribute(struct span *s, char name, struct span *ret_value)
 	return true;
 }
 
-static void hmac(const unsigned char key[HASH_BYTES], struct span text, unsigned char ret_mac[HASH_BYTES])
+static void hmac(const EVP_MD *hash, const unsigned char *key, struct span text, unsigned char *ret_mac)
 {
-	unsigned n = HASH_BYTES;
-	if (HMAC(EVP_sha256(), key, HASH_BYTES, (const unsigned char *)text.p, text.n, ret_mac, &n) == NULL)
+	unsigned n = 0;
+	if (HMAC(hash, key, EVP_MD_get_size(hash), (const unsigned char *)text.p, text.n, ret_mac, &n) ==
+	    NULL)
 		abort();
 }
 
-/* RFC 5802 section 3: the proof, and the signature to expect. */
-static void scram_prove(struct sasl *s, struct span salt, uint32_t iterations, struct span auth_message,
-			unsigned char ret_proof[HASH_BYTES])
+size_t sasl_scram_prove(const struct sasl_scram *o, unsigned char ret_proof[SASL_HASH_BYTES_MAX],
+			unsigned char ret_server_signature[SASL_HASH_BYTES_MAX])
 {
-	unsigned char salted[HASH_BYTES], client_key[HASH_BYTES], stored[HASH_BYTES], server_key[HASH_BYTES];
-	unsigned char signature[HASH_BYTES];
-	unsigned n = HASH_BYTES;
-	if (PKCS5_PBKDF2_HMAC(s->password, (int)strlen(s->password), (const unsigned char *)salt.p,
-			      (int)salt.n, (int)iterations, EVP_sha256(), HASH_BYTES, salted) != 1)
+	const EVP_MD *hash = strcmp(o->hash, "SHA-1") == 0 ? EVP_sha1() : EVP_sha256();
+	size_t bytes = (size_t)EVP_MD_get_size(hash);
+	unsigned char salted[SASL_HASH_BYTES_MAX], client_key[SASL_HASH_BYTES_MAX];
+	unsigned char stored[SASL_HASH_BYTES_MAX], server_key[SASL_HASH_BYTES_MAX];
+	unsigned char signature[SASL_HASH_BYTES_MAX];
+	unsigned n = 0;
+	assert(bytes <= SASL_HASH_BYTES_MAX);
+	if (PKCS5_PBKDF2_HMAC(o->password.p, (int)o->password.n, (const unsigned char *)o->salt.p,
+			      (int)o->salt.n, (int)o->iterations, hash, (int)bytes, salted) != 1)
 		abort();
-	hmac(salted, SPAN_LIT("Client Key"), client_key);
-	hmac(salted, SPAN_LIT("Server Key"), server_key);
-	if (EVP_Digest(client_key, HASH_BYTES, stored, &n, EVP_sha256(), NULL) != 1)
+	hmac(hash, salted, SPAN_LIT("Client Key"), client_key);
+	hmac(hash, salted, SPAN_LIT("Server Key"), server_key);
+	if (EVP_Digest(client_key, bytes, stored, &n, hash, NULL) != 1)
 		abort();
-	hmac(stored, auth_message, signature);
-	hmac(server_key, auth_message, s->server_signature);
-	for (unsigned i = 0; i < HASH_BYTES; i++)
+	hmac(hash, stored, o->auth_message, signature);
+	hmac(hash, server_key, o->auth_message, ret_server_signature);
+	for (size_t i = 0; i < bytes; i++)
 		ret_proof[i] = client_key[i] ^ signature[i];
 	OPENSSL_cleanse(salted, sizeof(salted));
 	OPENSSL_cleanse(client_key, sizeof(client_key));
 	OPENSSL_cleanse(server_key, sizeof(server_key));
+	return bytes;
 }
 
 struct scram_challenge {
@@ -221,17 +226,23 @@ static int scram_final(struct sasl *s, struct span challenge, struct buf *ret_re
 {
 	struct buf salt = { 0 }, final = { 0 }, auth_message = { 0 };
 	struct scram_challenge c;
-	unsigned char proof[HASH_BYTES];
+	unsigned char proof[SASL_HASH_BYTES_MAX];
 	int rc = read_challenge(s, challenge, &c, &salt, reterr);
 	if (rc == 0) {
 		buf_add_cstr(&final, "c=biws,r="); /* biws: "n,,", no channel binding */
 		buf_add(&final, c.nonce);
 		buf_addf(&auth_message, "%.*s,%.*s,%.*s", SPAN_FMT(buf_span(&s->first_bare)),
 			 SPAN_FMT(challenge), SPAN_FMT(buf_span(&final)));
-		scram_prove(s, buf_span(&salt), c.iterations, buf_span(&auth_message), proof);
+		s->hash_bytes =
+			sasl_scram_prove(&(struct sasl_scram){ .hash = "SHA-256",
+							       .password = span_of(s->password),
+							       .salt = buf_span(&salt),
+							       .iterations = c.iterations,
+							       .auth_message = buf_span(&auth_message) },
+					 proof, s->server_signature);
 		buf_add(ret_response, buf_span(&final));
 		buf_add_cstr(ret_response, ",p=");
-		base64_encode((struct span){ (const char *)proof, sizeof(proof) }, ret_response);
+		base64_encode((struct span){ (const char *)proof, s->hash_bytes }, ret_response);
 	}
 	wipe_buf(&salt);
 	wipe_buf(&final);
@@ -247,8 +258,8 @@ static int scram_verify(struct sasl *s, struct span challenge, struct err *reter
 	if (!take_attribute(&challenge, 'v', &value))
 		return err_set(reterr, -EPROTO, "SCRAM: malformed last message");
 	struct buf signature = { 0 };
-	bool same = base64_decode(value, &signature) && buf_bytes(&signature) == HASH_BYTES &&
-		    CRYPTO_memcmp(buf_span(&signature).p, s->server_signature, HASH_BYTES) == 0;
+	bool same = base64_decode(value, &signature) && buf_bytes(&signature) == s->hash_bytes &&
+		    CRYPTO_memcmp(buf_span(&signature).p, s->server_signature, s->hash_bytes) == 0;
 	buf_free(&signature);
 	if (!same)
 		return err_set(reterr, -EPROTO, "SCRAM: the server does not know the password either");

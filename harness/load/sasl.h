@@ -15,6 +15,7 @@
 
 enum {
 	SASL_ITERATIONS_MAX = 1000000, /* a server that asks for more is refused */
+	SASL_HASH_BYTES_MAX = 32,
 };
 
 struct sasl;
@@ -36,5 +37,17 @@ bool sasl_initial(struct sasl *s, struct buf *ret_response);
 int sasl_step(struct sasl *s, struct span challenge, struct buf *ret_response, struct err *reterr);
 /* Whether success may be believed: SCRAM wants the server's signature to have been seen. */
 bool sasl_is_complete(const struct sasl *s);
+
+/* What SCRAM computes (RFC 5802 section 3), for whoever leads the exchange himself. */
+struct sasl_scram {
+	const char *hash; /* "SHA-1" or "SHA-256" */
+	struct span password;
+	struct span salt;
+	uint32_t iterations;
+	struct span auth_message;
+};
+/* Returns how many bytes both have. */
+size_t sasl_scram_prove(const struct sasl_scram *o, unsigned char ret_proof[SASL_HASH_BYTES_MAX],
+			unsigned char ret_server_signature[SASL_HASH_BYTES_MAX]);
 
 #endif

@@ -118,17 +118,19 @@ struct case_alternative {
 
 /* ---- what a reply or a message must be like ---- */
 enum case_check_kind {
-	CASE_CHECK_HAS,    /* reply: a line with keyword `name`, its rest as `text` */
-	CASE_CHECK_LACKS,  /* reply: none */
-	CASE_CHECK_BARE,   /* reply: a line with keyword `name`, and nothing behind it */
-	CASE_CHECK_STATUS, /* reply: enhanced status as `name`, "5.1.1" or "5.x.x", in every line */
-	CASE_CHECK_EMPTY,  /* reply: a blank behind its code, and no more */
-	CASE_CHECK_STRICT, /* reply: nothing irregular in it */
-	CASE_CHECK_LINE,   /* reply: line n as `text` */
-	CASE_CHECK_LINES,  /* reply: how many lines; POP3: of the data */
-	CASE_CHECK_DATA,   /* POP3: all of the data, unstuffed */
-	CASE_CHECK_OCTETS, /* POP3: how many octets the data has, unstuffed, as `text` */
-	CASE_CHECK_COUNT,  /* messages: how many */
+	CASE_CHECK_HAS,     /* reply: a line with keyword `name`, its rest as `text` */
+	CASE_CHECK_LACKS,   /* reply: none */
+	CASE_CHECK_BARE,    /* reply: a line with keyword `name`, and nothing behind it */
+	CASE_CHECK_STATUS,  /* reply: enhanced status as `name`, "5.1.1" or "5.x.x", in every line */
+	CASE_CHECK_EMPTY,   /* reply: a blank behind its code, and no more */
+	CASE_CHECK_STRICT,  /* reply: nothing irregular in it */
+	CASE_CHECK_LINE,    /* reply: line n as `text` */
+	CASE_CHECK_LINES,   /* reply: how many lines; POP3: of the data */
+	CASE_CHECK_DATA,    /* POP3: all of the data, unstuffed */
+	CASE_CHECK_OCTETS,  /* POP3: how many octets the data has, unstuffed, as `text` */
+	CASE_CHECK_TEXT,    /* reply: its text, without the code */
+	CASE_CHECK_LONGEST, /* reply: octets of its longest line with CRLF; POP3: of the data */
+	CASE_CHECK_COUNT,   /* messages: how many */
 	CASE_CHECK_BODY,
 	CASE_CHECK_RAW,          /* the whole message */
 	CASE_CHECK_HEADER,       /* a field `name` as `text`, unfolded */
@@ -156,6 +158,9 @@ enum case_step_kind {
 	CASE_CLOSED,   /* by the server */
 	CASE_LET,
 	CASE_DIFFER,     /* `text` is not `content` */
+	CASE_MATCH,      /* `text` is as the pattern, which binds its variables */
+	CASE_NUMBER,     /* `text` and `content` are numbers, and compare so */
+	CASE_LENGTH,     /* the same of how many octets `text` has */
 	CASE_MAIL,       /* puts a message into a mailbox, by a conversation of its own */
 	CASE_STORED,     /* a message is in the mailbox */
 	CASE_NOT_STORED, /* none is, when all that could come has come */
@@ -164,7 +169,17 @@ enum case_step_kind {
 };
 const char *case_step_name(enum case_step_kind k); /* as the file has it */
 
-enum case_let { CASE_LET_TEXT, CASE_LET_BASE64, CASE_LET_REPEAT };
+enum case_let {
+	CASE_LET_TEXT,
+	CASE_LET_REPEAT,
+	CASE_LET_BASE64,
+	CASE_LET_UNBASE64,
+	CASE_LET_MD5,         /* in lower-case hexadecimal */
+	CASE_LET_SCRAM_PROOF, /* RFC 5802 3, in base64; `which` hash; password, salt, count, AuthMessage */
+	CASE_LET_SCRAM_SIGNATURE, /* the server's */
+	CASE_LET_BINDING,         /* RFC 5056: what TLS of the connection gives of the kind `which` */
+};
+enum { CASE_OPERANDS_MAX = 4 };
 
 struct case_step {
 	enum case_step_kind kind;
@@ -176,11 +191,15 @@ struct case_step {
 	bool segmented;              /* CASE_SEND: each segment is a write of its own */
 	struct case_pattern pattern; /* CASE_EXPECT */
 	int64_t within_ms;
-	enum case_let let; /* CASE_LET: name, text, and repeat how often */
+	enum case_let let; /* CASE_LET: name, operands, and repeat how often */
 	const char *name;
 	uint32_t times;
-	struct case_text text;    /* CASE_LET value; CASE_MAIL content; the address of the mailbox steps */
-	struct case_text content; /* CASE_MAIL, CASE_DIFFER */
+	const char *which; /* "SHA-256", "tls-exporter" */
+	struct case_text operands[CASE_OPERANDS_MAX];
+	uint32_t operand_count;
+	enum case_op op;          /* CASE_NUMBER, CASE_LENGTH */
+	struct case_text text;    /* compared; the address of CASE_MAIL and the mailbox steps */
+	struct case_text content; /* of CASE_MAIL; what is compared with */
 	struct case_check *checks;
 	uint32_t check_count;
 	struct case_alternative *alternatives;

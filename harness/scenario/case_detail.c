@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-static const char *const REPLY_WORDS[] = { "else",  "has",  "lacks",  "status", "strict", "line",
-					   "lines", "data", "octets", "bare",   "empty",  NULL };
+static const char *const REPLY_WORDS[] = { "else", "has",    "lacks", "status", "strict", "line",    "lines",
+					   "data", "octets", "bare",  "empty",  "text",   "longest", NULL };
 static const char *const MESSAGE_WORDS[] = { "else", "count", "body", "raw", "header", NULL };
 
 /* ---- alternatives ---- */
@@ -111,8 +111,7 @@ static bool take_number(struct case_reader *r, struct span *rest, uint64_t *ret_
 	return false;
 }
 
-/* "== 2", ">= 1", "<= 3" */
-static bool take_comparison(struct case_reader *r, struct span *rest, struct case_check *c)
+bool case_take_op(struct case_reader *r, struct span *rest, enum case_op *ret_op)
 {
 	static const char *const OPS[] = { "==", ">=", "<=", NULL };
 	static const enum case_op MEANT[] = { CASE_EQ, CASE_AT_LEAST, CASE_AT_MOST };
@@ -123,8 +122,14 @@ static bool take_comparison(struct case_reader *r, struct span *rest, struct cas
 		case_error(r, word.n > 0 ? word : r->line, "== or >= or <= belongs here");
 		return false;
 	}
-	c->op = MEANT[op];
-	return take_number(r, rest, &c->n);
+	*ret_op = MEANT[op];
+	return true;
+}
+
+/* "== 2", ">= 1", "<= 3" */
+static bool take_comparison(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	return case_take_op(r, rest, &c->op) && take_number(r, rest, &c->n);
 }
 
 /* == "text", has "text", lacks "text" */
@@ -201,9 +206,15 @@ static bool read_reply_check(struct case_reader *r, int word, struct span *rest,
 	case 9:
 		c->kind = CASE_CHECK_BARE;
 		return take_keyword(r, rest, c);
-	default:
+	case 10:
 		c->kind = CASE_CHECK_EMPTY;
 		return true;
+	case 11:
+		c->kind = CASE_CHECK_TEXT;
+		return take_text_test(r, rest, c);
+	default:
+		c->kind = CASE_CHECK_LONGEST;
+		return take_comparison(r, rest, c);
 	}
 }
 

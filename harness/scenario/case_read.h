@@ -72,6 +72,8 @@ void case_read_step(struct case_reader *r);
 void case_take_within(struct case_reader *r, struct span *s, int64_t *within_ms);
 
 /* ---- case_detail.c ---- */
+/* "==", ">=" or "<="; false after a mistake. */
+bool case_take_op(struct case_reader *r, struct span *rest, enum case_op *ret_op);
 /* An indented line: belongs to r->step. */
 void case_read_detail(struct case_reader *r);
 

@@ -12,14 +12,16 @@ enum {
 	REPEAT_MAX = 1024 * 1024,
 };
 
-static const char *const VERBS[] = { "connect", "C:",     "S:",   "starttls", "close", "reset",   "closed",
-				     "let",     "differ", "mail", "stored",   "not",   "bounced", NULL };
+static const char *const VERBS[] = { "connect", "C:",     "S:",     "starttls", "close",  "reset",
+				     "closed",  "let",    "differ", "match",    "number", "length",
+				     "mail",    "stored", "not",    "bounced",  NULL };
 
 const char *case_step_name(enum case_step_kind k)
 {
-	static const char *const NAMES[] = { "connect", "C:",         "S:",     "starttls", "close",
-					     "reset",   "closed",     "let",    "differ",   "mail",
-					     "stored",  "not stored", "bounced" };
+	static const char *const NAMES[] = { "connect", "C:",     "S:",         "starttls",
+					     "close",   "reset",  "closed",     "let",
+					     "differ",  "match",  "number",     "length",
+					     "mail",    "stored", "not stored", "bounced" };
 
 	assert(k < CASE_STEP_KIND_COUNT);
 	return NAMES[k];
@@ -225,10 +227,66 @@ static void read_connect(struct case_reader *r, struct span rest)
 	}
 }
 
-/* let NAME = "text" | base64 "text" | repeat 600 "text" */
+/* One word of a list, kept; NULL after a mistake. */
+static const char *take_choice(struct case_reader *r, struct span *rest, const char *what,
+			       const char *const *names)
+{
+	struct span word = case_word(rest);
+	int i = case_index(word, names);
+
+	if (i < 0)
+		case_unknown(r, word.n > 0 ? word : r->line, what, names);
+	return i < 0 ? NULL : names[i];
+}
+
+/* What stands between "=" and the texts.  False after a mistake. */
+static bool read_maker(struct case_reader *r, struct case_step *s, struct span *rest)
+{
+	static const char *const MAKERS[] = { "repeat",      "base64",          "unbase64", "md5",
+					      "scram-proof", "scram-signature", "binding",  NULL };
+	static const enum case_let MEANT[] = { CASE_LET_REPEAT,      CASE_LET_BASE64,
+					       CASE_LET_UNBASE64,    CASE_LET_MD5,
+					       CASE_LET_SCRAM_PROOF, CASE_LET_SCRAM_SIGNATURE,
+					       CASE_LET_BINDING };
+	static const char *const HASHES[] = { "SHA-1", "SHA-256", NULL };
+	static const char *const BINDINGS[] = { "tls-unique", "tls-exporter", NULL };
+	struct span maker = case_word(rest), digits;
+	int which = case_index(maker, MAKERS);
+	uint64_t times;
+
+	if (which < 0) {
+		case_unknown(r, maker, "way to make a value", MAKERS);
+		return false;
+	}
+	s->let = MEANT[which];
+	switch (s->let) {
+	case CASE_LET_REPEAT:
+		digits = case_word(rest);
+		if (span_to_u64(digits, &times) && times >= 1 && times <= REPEAT_MAX) {
+			s->times = (uint32_t)times;
+			return true;
+		}
+		case_error(r, digits.n > 0 ? digits : maker, "how often? 1 to %d", REPEAT_MAX);
+		return false;
+	case CASE_LET_SCRAM_PROOF:
+	case CASE_LET_SCRAM_SIGNATURE:
+		s->operand_count = 4;
+		return (s->which = take_choice(r, rest, "hash", HASHES)) != NULL;
+	case CASE_LET_BINDING:
+		s->operand_count = 0;
+		return (s->which = take_choice(r, rest, "channel binding", BINDINGS)) != NULL;
+	case CASE_LET_TEXT:
+	case CASE_LET_BASE64:
+	case CASE_LET_UNBASE64:
+	case CASE_LET_MD5:
+		return true;
+	}
+	return false;
+}
+
+/* let NAME = "text" | base64 "text" | repeat 600 "text" | … */
 static void read_let(struct case_reader *r, struct span rest)
 {
-	static const char *const MAKERS[] = { "base64", "repeat", NULL };
 	struct case_step *s = add_step(r, CASE_LET);
 	struct span name = case_word(&rest);
 
@@ -239,20 +297,15 @@ static void read_let(struct case_reader *r, struct span rest)
 		return;
 	}
 	rest = case_without_comment(rest, true);
-	if (rest.n > 0 && rest.p[0] != '"') {
-		struct span maker = case_word(&rest);
-		int which = case_index(maker, MAKERS);
-		uint64_t times = 0;
-		struct span digits = which == 1 ? case_word(&rest) : (struct span){ 0 };
-		s->let = which == 0 ? CASE_LET_BASE64 : CASE_LET_REPEAT;
-		if (which < 0)
-			case_unknown(r, maker, "way to make a value", MAKERS);
-		else if (which == 1 && (!span_to_u64(digits, &times) || times < 1 || times > REPEAT_MAX))
-			case_error(r, digits.n > 0 ? digits : maker, "how often? 1 to %d", REPEAT_MAX);
-		s->times = (uint32_t)times;
-	}
-	if (!case_take_quoted(r, &rest, &s->text))
+	s->operand_count = 1;
+	if (rest.n > 0 && rest.p[0] != '"' && !read_maker(r, s, &rest))
 		return;
+	for (uint32_t i = 0; i < s->operand_count; i++)
+		if (!case_take_quoted(r, &rest, &s->operands[i]))
+			return;
+	/* The connection of a binding. */
+	if (s->let == CASE_LET_BINDING)
+		s->connection = connection_of(r, case_word(&rest));
 	if (span_trim(rest).n > 0)
 		case_error(r, span_trim(rest), "nothing belongs here");
 	s->name = case_keep(r->c, name);
@@ -269,6 +322,36 @@ static void read_differ(struct case_reader *r, struct span rest)
 	rest = case_without_comment(rest, true);
 	if (case_take_quoted(r, &rest, &s->text) && case_take_quoted(r, &rest, &s->content) &&
 	    span_trim(rest).n > 0)
+		case_error(r, span_trim(rest), "nothing belongs here");
+}
+
+/* match "text" PATTERN */
+static void read_match(struct case_reader *r, struct span rest)
+{
+	struct case_step *s = add_step(r, CASE_MATCH);
+
+	if (s == NULL)
+		return;
+	rest = case_without_comment(rest, true);
+	if (!case_take_quoted(r, &rest, &s->text))
+		return;
+	rest = span_trim(rest);
+	if (rest.n == 0)
+		case_error(r, span_sub(r->line, r->line.n, 0),
+			   "a pattern belongs here, as in r=${nonce},...");
+	s->pattern.text = case_text_of(r, rest, true);
+}
+
+/* number "4096" >= "${n}", length "${uid}" <= "70" */
+static void read_compared(struct case_reader *r, enum case_step_kind kind, struct span rest)
+{
+	struct case_step *s = add_step(r, kind);
+
+	if (s == NULL)
+		return;
+	rest = case_without_comment(rest, true);
+	if (case_take_quoted(r, &rest, &s->text) && case_take_op(r, &rest, &s->op) &&
+	    case_take_quoted(r, &rest, &s->content) && span_trim(rest).n > 0)
 		case_error(r, span_trim(rest), "nothing belongs here");
 }
 
@@ -347,6 +430,12 @@ void case_read_step(struct case_reader *r)
 		read_let(r, rest);
 	else if (span_eq(word, SPAN_LIT("differ")))
 		read_differ(r, rest);
+	else if (span_eq(word, SPAN_LIT("match")))
+		read_match(r, rest);
+	else if (span_eq(word, SPAN_LIT("number")))
+		read_compared(r, CASE_NUMBER, rest);
+	else if (span_eq(word, SPAN_LIT("length")))
+		read_compared(r, CASE_LENGTH, rest);
 	else if (span_eq(word, SPAN_LIT("mail")))
 		read_mail(r, rest);
 	else if (span_eq(word, SPAN_LIT("stored")))

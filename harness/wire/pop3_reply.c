@@ -55,6 +55,22 @@ static bool take_status(struct pop3_reader *r, struct span *line, struct span wo
 	return true;
 }
 
+/* As base64.h has it, which allocates, and a wire does not. */
+static bool is_base64(struct span s)
+{
+	size_t pads = 0;
+
+	while (pads < 2 && pads < s.n && s.p[s.n - 1 - pads] == '=')
+		pads++;
+	for (size_t i = 0; i + pads < s.n; i++) {
+		char c = s.p[i];
+		if (!(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
+		    c != '+' && c != '/')
+			return false;
+	}
+	return s.n % 4 == 0;
+}
+
 static enum pop3_event end_line(struct pop3_reader *r, struct span *ret_text)
 {
 	r->notes = 0;
@@ -66,8 +82,14 @@ static enum pop3_event end_line(struct pop3_reader *r, struct span *ret_text)
 		r->dots = (struct dots_reader){ 0 };
 	} else if (take_status(r, &line, SPAN_LIT("-ERR"))) {
 		event = POP3_ERR;
-	} else if (span_take_prefix_nocase(&line, SPAN_LIT("+ ")) || span_eq(line, SPAN_LIT("+"))) {
-		line = span_eq(line, SPAN_LIT("+")) ? (struct span){ 0 } : span_trim(line);
+	} else if (span_take_prefix_nocase(&line, SPAN_LIT("+ "))) {
+		if (!is_base64(line))
+			r->notes |= POP3_ODD_CHALLENGE;
+		line = span_trim(line);
+		event = POP3_CONTINUE;
+	} else if (span_eq(line, SPAN_LIT("+"))) {
+		r->notes |= POP3_ODD_CHALLENGE;
+		line = (struct span){ 0 };
 		event = POP3_CONTINUE;
 	} else {
 		r->notes |= POP3_NO_STATUS;

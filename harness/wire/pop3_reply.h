@@ -22,9 +22,10 @@ enum {
 enum pop3_note {
 	POP3_BARE_LF = 1u << 0,
 	POP3_LONG_LINE = 1u << 1,
-	POP3_ODD_CASE = 1u << 2,  /* "+ok"; must be upper case */
-	POP3_NO_STATUS = 1u << 3, /* begins with neither +OK, -ERR nor "+ " */
-	POP3_ODD_TEXT = 1u << 4,  /* status line with other bytes than printable ASCII and HT */
+	POP3_ODD_CASE = 1u << 2,      /* "+ok"; must be upper case */
+	POP3_NO_STATUS = 1u << 3,     /* begins with neither +OK, -ERR nor "+ " */
+	POP3_ODD_TEXT = 1u << 4,      /* status line with other bytes than printable ASCII and HT */
+	POP3_ODD_CHALLENGE = 1u << 5, /* not "+", one space and base64 (RFC 5034 section 4) */
 };
 
 enum pop3_event {

@@ -48,6 +48,12 @@ static void check_step(const struct case_file *c, const struct case_step *s)
 	must(s->kind != CASE_CONNECT || c->services[s->service]);
 	must(s->kind != CASE_SEND || s->segment_count > 0);
 	must(s->kind != CASE_LET || (s->name != NULL && (s->let != CASE_LET_REPEAT || s->times > 0)));
+	must(s->operand_count <= CASE_OPERANDS_MAX && (s->kind != CASE_LET || s->let <= CASE_LET_BINDING));
+	must(s->kind != CASE_LET || s->let < CASE_LET_SCRAM_PROOF || s->which != NULL);
+	for (uint32_t i = 0; i < s->operand_count; i++)
+		check_text(&s->operands[i], false);
+	if (s->kind == CASE_MATCH)
+		check_text(&s->pattern.text, true);
 	must(s->kind < CASE_MAIL || c->needs_mailbox);
 	for (uint32_t i = 0; i < s->segment_count; i++)
 		check_text(&s->segments[i].text, false);

@@ -83,6 +83,42 @@ static void a_whole_case_is_read_as_written(void **state)
 	buf_free(&messages);
 }
 
+static void values_and_comparisons_are_read(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+	struct case_file *c = read_text(
+		HEAD "== a\nlet b = unbase64 \"eA==\"  # x\nlet p = scram-proof SHA-1 \"w\" \"s\" "
+		     "\"${b}\" \"m\"\nlet u = binding tls-exporter 2\nmatch \"${b}\" r=${n},...\n"
+		     "number \"${n}\" >= \"4096\"\n== verdict\nlength \"${u}\" <= \"70\"\n"
+		     "   else other => pass \"why\"\nS: 250 ...\n   text has \"${p}\"\n   longest <= 512\n",
+		&messages);
+
+	assert_string_equal(buf_cstr(&messages), "");
+	const struct case_step *s = c->steps;
+	assert_int_equal(s[0].let, CASE_LET_UNBASE64);
+	assert_int_equal(s[0].operand_count, 1);
+	assert_int_equal(s[1].let, CASE_LET_SCRAM_PROOF);
+	assert_string_equal(s[1].which, "SHA-1");
+	assert_int_equal(s[1].operand_count, 4);
+	assert_int_equal(s[1].operands[2].parts[0].kind, CASE_PART_VARIABLE);
+	assert_int_equal(s[2].let, CASE_LET_BINDING);
+	assert_string_equal(s[2].which, "tls-exporter");
+	assert_int_equal(s[2].connection, 1);
+	assert_int_equal(s[3].kind, CASE_MATCH);
+	assert_int_equal(s[3].pattern.text.count, 4);
+	assert_int_equal(s[4].kind, CASE_NUMBER);
+	assert_int_equal(s[4].op, CASE_AT_LEAST);
+	assert_int_equal(s[5].kind, CASE_LENGTH);
+	assert_int_equal(s[5].op, CASE_AT_MOST);
+	assert_int_equal(s[5].alternatives[0].outcome, CASE_PASS);
+	assert_int_equal(s[6].checks[0].kind, CASE_CHECK_TEXT);
+	assert_int_equal(s[6].checks[0].op, CASE_HAS);
+	assert_int_equal(s[6].checks[1].kind, CASE_CHECK_LONGEST);
+	case_free(c);
+	buf_free(&messages);
+}
+
 static const struct wrong {
 	const char *name, *text, *message;
 } WRONG[] = {
@@ -122,6 +158,18 @@ static const struct wrong {
 	{ "service", HEAD "== a\nconnect 2 pop3\n", "\"needs:\" does not name this service" },
 	{ "let", HEAD "== a\nlet x \"y\"\n", "it goes: let name" },
 	{ "repeat", HEAD "== a\nlet x = repeat 0 \"y\"\n", "how often? 1 to" },
+	{ "way to make", HEAD "== a\nlet x = md6 \"y\"\n",
+	  "7:9: error: unknown way to make a value \"md6\"; did you mean \"md5\"?" },
+	{ "hash", HEAD "== a\nlet x = scram-proof SHA-257 \"a\" \"b\" \"c\" \"d\"\n",
+	  "did you mean \"SHA-256\"?" },
+	{ "too few operands", HEAD "== a\nlet x = scram-proof SHA-256 \"a\" \"b\" \"c\"\n",
+	  "a \"quoted text\" belongs here" },
+	{ "binding", HEAD "== a\nlet x = binding tls-uniq\n", "did you mean \"tls-unique\"?" },
+	{ "binding of nothing", HEAD "== a\nlet x = binding tls-unique 9\n",
+	  "connections have numbers from 1 to 8" },
+	{ "no pattern", HEAD "== a\nmatch \"x\"\n", "a pattern belongs here" },
+	{ "comparison", HEAD "== a\nnumber \"1\" > \"2\"\n", "7:12: error: == or >= or <= belongs here" },
+	{ "length of nothing", HEAD "== a\nlength <= \"2\"\n", "a \"quoted text\" belongs here" },
 	{ "step", HEAD "== a\nstartls\n", "did you mean \"starttls\"?" },
 	{ "UTF-8", HEAD "== a\nC: \xff\n", "the file is not UTF-8" },
 };
@@ -186,6 +234,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_whole_case_is_read_as_written),
+		cmocka_unit_test(values_and_comparisons_are_read),
 		cmocka_unit_test(every_mistake_is_told_with_its_place),
 		cmocka_unit_test(the_place_of_a_file_is_its_name),
 		cmocka_unit_test(a_file_beyond_the_limit_is_refused),

@@ -1,5 +1,7 @@
 #include "harness/conform/answer.h"
 
+#include "harness/conform/derive.h"
+#include "harness/conform/mailing.h"
 #include "harness/conform/message_check.h"
 #include "harness/conform/shown.h"
 #include "harness/conform/sut.h"
@@ -137,6 +139,16 @@ static const struct row RESPONSES[] = {
 	{ "neither", "S: -ERR ...\n", "what?\r\n", false },
 	{ "challenge", "S: + ...\n", "+ abc=\r\n", true },
 	{ "lower case", "S: +OK ...\n   strict\n", "+ok\r\n", false },
+	{ "well-formed challenge", "S: + ...\n   strict\n", "+ abc=\r\n", true },
+	{ "challenge without its blank", "S: + ...\n   strict\n", "+\r\n", false },
+	{ "empty text", "S: + ...\n   text == \"\"\n", "+ \r\n", true },
+	{ "text that is not empty", "S: + ...\n   text == \"\"\n", "+ abc=\r\n", false },
+	{ "text has", "S: -ERR ...\n   text has \"[AUTH]\"\n", "-ERR [AUTH] no\r\n", true },
+	{ "text lacks", "S: -ERR ...\n   text lacks \"[AUTH]\"\n", "-ERR no\r\n", true },
+	{ "text lacks what is there", "S: -ERR ...\n   text lacks \"[AUTH]\"\n", "-ERR [AUTH] no\r\n",
+	  false },
+	{ "longest line", "S: -ERR ...\n   longest <= 4\n", "-ERR no\r\n", true },
+	{ "a longer line", "S: -ERR ...\n   longest <= 3\n", "-ERR no\r\n", false },
 };
 static const struct row LISTS[] = {
 	{ "data", "S: +OK multi ...\n   data == \".x\\r\\ny\\r\\n\"\n", "+OK\r\n..x\r\ny\r\n.\r\n", true },
@@ -144,6 +156,9 @@ static const struct row LISTS[] = {
 	{ "no data", "S: +OK multi ...\n   lines == 0\n", "+OK\r\n.\r\n", true },
 	{ "keyword", "S: +OK multi ...\n   has UIDL\n", "+OK\r\nTOP\r\nUIDL\r\n.\r\n", true },
 	{ "line", "S: +OK multi ...\n   line 1 1 ${octets}\n", "+OK\r\n1 120\r\n.\r\n", true },
+	{ "longest of the data", "S: +OK multi ...\n   longest == 6\n",
+	  "+OK yes yes\r\n1\r\n1234\r\n12\r\n.\r\n", true },
+	{ "another longest", "S: +OK multi ...\n   longest <= 5\n", "+OK\r\n1234\r\n12\r\n.\r\n", false },
 	{ "err is one line", "S: -ERR multi ...\n", "-ERR no\r\n", true },
 };
 
@@ -185,6 +200,114 @@ static void a_pattern_that_costs_too_much_does_not_match(void **state)
 	assert_false(values_match(&v, &c->steps[0].pattern.text, buf_span(&hostile)));
 	case_free(c);
 	buf_free(&hostile);
+}
+
+/* ---- values that are made ---- */
+
+/* Operands in their order; the AuthMessages are those of RFC 5802 section 5 and RFC 7677 section 3. */
+#define SHA1_NONCE "fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j"
+#define SHA256_NONCE "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+#define SHA1_MESSAGE \
+	"n=user,r=fyko+d2lbbFgONRv9qkxdawL,r=" SHA1_NONCE ",s=QSXCR+Q6sek8bf92,i=4096,c=biws,r=" SHA1_NONCE
+#define SHA256_MESSAGE                                  \
+	"n=user,r=rOprNGfwEbeRWgbNEkqO,r=" SHA256_NONCE \
+	",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=" SHA256_NONCE
+
+static const struct made {
+	const char *name, *let, *operands[CASE_OPERANDS_MAX], *value; /* NULL: none can be made */
+} MADE[] = {
+	{ "text", "\"x\"", { "x" }, "x" },
+	{ "repeated", "repeat 3 \"x\"", { "ab" }, "ababab" },
+	{ "base64", "base64 \"x\"", { "test" }, "dGVzdA==" },
+	{ "out of base64", "unbase64 \"x\"", { "dGVzdA==" }, "test" },
+	{ "out of what is not base64", "unbase64 \"x\"", { "dGVzdA=" }, NULL },
+	{ "the digest of RFC 1939 7",
+	  "md5 \"x\"",
+	  { "<1896.697170952@dbc.mtview.ca.us>tanstaaf" },
+	  "c4c9334bac560ecc979e58001b3e22fb" },
+	{ "the proof of RFC 5802 5",
+	  "scram-proof SHA-1 \"x\" \"x\" \"x\" \"x\"",
+	  { "pencil", "QSXCR+Q6sek8bf92", "4096", SHA1_MESSAGE },
+	  "v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=" },
+	{ "the signature of RFC 5802 5",
+	  "scram-signature SHA-1 \"x\" \"x\" \"x\" \"x\"",
+	  { "pencil", "QSXCR+Q6sek8bf92", "4096", SHA1_MESSAGE },
+	  "rmF9pqV8S7suAoZWja4dJRkFsKQ=" },
+	{ "the proof of RFC 7677 3",
+	  "scram-proof SHA-256 \"x\" \"x\" \"x\" \"x\"",
+	  { "pencil", "W22ZaJ0SNY7soEsUEjb6gQ==", "4096", SHA256_MESSAGE },
+	  "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=" },
+	{ "the signature of RFC 7677 3",
+	  "scram-signature SHA-256 \"x\" \"x\" \"x\" \"x\"",
+	  { "pencil", "W22ZaJ0SNY7soEsUEjb6gQ==", "4096", SHA256_MESSAGE },
+	  "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=" },
+	{ "a salt that is not base64",
+	  "scram-proof SHA-1 \"x\" \"x\" \"x\" \"x\"",
+	  { "pencil", "Q*", "4096", "" },
+	  NULL },
+	{ "no salt", "scram-proof SHA-1 \"x\" \"x\" \"x\" \"x\"", { "pencil", "", "4096", "" }, NULL },
+	{ "no iterations", "scram-proof SHA-1 \"x\" \"x\" \"x\" \"x\"", { "pencil", "QQ==", "0", "" }, NULL },
+	{ "too many iterations",
+	  "scram-proof SHA-1 \"x\" \"x\" \"x\" \"x\"",
+	  { "pencil", "QQ==", "1000001", "" },
+	  NULL },
+};
+
+static void values_are_made_as_the_rfcs_make_them(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(MADE) / sizeof(MADE[0]); i++) {
+		const struct made *m = &MADE[i];
+		struct buf text = { 0 }, value = { 0 };
+		struct err e = { 0 };
+		buf_addf(&text, "%slet a = %s\nS: 250 ...\n", HEAD("smtp"), m->let);
+		struct case_file *c = steps(buf_cstr(&text));
+		struct span operands[CASE_OPERANDS_MAX] = { 0 };
+		for (size_t k = 0; k < CASE_OPERANDS_MAX && m->operands[k] != NULL; k++)
+			operands[k] = span_of(m->operands[k]);
+		int rc = derive(&c->steps[0], operands, &value, &e);
+		if ((rc == 0) != (m->value != NULL) || (rc != 0 && e.text[0] == '\0') ||
+		    (rc == 0 && strcmp(buf_cstr(&value), m->value) != 0))
+			fail_msg("%s: %d, \"%s\"", m->name, rc, buf_cstr(&value));
+		case_free(c);
+		buf_free(&text);
+		buf_free(&value);
+	}
+}
+
+static void mail_says_what_its_content_needs(void **state)
+{
+	static const struct {
+		const char *content, *offered, *parameters, *lacks;
+	} ROWS[] = {
+		{ "Subject: x\r\n\r\ny\r\n", "", ">\n", NULL },
+		{ "Subject: x\r\n\r\n\xc3\xa4\r\n", "8BITMIME\n", "> BODY=8BITMIME\n", NULL },
+		{ "Subject: \xc3\xa4\r\n\r\ny\r\n", "8BITMIME\nSMTPUTF8\n", "> BODY=8BITMIME SMTPUTF8\n",
+		  NULL },
+		{ "Subject: x\r\n\r\n\xc3\xa4\r\n", "", "> BODY=8BITMIME\n", "8BITMIME" },
+		{ "Subject: \xc3\xa4\r\n\r\ny\r\n", "8BITMIME\n", "> BODY=8BITMIME SMTPUTF8\n", "SMTPUTF8" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct sut s = { 0 };
+		struct buf text = { 0 };
+		struct mailing m = { .service = CASE_SMTP,
+				     .sender = "a@b.example",
+				     .recipient = "c@d.example",
+				     .content = span_of(ROWS[i].content) };
+		buf_add_cstr(&s.services[CASE_SMTP].keywords, ROWS[i].offered);
+		s.services[CASE_SMTP].there = true;
+		const char *lacks = mailing_lacks(&s, &m);
+		assert_string_equal(lacks != NULL ? lacks : "", ROWS[i].lacks != NULL ? ROWS[i].lacks : "");
+		mailing_text(&m, &text);
+		const char *mail = strstr(buf_cstr(&text), "MAIL FROM:<a@b.example");
+		assert_non_null(mail);
+		assert_memory_equal(mail + strlen("MAIL FROM:<a@b.example"), ROWS[i].parameters,
+				    strlen(ROWS[i].parameters));
+		sut_free(&s);
+		buf_free(&text);
+	}
 }
 
 /* ---- transcripts ---- */
@@ -323,6 +446,8 @@ int main(void)
 		cmocka_unit_test(pop3_responses_are_held_against_patterns),
 		cmocka_unit_test(variables_are_bound_once_and_then_compared),
 		cmocka_unit_test(a_pattern_that_costs_too_much_does_not_match),
+		cmocka_unit_test(values_are_made_as_the_rfcs_make_them),
+		cmocka_unit_test(mail_says_what_its_content_needs),
 		cmocka_unit_test(secrets_never_enter_a_transcript),
 		cmocka_unit_test(a_transcript_is_bounded),
 		cmocka_unit_test(messages_are_held_against_checks),
