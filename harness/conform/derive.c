@@ -35,7 +35,7 @@ static int scram(const struct case_step *let, const struct span *operands, struc
 	struct sasl_scram scram = { .hash = let->which, .password = operands[0], .auth_message = operands[3] };
 	unsigned char proof[SASL_HASH_BYTES_MAX], signature[SASL_HASH_BYTES_MAX];
 	struct buf salt = { 0 };
-	uint64_t count;
+	uint64_t count = 0;
 	int rc = 0;
 
 	if (!base64_decode(operands[1], &salt) || buf_bytes(&salt) == 0)

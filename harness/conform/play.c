@@ -371,7 +371,7 @@ static void compare(struct play *p)
 {
 	const struct case_step *s = play_step(p);
 	struct buf text = { 0 }, limit = { 0 };
-	uint64_t a, b;
+	uint64_t a = 0, b = 0;
 
 	if (play_expand(p, &s->text, &text) && play_expand(p, &s->content, &limit)) {
 		bool length = s->kind == CASE_LENGTH;
