@@ -32,7 +32,9 @@ static void md5(struct span text, struct buf *out)
 static int scram(const struct case_step *let, const struct span *operands, struct buf *out,
 		 struct err *reterr)
 {
-	struct sasl_scram scram = { .hash = let->which, .password = operands[0], .auth_message = operands[3] };
+	struct sasl_scram scram = { .hash = let->which,
+				    .password = operands[0],
+				    .auth_message = operands[3] };
 	unsigned char proof[SASL_HASH_BYTES_MAX], signature[SASL_HASH_BYTES_MAX];
 	struct buf salt = { 0 };
 	uint64_t count = 0;
@@ -69,7 +71,8 @@ int derive(const struct case_step *let, const struct span operands[CASE_OPERANDS
 		base64_encode(operands[0], ret_value);
 		return 0;
 	case CASE_LET_UNBASE64:
-		return base64_decode(operands[0], ret_value) ? 0 : err_set(reterr, -EPROTO, "it is not base64");
+		return base64_decode(operands[0], ret_value) ? 0
+							     : err_set(reterr, -EPROTO, "it is not base64");
 	case CASE_LET_MD5:
 		md5(operands[0], ret_value);
 		return 0;

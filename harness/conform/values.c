@@ -117,7 +117,10 @@ static bool match_new_name(struct matcher *m, uint32_t part, struct span text)
 		return false;
 	uint32_t index = m->bound_count++;
 	m->names[index] = name;
-	for (size_t n = 1; n <= text.n && text.p[n - 1] != ' ' && text.p[n - 1] != '\n'; n++) {
+	size_t room = 0;
+	while (room < text.n && text.p[room] != ' ' && text.p[room] != '\n')
+		room++;
+	for (size_t n = room; n > 0; n--) { /* as much as it can: "${octets}..." is the whole number */
 		m->bound[index] = span_sub(text, 0, n);
 		if (match_from(m, part + 1, span_sub(text, n, text.n)))
 			return true;

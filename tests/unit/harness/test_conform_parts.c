@@ -185,6 +185,12 @@ static void variables_are_bound_once_and_then_compared(void **state)
 	assert_true(values_match(&v, second, SPAN_LIT("y-x")));
 	assert_false(values_match(&v, second, SPAN_LIT("y-y")));
 	case_free(c);
+	c = steps(HEAD("smtp") "S: 250 ${n}... r=${r},s=${s}...\n");
+	assert_true(values_match(&v, &c->steps[0].pattern.text, SPAN_LIT("120 r=ab,s=cd,e=f g")));
+	assert_true(span_eq(buf_span(&values_get(&v, SPAN_LIT("n"))->value), SPAN_LIT("120")));
+	assert_true(span_eq(buf_span(&values_get(&v, SPAN_LIT("r"))->value), SPAN_LIT("ab")));
+	assert_true(span_eq(buf_span(&values_get(&v, SPAN_LIT("s"))->value), SPAN_LIT("cd,e=f")));
+	case_free(c);
 	values_free(&v);
 }
 
