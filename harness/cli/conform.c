@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_HARNESS = 4, FILE_MODE = 0644, AT_ONCE = 32 };
+enum { EXIT_HARNESS = 4, FILE_MODE = 0644 };
 
 enum colour_choice { COLOUR_AUTO, COLOUR_ALWAYS, COLOUR_NEVER };
 static const char *const COLOURS[] = { "auto", "always", "never", NULL };
@@ -140,11 +140,6 @@ static bool read_target(struct conform_command *c)
 
 	if (target_exists(c->target)) {
 		c->read = target_load(c->target, &messages);
-		if (c->read != NULL && !c->read->on_loopback)
-			buf_addf(&messages,
-				 "postrider conform: --target %s: it cannot run on loopback, "
-				 "and nothing else can be judged yet\n",
-				 c->target);
 	} else {
 		buf_addf(&messages,
 			 "postrider conform: --target %s: there is no such target; "
@@ -259,7 +254,8 @@ static int judge(const struct conform_command *c, struct conform_record *r)
 		abort();
 	mark(c, waived, known);
 	struct conform_run *run = conform_run(
-		&(struct conform_run_options){ .target = c->target,
+		&(struct conform_run_options){ .name = c->target,
+					       .target = c->read,
 					       .program = c->program,
 					       .dir = r->dir,
 					       .keep_world = c->keep_world,
@@ -325,7 +321,6 @@ int cli_conform(int argc, char **argv)
 				     .level = ANY,
 				     .tag = ANY,
 				     .repeat = 1,
-				     .jobs = AT_ONCE,
 				     .seed = random_u64() % 1000000 };
 	int rc = parse(&c, argc, argv);
 

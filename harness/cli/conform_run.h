@@ -8,17 +8,21 @@
 
 #include "base/err.h"
 #include "harness/conform/suite.h"
+#include "harness/scenario/target.h"
+#include "harness/world/world.h"
 
 struct conform_run;
 
 struct conform_run_options {
-	const char *target;  /* "reference", or the path of a target file; runs on loopback */
+	const char *name; /* of a target, "reference", or the path of a target file */
+	const struct target *target;
 	const char *program; /* postriderd; NULL: the target's default */
-	const char *dir;     /* the result directory; exists */
+	const char *dir;     /* where logs/ goes, and world/; exists */
+	enum world_network network;
 	bool keep_world;
 	const struct case_file *const *cases;
 	uint32_t case_count;
-	uint32_t at_once;
+	uint32_t at_once; /* 0: as many as are usual, or as the target says */
 	uint32_t repeat;
 	uint64_t seed;
 	bool shuffle;

@@ -47,6 +47,7 @@ struct suite {
 	bool stopped;
 	bool told;
 	struct task *task;
+	struct timer *pace; /* set: the next case may not begin yet */
 };
 
 uint32_t suite_account_count(const struct case_file *const *cases, uint32_t case_count, uint32_t repeat)
@@ -264,10 +265,13 @@ static struct running *free_place(struct suite *s)
 	return NULL;
 }
 
-/* False when what is next has to wait for those that are being played. */
+/* False when what is next has to wait for those that are being played, or for its time. */
 static bool may_start(const struct suite *s)
 {
 	const struct playing *next = &s->waiting[s->waiting_count - 1];
+
+	if (timer_is_set(s->pace))
+		return false;
 
 	if (next->alone || next->again)
 		return s->running_count == 0;
@@ -277,6 +281,24 @@ static bool may_start(const struct suite *s)
 	return true;
 }
 
+/* At most, and one for a case that sends none: its connection is a burden too. */
+static uint32_t mails_of(const struct case_file *c)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < c->step_count; i++) {
+		const struct case_step *step = &c->steps[i];
+		for (uint32_t k = 0; k < step->pattern.code_count; k++)
+			n += strcmp(step->pattern.codes[k].text, "354") == 0;
+		for (uint32_t k = 0; k < step->segment_count; k++)
+			n += step->segments[k].text.count > 0 &&
+			     span_starts_nocase(step->segments[k].text.parts[0].text, SPAN_LIT("BDAT"));
+		n += step->kind == CASE_MAIL || step->kind == CASE_STORED || step->kind == CASE_NOT_STORED ||
+		     step->kind == CASE_BOUNCED; /* a fence, perhaps */
+	}
+	return n > 0 ? n : 1;
+}
+
 static void start_next(struct suite *s)
 {
 	struct playing w = s->waiting[--s->waiting_count];
@@ -284,6 +306,13 @@ static void start_next(struct suite *s)
 	char lacks[160];
 
 	if (sut_lacks(s->o.sut, c, lacks, sizeof(lacks)) != NULL) {
+		settle(s, w.index, CONFORM_NOT_TESTED, 0, 0, lacks);
+		count_playing(s, &s->results[w.index]);
+		return;
+	}
+	if (w.first_account + sut_accounts_of(c) > s->o.sut->account_count) {
+		(void)snprintf(lacks, sizeof(lacks), "no mailbox is left: the target has %u",
+			       s->o.sut->account_count);
 		settle(s, w.index, CONFORM_NOT_TESTED, 0, 0, lacks);
 		count_playing(s, &s->results[w.index]);
 		return;
@@ -298,6 +327,8 @@ static void start_next(struct suite *s)
 						   .done = on_play,
 						   .ctx = r });
 	s->running_count++;
+	if (s->o.mails_per_s_max > 0)
+		timer_set_ms(s->pace, (int64_t)(mails_of(c) * 1000.0 / s->o.mails_per_s_max));
 	play_start(r->play);
 }
 
@@ -366,6 +397,7 @@ struct suite *suite_new(const struct suite_options *o)
 	for (uint32_t i = 0; i < o->case_count; i++)
 		s->results[i].file = o->cases[i];
 	s->task = task_new(o->loop, go_on, s);
+	s->pace = timer_new(o->loop, go_on, s);
 	return s;
 }
 
@@ -403,6 +435,7 @@ void suite_free(struct suite *s)
 		buf_free(&s->results[i].transcript);
 	}
 	task_free(s->task);
+	timer_free(s->pace);
 	free(s->results);
 	free(s->running);
 	free(s->waiting);

@@ -41,8 +41,9 @@ struct suite_options {
 	const struct sut *sut;
 	const struct case_file *const *cases;
 	uint32_t case_count;
-	uint32_t at_once; /* ≥ 1 */
-	uint32_t repeat;  /* ≥ 1 */
+	uint32_t at_once;       /* ≥ 1 */
+	uint32_t repeat;        /* ≥ 1 */
+	double mails_per_s_max; /* 0: as fast as it goes; else cases begin no faster than their mails may */
 	uint64_t seed;
 	bool shuffle;               /* false: in their order */
 	suite_result_fn *on_result; /* each case once; may be NULL */

@@ -43,6 +43,15 @@ const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_
 			       case_service_name((enum case_service)i));
 		return ret_text;
 	}
+	if (s->services[c->service].borrowed_from != NULL) {
+		(void)snprintf(ret_text, text_bytes, "its %s is served by %s, and judged as that",
+			       case_service_name(c->service), s->services[c->service].borrowed_from);
+		return ret_text;
+	}
+	if (s->is_elsewhere && case_has_tag(c, "intrusive")) {
+		(void)snprintf(ret_text, text_bytes, "the case is intrusive, and the server somebody else's");
+		return ret_text;
+	}
 	for (uint32_t i = 0; i < c->keyword_count; i++) {
 		if (sut_offers(s, c->service, c->keywords[i]))
 			continue;

@@ -18,6 +18,8 @@ typedef void sut_queue_fn(void *ctx, bool known, uint32_t count);
 
 struct sut_service {
 	bool there;
+	/* Served by programs that are not the target's own: used, not judged.  NULL: its own. */
+	const char *borrowed_from;
 	struct addr at;
 	struct buf keywords; /* one line each, in the clear and under TLS: "AUTH PLAIN LOGIN" */
 };
@@ -28,6 +30,10 @@ struct sut {
 	const char *domain; /* local */
 	struct tls_ctx *tls;
 	bool allow_remote;
+	/* Somebody else's: nothing intrusive, and mail to these domains only (leave.h). */
+	bool is_elsewhere;
+	const char *const *mail_domains;
+	uint32_t mail_domain_count;
 	/* Mailboxes: address and password by index. */
 	const char *const *addresses;
 	const char *const *passwords;

@@ -24,7 +24,7 @@ enum {
 
 const char *flow_service_name(enum flow_service s)
 {
-	static const char *const NAMES[] = { "smtp", "submission", "submissions", "pop3", "pop3s" };
+	static const char *const NAMES[] = { "smtp", "submission", "submissions", "pop3", "pop3s", "lmtp" };
 
 	assert(s < FLOW_SERVICE_COUNT);
 	return NAMES[s];

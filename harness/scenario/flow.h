@@ -33,9 +33,10 @@ enum flow_service {
 	FLOW_SUBMISSIONS, /* implicit TLS */
 	FLOW_POP3,
 	FLOW_POP3S, /* implicit TLS */
+	FLOW_LMTP,  /* not for traffic: conformance cases speak it */
 	FLOW_SERVICE_COUNT,
 };
-/* "smtp" "submission" "submissions" "pop3" "pop3s" */
+/* "smtp" "submission" "submissions" "pop3" "pop3s" "lmtp" */
 const char *flow_service_name(enum flow_service s);
 
 struct flow_account {

@@ -23,7 +23,7 @@ struct reader {
 	bool included; /* this file came in by "with" */
 };
 
-static const char *const SERVICES[] = { "smtp", "submission", "submissions", "pop3", "pop3s", NULL };
+static const char *const SERVICES[] = { "smtp", "submission", "submissions", "pop3", "pop3s", "lmtp", NULL };
 
 /* ---- helpers ---- */
 
@@ -423,6 +423,24 @@ static void read_key(struct reader *r)
 		r->t->rsa_key = kind == 1;
 }
 
+/* What a target takes over is served by programs that are not its own; so is what it says itself. */
+static void read_own_services(struct reader *r)
+{
+	struct target *t = r->t;
+	bool own[FLOW_SERVICE_COUNT] = { 0 }, borrowed[FLOW_SERVICE_COUNT] = { 0 };
+
+	read_services(r, r->root, "services", own);
+	read_services(r, r->root, "borrowed", borrowed);
+	for (uint32_t i = 0; i < FLOW_SERVICE_COUNT; i++) {
+		if (own[i])
+			t->borrowed[i] = r->included || borrowed[i];
+		else if (borrowed[i])
+			yaml_error(r->y, yaml_get(r->root, "borrowed"), "\"%s\" is not among the services",
+				   SERVICES[i]);
+		t->services[i] = t->services[i] || own[i];
+	}
+}
+
 static void read_words(struct reader *r)
 {
 	struct target *t = r->t;
@@ -436,7 +454,8 @@ static void read_words(struct reader *r)
 	read_list(r, r->root, "capabilities", &t->capabilities);
 	read_list(r, r->root, "settings", &t->settings);
 	read_list(r, r->root, "logs", &t->logs);
-	read_services(r, r->root, "services", t->services);
+	read_own_services(r);
+	(void)yaml_get_u32(r->root, "cases-at-once", 1, 1000, &t->cases_at_once);
 	(void)yaml_get_str(r->root, "program", &t->program);
 	(void)yaml_get_bool(r->root, "loopback", &t->on_loopback);
 	(void)yaml_get_bool(r->root, "needs-root", &t->needs_root);
@@ -485,6 +504,8 @@ static uint32_t read_into(struct target *t, const struct target_options *o, uint
 	if (r.root != NULL) {
 		if (yaml_get_str(r.root, "with", &with))
 			inner = read_with(&r, with, level);
+		if (level == 0)
+			t->with = with;
 		t->name = t->title = "";
 		if (yaml_require(r.root, "target") && yaml_get_str(r.root, "target", &t->name))
 			check_name(&r);

@@ -103,6 +103,9 @@ struct target {
 	struct target_list capabilities; /* words a case may need */
 	struct target_list settings;     /* what of a flow's settings it takes; "*": everything */
 	bool services[FLOW_SERVICE_COUNT];
+	bool borrowed[FLOW_SERVICE_COUNT]; /* another program serves it: used, and judged elsewhere */
+	const char *with;                  /* the target that was taken over; NULL: none */
+	uint32_t cases_at_once;            /* of a conformance suite; 0: as many as the user says */
 	bool on_loopback; /* runs on 127.0.0.0/8 too, with ports and a name server it is told */
 	bool needs_root;
 	bool rsa_key;         /* it cannot use the P-256 keys that hosts have otherwise */

@@ -17,6 +17,7 @@ static const char *const NAMES[] = {
 	"port.submissions",
 	"port.pop3",
 	"port.pop3s",
+	"port.lmtp",
 	"dns.ip",
 	"dns.port",
 	"outbound.port",

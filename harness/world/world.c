@@ -36,7 +36,7 @@ enum {
 };
 static const uint16_t LIFE_PORTS[FLOW_SERVICE_COUNT] = {
 	[FLOW_SMTP] = SMTP_PORT, [FLOW_SUBMISSION] = 587, [FLOW_SUBMISSIONS] = 465,
-	[FLOW_POP3] = 110,       [FLOW_POP3S] = 995,
+	[FLOW_POP3] = 110,       [FLOW_POP3S] = 995,      [FLOW_LMTP] = 24,
 };
 
 struct place {

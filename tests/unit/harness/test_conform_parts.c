@@ -1,6 +1,7 @@
 #include "harness/conform/answer.h"
 
 #include "harness/conform/derive.h"
+#include "harness/conform/leave.h"
 #include "harness/conform/mailing.h"
 #include "harness/conform/message_check.h"
 #include "harness/conform/shown.h"
@@ -410,6 +411,69 @@ static void keywords_are_found_with_their_parameters(void **state)
 	sut_free(&s);
 }
 
+/* NULL: nothing is lacking. */
+static void check_lacks(const struct sut *s, const char *lines, const char *wanted)
+{
+	struct case_file *c = steps(lines);
+	char text[160];
+	const char *got = sut_lacks(s, c, text, sizeof(text));
+
+	if ((got == NULL) != (wanted == NULL) || (got != NULL && strstr(got, wanted) == NULL))
+		fail_msg("%s: %s", lines, got != NULL ? got : "nothing is lacking");
+	case_free(c);
+}
+
+static void what_a_target_cannot_show_is_not_tested(void **state)
+{
+	(void)state;
+	struct sut s = { .services = { [CASE_SMTP] = { .there = true },
+				       [CASE_POP3] = { .there = true, .borrowed_from = "dovecot" } } };
+
+	check_lacks(&s, HEAD("smtp") "S: 220 ...\n", NULL);
+	check_lacks(&s, HEAD("smtp pop3") "S: 220 ...\n", NULL);
+	check_lacks(&s, HEAD("pop3") "S: +OK ...\n", "pop3 is served by dovecot");
+	check_lacks(&s, HEAD("lmtp") "S: 220 ...\n", "no lmtp service");
+	check_lacks(&s, HEAD("smtp DSN") "S: 220 ...\n", "does not offer DSN");
+	check_lacks(&s, HEAD("smtp mailbox") "S: 220 ...\n", "no mailbox");
+	static const char INTRUSIVE[] = "case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: server\n"
+					"needs: smtp\ntags: intrusive\n== verdict\nS: 220 ...\n";
+	check_lacks(&s, INTRUSIVE, NULL);
+	s.is_elsewhere = true;
+	check_lacks(&s, INTRUSIVE, "somebody else's");
+	check_lacks(&s, HEAD("smtp") "S: 220 ...\n", NULL);
+}
+
+static void mail_stays_in_the_domains_that_are_listed(void **state)
+{
+	(void)state;
+	static const char *const DOMAINS[] = { "a.example", "b.example" };
+	static const struct {
+		const char *lines, *path; /* NULL: allowed */
+	} ROWS[] = {
+		{ "RCPT TO:<x@a.example>\r\n", NULL },
+		{ "MAIL FROM:<x@c.example>\r\nrcpt to:<x@B.Example> NOTIFY=NEVER\r\n", NULL },
+		{ "RCPT TO:<Postmaster>\r\n", NULL },
+		{ "NOOP\r\nRCPT TO:<x@c.example>\r\n", "x@c.example" },
+		{ "RCPT TO:<x@a.example>\r\nRCPT TO:<x@a.example.c.example>\r\n", "x@a.example.c.example" },
+		{ "RCPT TO: x@c.example\r\n", "x@c.example" },
+		{ "RCPT TO:<@c.example:x@a.example>\r\n", "@c.example:x@a.example" },
+		{ "RCPT TO:<x%c.example@a.example>\r\n", "x%c.example@a.example" },
+		{ "RCPT TO:<c.example!x@a.example>\r\n", "c.example!x@a.example" },
+		{ "RCPT TO:<x@c.example", "x@c.example" },
+		{ "xRCPT TO:<x@c.example>\n", "x@c.example" },
+		{ "RCP", NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct exact e = exact_of(span_of(ROWS[i].lines));
+		struct span path = { 0 };
+		bool allowed = leave_allows(exact_span(e), DOMAINS, 2, &path);
+		if (allowed != (ROWS[i].path == NULL) || (!allowed && !span_eq(path, span_of(ROWS[i].path))))
+			fail_msg("%s: %s %.*s", ROWS[i].lines, allowed ? "allowed" : "not", SPAN_FMT(path));
+		exact_free(e);
+	}
+}
+
 static void bytes_are_shown_as_a_case_writes_them(void **state)
 {
 	(void)state;
@@ -458,6 +522,8 @@ int main(void)
 		cmocka_unit_test(a_transcript_is_bounded),
 		cmocka_unit_test(messages_are_held_against_checks),
 		cmocka_unit_test(keywords_are_found_with_their_parameters),
+		cmocka_unit_test(what_a_target_cannot_show_is_not_tested),
+		cmocka_unit_test(mail_stays_in_the_domains_that_are_listed),
 		cmocka_unit_test(bytes_are_shown_as_a_case_writes_them),
 		cmocka_unit_test(xml_takes_every_text),
 	};

@@ -58,6 +58,8 @@ static const struct row {
 	{ "files: [{ path: a, text: \"${hostnam}\" }]\n", "${hostnam} has no value" },
 	{ "files: [{ path: a, text: x, for: host }]\n", "for" },
 	{ "prepare: [\"x y\"]\n", "a command is a list of words" },
+	{ "borrowed: [pop3]\n", "\"pop3\" is not among the services" },
+	{ "cases-at-once: 0\n", "cases-at-once" },
 	{ "mounts: { var: a }\n", "must be an absolute path" },
 	{ "queue: { run: [x] }\n", "say how to count" },
 	{ "remote: { host: h, ports: { smtp: 25 } }\n", "\"recipient-domains\" must name" },
@@ -121,6 +123,9 @@ static void what_another_target_lends_comes_first(void **state)
 	assert_string_equal(t->servers[0].run.args[0], "dovecot");
 	assert_true(t->services[FLOW_POP3S] && t->services[FLOW_SUBMISSION]);
 	assert_true(t->ready_ports[FLOW_POP3] && t->ready_ports[FLOW_SMTP]);
+	assert_string_equal(t->with, "dovecot");
+	assert_true(t->borrowed[FLOW_POP3S] && t->borrowed[FLOW_LMTP]);
+	assert_false(t->borrowed[FLOW_SMTP] || t->borrowed[FLOW_SUBMISSION]);
 	target_free(t);
 	buf_free(&messages);
 }

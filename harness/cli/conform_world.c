@@ -1,0 +1,361 @@
+#include "harness/cli/conform_world.h"
+
+#include "base/file.h"
+#include "harness/cli/residue.h"
+#include "harness/cli/run_end.h"
+#include "harness/scenario/flow.h"
+#include "harness/scenario/target.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PASSWORD_FILE_BYTES_MAX = 65536, NAME_BYTES = 65, ADDRESS_BYTES = 330 };
+
+static const char SYSTEM_TRUST[] = "/etc/ssl/certs/ca-certificates.crt";
+
+/* Who waits for an answer about the queue. */
+struct queue_question {
+	struct queue_question *next;
+	sut_queue_fn *answer;
+	void *ctx;
+};
+
+struct conform_world {
+	struct conform_world_options o;
+	struct target *target;
+	struct flow *flow;
+	struct flow_account *accounts;
+	char (*names)[NAME_BYTES];
+	char (*addresses)[ADDRESS_BYTES];
+	const char **address_list;
+	const char **password_list;
+	uint32_t account_count;
+	struct world *world;
+	struct tls_ctx *tls;
+	struct sut sut;
+	struct task *ready; /* of a server elsewhere, which is not started */
+	/* One question is out at a time: it answers all that asked before it was begun. */
+	struct residue *residue;
+	struct queue_question *waiting, *asking;
+};
+
+/* ---- the flow that a world is made from ---- */
+
+/* Small limits, so that a case reaches them, and no delay that grows from case to case. */
+static const char REFERENCE_SETTINGS[] = "    settings:\n"
+					 "      auth: { failure_delay: 5ms, iterations: 4096 }\n"
+					 "      limits: { message_size: 1MiB, recipients: 100, errors: 20 }\n"
+					 "      retry: { first: 200ms, max: 1s, expire: 30s }\n";
+
+static bool is_reference(const struct conform_world *w)
+{
+	return strcmp(w->o.target, "reference") == 0;
+}
+
+static const char *domain_of(const struct conform_world *w)
+{
+	return w->target->remote.is ? w->target->remote.recipient_domains.items[0] : "sut.example";
+}
+
+static void make_flow_text(const struct conform_world *w, struct buf *out)
+{
+	const char *domain = domain_of(w);
+
+	buf_addf(out,
+		 "flow: conform\ntitle: the server under test\nhosts:\n"
+		 "  sut:\n    domain: %s\n    accounts: [u0]\n%s"
+		 "  probe: { domain: probe.example, target: none }\n"
+		 "  elsewhere: { domain: elsewhere.example, target: none }\n"
+		 "traffic:\n  - { name: none, from: u0@%s, to: u0@%s, rate: 1/s, for: 1s, service: smtp }\n",
+		 domain, is_reference(w) ? REFERENCE_SETTINGS : "", domain, domain);
+}
+
+static int make_flow(struct conform_world *w, struct err *reterr)
+{
+	struct buf text = { 0 }, messages = { 0 };
+
+	make_flow_text(w, &text);
+	w->flow = flow_read(&(struct flow_options){
+		.path = "conform", .text = buf_span(&text), .ret_messages = &messages });
+	int rc = w->flow != NULL ? 0 : err_set(reterr, -EINVAL, "%s", buf_cstr(&messages));
+	if (rc == 0)
+		w->flow->hosts[CONFORM_SUT].target = w->o.target;
+	buf_free(&text);
+	buf_free(&messages);
+	return rc;
+}
+
+/* ---- mailboxes ---- */
+
+static void make_room(struct conform_world *w, uint32_t count)
+{
+	w->accounts = calloc(count + 1, sizeof(*w->accounts));
+	w->names = calloc(count + 1, sizeof(*w->names));
+	w->addresses = calloc(count + 1, sizeof(*w->addresses));
+	w->address_list = calloc(count + 1, sizeof(*w->address_list));
+	w->password_list = calloc(count + 1, sizeof(*w->password_list));
+	if (w->accounts == NULL || w->names == NULL || w->addresses == NULL || w->address_list == NULL ||
+	    w->password_list == NULL)
+		abort();
+}
+
+static void add_account(struct conform_world *w, struct span name)
+{
+	uint32_t i = w->account_count;
+
+	if (!span_copy(name, w->names[i], NAME_BYTES))
+		return;
+	(void)snprintf(w->addresses[i], ADDRESS_BYTES, "%s@%s", w->names[i], domain_of(w));
+	w->accounts[i] = (struct flow_account){ .local_part = w->names[i] };
+	w->address_list[i] = w->addresses[i];
+	w->account_count++;
+}
+
+/* The names in the password file of a server elsewhere. */
+static int read_accounts(struct conform_world *w, struct err *reterr)
+{
+	struct buf text = { 0 };
+	struct span rest, line, name;
+	const char *path = w->target->remote.password_file;
+
+	if (path == NULL)
+		return 0;
+	int rc = file_read(path, PASSWORD_FILE_BYTES_MAX, &text, reterr);
+	rest = buf_span(&text);
+	while (rc == 0 && w->account_count < w->o.account_count && span_take_until(&rest, '\n', &line))
+		if (span_take_until(&line, ':', &name) && span_trim(name).n > 0)
+			add_account(w, span_trim(name));
+	buf_free(&text);
+	return rc;
+}
+
+/* More mailboxes than a flow may name: each case has its own. */
+static int make_accounts(struct conform_world *w, struct err *reterr)
+{
+	char name[16];
+	int rc = 0;
+
+	make_room(w, w->o.account_count);
+	if (w->target->remote.is)
+		rc = read_accounts(w, reterr);
+	for (uint32_t i = 0; i < w->o.account_count && !w->target->remote.is; i++) {
+		(void)snprintf(name, sizeof(name), "u%u", i);
+		add_account(w, span_of(name));
+	}
+	w->flow->hosts[CONFORM_SUT].accounts = w->accounts;
+	w->flow->hosts[CONFORM_SUT].account_count = w->account_count;
+	return rc;
+}
+
+/* ---- its queue ---- */
+
+static void begin_question(struct conform_world *w);
+
+static void answer_all(struct queue_question *q, bool known, uint32_t count)
+{
+	while (q != NULL) {
+		struct queue_question *next = q->next;
+		q->answer(q->ctx, known, count);
+		free(q);
+		q = next;
+	}
+}
+
+static void on_residue(void *ctx, struct residue *residue, bool known, uint32_t count)
+{
+	struct conform_world *w = ctx;
+	struct queue_question *answered = w->asking;
+
+	(void)residue;
+	w->residue = NULL;
+	w->asking = NULL;
+	answer_all(answered, known, count);
+	if (w->waiting != NULL && w->residue == NULL)
+		begin_question(w);
+}
+
+static void begin_question(struct conform_world *w)
+{
+	w->asking = w->waiting;
+	w->waiting = NULL;
+	w->residue = residue_ask_host(w->o.loop, conform_world_host(w), on_residue, w);
+	if (w->residue != NULL)
+		return;
+	struct queue_question *unanswered = w->asking;
+	w->asking = NULL;
+	answer_all(unanswered, false, 0);
+}
+
+static void ask_queue(void *queue_ctx, sut_queue_fn *answer, void *ctx)
+{
+	struct conform_world *w = queue_ctx;
+	struct queue_question *q = calloc(1, sizeof(*q));
+
+	if (q == NULL)
+		abort();
+	*q = (struct queue_question){ w->waiting, answer, ctx };
+	w->waiting = q;
+	if (w->residue == NULL)
+		begin_question(w);
+}
+
+/* ---- what a case needs to know ---- */
+
+static void describe_services(struct conform_world *w)
+{
+	static const enum flow_service FLOW[CASE_SERVICE_COUNT] = {
+		[CASE_SMTP] = FLOW_SMTP,
+		[CASE_SUBMISSION] = FLOW_SUBMISSION,
+		[CASE_SUBMISSIONS] = FLOW_SUBMISSIONS,
+		[CASE_LMTP] = FLOW_LMTP,
+		[CASE_POP3] = FLOW_POP3,
+		[CASE_POP3S] = FLOW_POP3S,
+	};
+
+	for (int i = 0; i < CASE_SERVICE_COUNT; i++) {
+		struct sut_service *s = &w->sut.services[i];
+		s->there = w->target->services[FLOW[i]];
+		if (!s->there)
+			continue;
+		if (w->target->borrowed[FLOW[i]])
+			s->borrowed_from = w->target->with != NULL ? w->target->with : "another program";
+		s->at = world_service_addr(w->world, CONFORM_SUT, FLOW[i]);
+	}
+}
+
+static void describe_sut(struct conform_world *w)
+{
+	const struct target *t = w->target;
+
+	describe_services(w);
+	for (uint32_t i = 0; i < w->account_count; i++)
+		w->password_list[i] = world_password(w->world, CONFORM_SUT, i);
+	w->sut.host = world_tls_name(w->world, CONFORM_SUT);
+	w->sut.domain = w->flow->hosts[CONFORM_SUT].domains[0];
+	w->sut.tls = w->tls;
+	w->sut.is_elsewhere = t->remote.is;
+	w->sut.mail_domains = t->remote.recipient_domains.items;
+	w->sut.mail_domain_count = t->remote.recipient_domains.count;
+	/* From a private network nothing leaves the machine; for a server elsewhere leave was given. */
+	w->sut.allow_remote = world_is_private(w->world) || t->remote.is;
+	w->sut.addresses = w->address_list;
+	w->sut.passwords = w->password_list;
+	w->sut.account_count = w->account_count;
+	if (conform_world_host(w) != NULL && t->queue.run.count > 0) {
+		w->sut.ask_queue = ask_queue;
+		w->sut.queue_ctx = w;
+	}
+}
+
+/* ---- life ---- */
+
+static void on_ready(void *ctx)
+{
+	struct conform_world *w = ctx;
+
+	w->o.on_event(w->o.ctx, WORLD_READY);
+}
+
+static int make_world(struct conform_world *w, struct err *reterr)
+{
+	const struct target_remote *m = &w->target->remote;
+	char dir[PATH_MAX];
+
+	(void)snprintf(dir, sizeof(dir), "%s/world", w->o.dir);
+	w->world = world_new(&(struct world_options){ .loop = w->o.loop,
+						      .flow = w->flow,
+						      .dir = dir,
+						      .program = w->o.program,
+						      .network = w->o.network,
+						      .on_event = w->o.on_event,
+						      .ctx = w->o.ctx },
+			     reterr);
+	if (w->world == NULL)
+		return reterr->code;
+	w->tls = tls_client_new(!m->is               ? world_ca_path(w->world)
+				: m->ca_file != NULL ? m->ca_file
+						     : SYSTEM_TRUST,
+				reterr);
+	return w->tls != NULL ? 0 : reterr->code;
+}
+
+struct conform_world *conform_world_new(const struct conform_world_options *o, struct err *reterr)
+{
+	struct conform_world *w = calloc(1, sizeof(*w));
+	struct buf messages = { 0 };
+
+	if (w == NULL)
+		abort();
+	w->o = *o;
+	w->ready = task_new(o->loop, on_ready, w);
+	w->target = target_load(o->target, &messages);
+	if (w->target == NULL)
+		(void)err_set(reterr, -EINVAL, "%s", buf_cstr(&messages));
+	buf_free(&messages);
+	if (w->target == NULL || make_flow(w, reterr) != 0 || make_accounts(w, reterr) != 0 ||
+	    make_world(w, reterr) != 0) {
+		conform_world_free(w);
+		return NULL;
+	}
+	describe_sut(w);
+	return w;
+}
+
+int conform_world_start(struct conform_world *w, struct err *reterr)
+{
+	if (w->target->remote.is)
+		task_schedule(w->ready);
+	return world_start(w->world, reterr);
+}
+
+struct world *conform_world_inside(const struct conform_world *w)
+{
+	return w->world;
+}
+
+struct host *conform_world_host(const struct conform_world *w)
+{
+	return world_host(w->world, CONFORM_SUT);
+}
+
+struct sut *conform_world_sut(struct conform_world *w)
+{
+	return &w->sut;
+}
+
+void conform_world_end(struct conform_world *w, bool keep)
+{
+	struct redact *redact = world_redact_new(w->world);
+
+	residue_free(w->residue);
+	w->residue = NULL;
+	answer_all(w->asking, false, 0);
+	answer_all(w->waiting, false, 0);
+	w->asking = w->waiting = NULL;
+	world_free(w->world);
+	w->world = NULL;
+	run_end_keep_logs(w->o.dir, w->flow, redact, keep);
+	redact_free(redact);
+}
+
+void conform_world_free(struct conform_world *w)
+{
+	if (w == NULL)
+		return;
+	residue_free(w->residue);
+	world_free(w->world);
+	tls_free(w->tls);
+	sut_free(&w->sut);
+	task_free(w->ready);
+	flow_free(w->flow);
+	target_free(w->target);
+	free(w->accounts);
+	free(w->names);
+	free(w->addresses);
+	free(w->address_list);
+	free(w->password_list);
+	free(w);
+}
