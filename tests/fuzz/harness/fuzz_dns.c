@@ -18,9 +18,12 @@ static struct dns *dns;
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static const char *const lines[] = {
-		"fredsco.example. 60 IN MX 10 mx.fredsco.example.", "mx.fredsco.example. 60 IN A 127.0.0.1",
-		"mx.fredsco.example. 60 IN AAAA ::1",               "also.example. 60 IN CNAME fredsco.example.",
-		"ring.example. 60 IN CNAME ring.example.",          "*.any.example. 60 IN A 127.0.0.2",
+		"fredsco.example. 60 IN MX 10 mx.fredsco.example.",
+		"mx.fredsco.example. 60 IN A 127.0.0.1",
+		"mx.fredsco.example. 60 IN AAAA ::1",
+		"also.example. 60 IN CNAME fredsco.example.",
+		"ring.example. 60 IN CNAME ring.example.",
+		"*.any.example. 60 IN A 127.0.0.2",
 	};
 	char line[128];
 	struct err err;

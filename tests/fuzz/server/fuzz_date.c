@@ -15,7 +15,8 @@ static void check_round_trip(int64_t wall_ms)
 	struct date d = date_of(wall_ms);
 
 	must(d.month >= 1 && d.month <= 12 && d.day >= 1 && d.day <= 31 && d.weekday >= 0 && d.weekday <= 6);
-	must(d.hour >= 0 && d.hour <= 23 && d.minute >= 0 && d.minute <= 59 && d.second >= 0 && d.second <= 59);
+	must(d.hour >= 0 && d.hour <= 23 && d.minute >= 0 && d.minute <= 59 && d.second >= 0 &&
+	     d.second <= 59);
 	must(date_parse(date_format(wall_ms, text), &again));
 	must(again == wall_ms / 1000 * 1000);
 }
