@@ -48,7 +48,8 @@ struct conform_world {
 static const char REFERENCE_SETTINGS[] = "    settings:\n"
 					 "      auth: { failure_delay: 5ms, iterations: 4096 }\n"
 					 "      limits: { message_size: 1MiB, recipients: 100, errors: 20 }\n"
-					 "      retry: { first: 200ms, max: 1s, expire: 30s }\n";
+					 "      retry: { first: 200ms, max: 1s, expire: 30s }\n"
+					 "      smtp: { vrfy: yes, expn: yes }\n";
 
 static bool is_reference(const struct conform_world *w)
 {
@@ -69,6 +70,8 @@ static void make_flow_text(const struct conform_world *w, struct buf *out)
 		 "  sut:\n    domain: %s\n    accounts: [u0]\n%s"
 		 "  probe: { domain: probe.example, target: none }\n"
 		 "  elsewhere: { domain: elsewhere.example, target: none }\n"
+		 "dns:\n  records: [\"nomail.example. MX 0 .\", \"loop.example. MX 10 mx.sut.example.\"]\n"
+		 "  nxdomain: [no-such-domain.example]\n  servfail: [broken.example]\n"
 		 "traffic:\n  - { name: none, from: u0@%s, to: u0@%s, rate: 1/s, for: 1s, service: smtp }\n",
 		 domain, is_reference(w) ? REFERENCE_SETTINGS : "", domain, domain);
 }

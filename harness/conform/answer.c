@@ -1,5 +1,7 @@
 #include "harness/conform/answer.h"
 
+#include "harness/wire/received.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -259,10 +261,36 @@ static bool status_matches(struct span line, const char *want)
 			at++;
 			digits++;
 		}
-		if (digits == 0 || digits > 3)
+		bool leading_zero = digits > 1 && line.p[at - digits] == '0'; /* RFC 3463 2 */
+		if (digits == 0 || digits > 3 || leading_zero)
 			return false;
 	}
 	return at == line.n || line.p[at] == ' ';
+}
+
+/* IANA's registry of enhanced status codes: the largest detail of each subject. */
+static bool status_is_registered(struct span line)
+{
+	static const unsigned DETAIL_MAX[] = { 0, 10, 4, 6, 7, 7, 10, 30 };
+	struct span parts[3], code = span_sub(line, 0, span_find(line, ' '));
+	uint64_t n[3];
+
+	if (!status_matches(line, "x.x.x"))
+		return false;
+	for (int i = 0; i < 3; i++) {
+		parts[i] = span_sub(code, 0, span_find(code, '.'));
+		code = span_sub(code, parts[i].n + 1, code.n);
+		if (!span_to_u64(parts[i], &n[i]))
+			return false;
+	}
+	return n[1] < sizeof(DETAIL_MAX) / sizeof(DETAIL_MAX[0]) && n[2] <= DETAIL_MAX[n[1]];
+}
+
+static bool status_fits(struct span line, const char *want)
+{
+	if (strcmp(want, "none") == 0)
+		return !status_matches(line, "x.x.x");
+	return strcmp(want, "registered") == 0 ? status_is_registered(line) : status_matches(line, want);
 }
 
 static bool every_line_has_status(const struct answer *a, const struct case_check *c, struct buf *why)
@@ -272,15 +300,16 @@ static bool every_line_has_status(const struct answer *a, const struct case_chec
 
 	while (next_line(&rest, &line)) {
 		any = true;
-		if (status_matches(line, c->name))
+		if (status_fits(line, c->name))
 			continue;
-		buf_addf(why, "a line without the enhanced status code %s: ", c->name);
+		buf_addf(why, "a line whose enhanced status code is not %s: ", c->name);
 		add_one_line(why, line, 160);
 		return false;
 	}
-	if (!any)
-		buf_addf(why, "no text, so no enhanced status code %s", c->name);
-	return any;
+	if (any || strcmp(c->name, "none") == 0)
+		return true;
+	buf_addf(why, "no text, so no enhanced status code %s", c->name);
+	return false;
 }
 
 static bool nth_line_matches(const struct answer *a, const struct case_check *c, struct values *v,
@@ -350,6 +379,46 @@ static bool octets_are(const struct answer *a, const struct case_check *c, struc
 	return false;
 }
 
+static bool is_listed(struct span word, struct span list)
+{
+	while (list.n > 0) {
+		size_t n = span_find(list, ' ');
+		if (span_eq_nocase(word, span_sub(list, 0, n)))
+			return true;
+		list = span_sub(list, n + 1, list.n);
+	}
+	return false;
+}
+
+/* Keywords that begin with X are anybody's (RFC 5321 2.2.2). */
+static bool only_keywords(const struct answer *a, const struct case_check *c, struct buf *why)
+{
+	struct span rest = keyword_lines(a), line;
+
+	while (next_line(&rest, &line)) {
+		struct span word = span_sub(line, 0, span_find(line, ' '));
+		if (span_starts_nocase(word, SPAN_LIT("X")) || is_listed(word, span_of(c->name)))
+			continue;
+		buf_add_cstr(why, "another keyword is offered: ");
+		add_one_line(why, word, 160);
+		return false;
+	}
+	return true;
+}
+
+static bool begins_with_domain(const struct answer *a, struct buf *why)
+{
+	struct span rest = buf_span(&a->text), line = { 0 };
+
+	(void)next_line(&rest, &line);
+	struct span word = span_sub(line, 0, span_find(line, ' '));
+	if (received_is_domain(word) || received_is_literal(word))
+		return true;
+	buf_add_cstr(why, "its first word is neither a domain nor an address literal: ");
+	add_one_line(why, line, 160);
+	return false;
+}
+
 static bool passes(const struct answer *a, const struct case_check *c, struct values *v, struct buf *why)
 {
 	struct span ignored;
@@ -377,6 +446,15 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 		answer_irregularities(a, why);
 		return buf_bytes(why) == before;
 	}
+	case CASE_CHECK_ONLY:
+		return only_keywords(a, c, why);
+	case CASE_CHECK_DOMAIN:
+		return begins_with_domain(a, why);
+	case CASE_CHECK_SPACED:
+		if ((a->notes & REPLY_CODE_ALONE) == 0)
+			return true;
+		buf_add_cstr(why, "no blank follows the code");
+		return false;
 	case CASE_CHECK_LINE:
 		return nth_line_matches(a, c, v, why);
 	case CASE_CHECK_LINES:
@@ -397,6 +475,8 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 	case CASE_CHECK_RAW:
 	case CASE_CHECK_HEADER:
 	case CASE_CHECK_HEADER_COUNT:
+	case CASE_CHECK_RECEIVED:
+	case CASE_CHECK_FORM:
 		break;
 	}
 	buf_add_cstr(why, "this check is for messages");

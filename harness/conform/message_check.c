@@ -2,7 +2,9 @@
 
 #include "harness/conform/shown.h"
 #include "harness/judge/dsn_check.h"
+#include "harness/wire/mail_form.h"
 #include "harness/wire/message.h"
+#include "harness/wire/received.h"
 
 #include <string.h>
 
@@ -103,6 +105,43 @@ static bool check_field(struct span header, const struct case_check *c, struct s
 	return false;
 }
 
+static bool check_received(struct span header, const struct case_check *c, struct buf *why)
+{
+	const struct received_aspect *want = &RECEIVED_ASPECTS[c->n];
+	struct buf value = { 0 };
+	struct received got = { 0 };
+	bool there = field_value(header, SPAN_LIT("Received"), &value);
+
+	if (there)
+		got = received_read(buf_span(&value));
+	bool fine = there && (got.notes & want->notes) == 0 && (got.date & want->date) == 0;
+	if (!there) {
+		buf_add_cstr(why, "the message has no field \"Received\"");
+	} else if (!fine) {
+		buf_addf(why, "the first Received field lacks %s: \"", want->wanted);
+		add_shown(why, buf_span(&value));
+		buf_add_cstr(why, "\"");
+	}
+	buf_free(&value);
+	return fine;
+}
+
+static bool check_form(struct span message, const struct case_check *c, struct buf *why)
+{
+	const struct mail_form_aspect *want = &MAIL_FORM_ASPECTS[c->n];
+	struct mail_form got = mail_form_read(message);
+	bool fine = (got.notes & want->without.notes) == 0 && (got.date & want->without.date) == 0 &&
+		    (got.originator & want->without.originator) == 0 &&
+		    (got.recipient & want->without.recipient) == 0;
+
+	if (!fine) {
+		buf_addf(why, "the message is not one of RFC 5322, which wants %s: \"", want->wanted);
+		add_shown(why, message);
+		buf_add_cstr(why, "\"");
+	}
+	return fine;
+}
+
 static bool passes(struct span message, const struct case_check *c, struct span want, struct buf *why)
 {
 	struct span header, body;
@@ -119,10 +158,17 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 	case CASE_CHECK_HEADER:
 	case CASE_CHECK_HEADER_COUNT:
 		return check_field(header, c, want, why);
+	case CASE_CHECK_RECEIVED:
+		return check_received(header, c, why);
+	case CASE_CHECK_FORM:
+		return check_form(message, c, why);
 	case CASE_CHECK_COUNT:
 		return true;
 	case CASE_CHECK_TEXT:
 	case CASE_CHECK_LONGEST:
+	case CASE_CHECK_ONLY:
+	case CASE_CHECK_DOMAIN:
+	case CASE_CHECK_SPACED:
 	case CASE_CHECK_HAS:
 	case CASE_CHECK_LACKS:
 	case CASE_CHECK_BARE:

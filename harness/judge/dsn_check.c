@@ -1,5 +1,6 @@
 #include "harness/judge/dsn_check.h"
 
+#include "harness/wire/date_time.h"
 #include "harness/wire/message.h"
 #include "harness/wire/mime.h"
 
@@ -85,63 +86,9 @@ static bool take_char(struct span *s, char c)
 	return true;
 }
 
-static bool take_name(struct span *s, const char *const names[], size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (span_take_prefix_nocase(s, span_of(names[i])))
-			return true;
-	return false;
-}
-
-static bool take_clock(struct span *s)
-{
-	uint32_t hour;
-	uint32_t minute;
-	uint32_t second = 0;
-
-	if (!take_digits(s, 2, 2, &hour) || !take_char(s, ':') || !take_digits(s, 2, 2, &minute))
-		return false;
-	if (take_char(s, ':') && !take_digits(s, 2, 2, &second))
-		return false;
-	return hour <= 23 && minute <= 59 && second <= 60;
-}
-
-static bool take_zone(struct span *s)
-{
-	uint32_t zone;
-
-	if (!take_char(s, '+') && !take_char(s, '-'))
-		return false;
-	return take_digits(s, 4, 4, &zone) && zone % 100 <= 59;
-}
-
 bool dsn_date_is_valid(struct span value)
 {
-	static const char *const days[] = { "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun" };
-	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-					      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	struct span s = span_trim(value);
-	uint32_t day;
-	uint32_t year;
-
-	if (take_name(&s, days, 7)) {
-		if (!take_char(&s, ','))
-			return false;
-		s = span_trim(s);
-	}
-	if (!take_digits(&s, 1, 2, &day) || day < 1 || day > 31 || !take_char(&s, ' '))
-		return false;
-	s = span_trim(s);
-	if (!take_name(&s, months, 12) || !take_char(&s, ' '))
-		return false;
-	s = span_trim(s);
-	if (!take_digits(&s, 2, 4, &year) || !take_char(&s, ' '))
-		return false;
-	s = span_trim(s);
-	if (!take_clock(&s) || !take_char(&s, ' '))
-		return false;
-	s = span_trim(s);
-	return take_zone(&s) && s.n == 0;
+	return (date_notes(value) & (DATE_UNREADABLE | DATE_ZONE_NAME | DATE_IMPOSSIBLE)) == 0;
 }
 
 /* A sub-field of up to three digits without leading zeros. */

@@ -124,6 +124,9 @@ enum case_check_kind {
 	CASE_CHECK_STATUS,  /* reply: enhanced status as `name`, "5.1.1" or "5.x.x", in every line */
 	CASE_CHECK_EMPTY,   /* reply: a blank behind its code, and no more */
 	CASE_CHECK_STRICT,  /* reply: nothing irregular in it */
+	CASE_CHECK_ONLY,    /* reply: no keyword but those in `name`, and X… */
+	CASE_CHECK_DOMAIN,  /* reply: its first word is a domain or an address literal */
+	CASE_CHECK_SPACED,  /* reply: a blank follows the code, text or none */
 	CASE_CHECK_LINE,    /* reply: line n as `text` */
 	CASE_CHECK_LINES,   /* reply: how many lines; POP3: of the data */
 	CASE_CHECK_DATA,    /* POP3: all of the data, unstuffed */
@@ -135,6 +138,8 @@ enum case_check_kind {
 	CASE_CHECK_RAW,          /* the whole message */
 	CASE_CHECK_HEADER,       /* a field `name` as `text`, unfolded */
 	CASE_CHECK_HEADER_COUNT, /* how many fields `name` */
+	CASE_CHECK_RECEIVED,     /* the first Received field, as RECEIVED_ASPECTS[n] has it */
+	CASE_CHECK_FORM,         /* the message, as MAIL_FORM_ASPECTS[n] has it */
 };
 enum case_op { CASE_EQ, CASE_HAS, CASE_LACKS, CASE_AT_LEAST, CASE_AT_MOST };
 struct case_check {

@@ -1,10 +1,17 @@
 #include "harness/scenario/case_read.h"
 
+#include "harness/wire/mail_form.h"
+#include "harness/wire/received.h"
+
 #include <string.h>
 
-static const char *const REPLY_WORDS[] = { "else", "has",    "lacks", "status", "strict", "line",    "lines",
-					   "data", "octets", "bare",  "empty",  "text",   "longest", NULL };
-static const char *const MESSAGE_WORDS[] = { "else", "count", "body", "raw", "header", NULL };
+enum { ASPECTS_MAX = 32 };
+
+static const char *const REPLY_WORDS[] = { "else",    "has",  "lacks",  "status", "strict", "line",
+					   "lines",   "data", "octets", "bare",   "empty",  "text",
+					   "longest", "only", "domain", "spaced", NULL };
+static const char *const MESSAGE_WORDS[] = { "else",   "count",    "body", "raw",
+					     "header", "received", "form", NULL };
 
 /* ---- alternatives ---- */
 
@@ -159,6 +166,20 @@ static bool take_keyword(struct case_reader *r, struct span *rest, struct case_c
 	return word.n > 0;
 }
 
+/* One of names; its index goes to n. */
+static bool take_name_of(struct case_reader *r, struct span *rest, const char *const *names,
+			 struct case_check *c)
+{
+	struct span word = case_word(rest);
+	int index = case_index(word, names);
+
+	if (index < 0)
+		case_unknown(r, word, "aspect", names);
+	else
+		c->n = (uint64_t)index;
+	return index >= 0;
+}
+
 /* A pattern to the end of the line. */
 static void take_pattern(struct case_reader *r, struct span *rest, struct case_check *c)
 {
@@ -212,10 +233,44 @@ static bool read_reply_check(struct case_reader *r, int word, struct span *rest,
 	case 11:
 		c->kind = CASE_CHECK_TEXT;
 		return take_text_test(r, rest, c);
-	default:
+	case 12:
 		c->kind = CASE_CHECK_LONGEST;
 		return take_comparison(r, rest, c);
+	case 13:
+		c->kind = CASE_CHECK_ONLY;
+		c->name = case_keep(r->c, span_trim(*rest));
+		*rest = (struct span){ 0 };
+		return true;
+	case 14:
+		c->kind = CASE_CHECK_DOMAIN;
+		return true;
+	default:
+		c->kind = CASE_CHECK_SPACED;
+		return true;
 	}
+}
+
+/* "received zone": what of the first Received field. */
+static bool take_received_aspect(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	const char *names[ASPECTS_MAX + 1] = { 0 };
+	uint32_t n = 0;
+
+	for (; RECEIVED_ASPECTS[n].name != NULL && n < ASPECTS_MAX; n++)
+		names[n] = RECEIVED_ASPECTS[n].name;
+	c->kind = CASE_CHECK_RECEIVED;
+	return take_name_of(r, rest, names, c);
+}
+
+static bool take_form_aspect(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	const char *names[ASPECTS_MAX + 1] = { 0 };
+	uint32_t n = 0;
+
+	for (; MAIL_FORM_ASPECTS[n].name != NULL && n < ASPECTS_MAX; n++)
+		names[n] = MAIL_FORM_ASPECTS[n].name;
+	c->kind = CASE_CHECK_FORM;
+	return take_name_of(r, rest, names, c);
 }
 
 static bool read_message_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
@@ -230,6 +285,10 @@ static bool read_message_check(struct case_reader *r, int word, struct span *res
 	case 3:
 		c->kind = CASE_CHECK_RAW;
 		return take_text_test(r, rest, c);
+	case 5:
+		return take_received_aspect(r, rest, c);
+	case 6:
+		return take_form_aspect(r, rest, c);
 	default:
 		c->kind = CASE_CHECK_HEADER;
 		if (!take_keyword(r, rest, c))

@@ -2,11 +2,16 @@
  * Any bytes as a message.  Checked: header and body lie inside and in order;
  * fields lie inside the header and do not overlap; parts lie inside their
  * parent; decoding never grows; an unfolded value has no line end; base64 that
- * decodes strictly encodes to the same text.
+ * decodes strictly encodes to the same text; a value read as a date, an address
+ * list or a Received field is read alike when blanks surround it.
  */
 #include "harness/wire/base64.h"
+#include "harness/wire/date_time.h"
+#include "harness/wire/mail_address.h"
+#include "harness/wire/mail_form.h"
 #include "harness/wire/message.h"
 #include "harness/wire/mime.h"
+#include "harness/wire/received.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -14,6 +19,20 @@
 static bool inside(struct span part, struct span whole)
 {
 	return part.n == 0 || (part.p >= whole.p && part.p + part.n <= whole.p + whole.n);
+}
+
+static void check_value(struct span value)
+{
+	struct buf spaced = { 0 };
+
+	buf_add_u8(&spaced, ' ');
+	buf_add(&spaced, value);
+	buf_add_u8(&spaced, ' ');
+	must(date_notes(buf_span(&spaced)) == date_notes(value));
+	must(mail_address_is_message_id(buf_span(&spaced)) == mail_address_is_message_id(value));
+	must(received_read(value).date == 0 || (received_read(value).notes & RECEIVED_NO_DATE) == 0);
+	(void)mail_address_notes(value);
+	buf_free(&spaced);
 }
 
 static void check_fields(struct span header)
@@ -30,6 +49,7 @@ static void check_fields(struct span header)
 		field_unfold(f.raw, &value);
 		must(span_find(buf_span(&value), '\n') == buf_bytes(&value));
 		must(span_trim(buf_span(&value)).n == buf_bytes(&value));
+		check_value(buf_span(&value));
 		field_strip_comments(buf_span(&value), &stripped);
 		must(buf_bytes(&stripped) <= buf_bytes(&value));
 		if (count++ < 20)
@@ -109,6 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	(void)mime_walk(in, on_part, &w);
 	must(w.count > 0);
 	check_groups(body);
+	(void)mail_form_read(in);
 	check_base64(in);
 	return 0;
 }

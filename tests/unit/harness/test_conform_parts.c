@@ -67,8 +67,26 @@ static const struct row {
 	{ "empty", "S: 334 ...\n   empty\n", "334 \r\n", true },
 	{ "empty without blank", "S: 334 ...\n   empty\n", "334\r\n", false },
 	{ "empty with more", "S: 334 ...\n   empty\n", "334 =\r\n", false },
+	{ "only", "S: 250 ...\n   only HELP SIZE\n", "250-h\r\n250-SIZE 1\r\n250-XFOO\r\n250 help\r\n",
+	  true },
+	{ "only, and another", "S: 250 ...\n   only HELP SIZE\n", "250-h\r\n250-SIZ\r\n250 HELP\r\n", false },
+	{ "domain", "S: 220 ...\n   domain\n", "220 mx.a.example hello\r\n", true },
+	{ "domain alone", "S: 220 ...\n   domain\n", "220-mx.a.example\r\n220 hello\r\n", true },
+	{ "literal", "S: 220 ...\n   domain\n", "220 [192.0.2.1] hello\r\n", true },
+	{ "no domain", "S: 220 ...\n   domain\n", "220 a_b.example hello\r\n", false },
+	{ "no word", "S: 220 ...\n   domain\n", "220 \r\n", false },
+	{ "spaced", "S: 250 ...\n   spaced\n", "250 \r\n", true },
+	{ "not spaced", "S: 250 ...\n   spaced\n", "250\r\n", false },
 	{ "status", "S: 550 ...\n   status 5.1.1\n", "550 5.1.1 no\r\n", true },
 	{ "any status", "S: 550 ...\n   status 5.x.x\n", "550-5.1.10 no\r\n550 5.7.1 no\r\n", true },
+	{ "registered", "S: 550 ...\n   status registered\n", "550-5.7.30 no\r\n550 5.1.10 no\r\n", true },
+	{ "no such detail", "S: 550 ...\n   status registered\n", "550 5.1.11 no\r\n", false },
+	{ "no such subject", "S: 550 ...\n   status registered\n", "550 5.8.0 no\r\n", false },
+	{ "no code to register", "S: 550 ...\n   status registered\n", "550 no\r\n", false },
+	{ "none", "S: 354 ...\n   status none\n", "354 3.5 kg may come\r\n", true },
+	{ "none in no text", "S: 354 ...\n   status none\n", "354\r\n", true },
+	{ "none, and one", "S: 354 ...\n   status none\n", "354 2.0.0 go on\r\n", false },
+	{ "a leading zero", "S: 550 ...\n   status 5.x.x\n", "550 5.01.1 no\r\n", false },
 	{ "no status", "S: 550 ...\n   status 5.x.x\n", "550 no\r\n", false },
 	{ "status in one line only", "S: 550 ...\n   status 5.x.x\n", "550-5.1.1 no\r\n550 never\r\n",
 	  false },
@@ -362,6 +380,9 @@ static void a_transcript_is_bounded(void **state)
 
 static const char MESSAGE[] = "Received: a\r\nReceived: b\r\nSubject: one\r\n two\r\n\r\n.x\r\nbody\r\n";
 
+static const char TRACED[] = "Received: from a by b with ESMTP;\r\n\tSun, 1 Mar 2026 12:00:00 +0000\r\n"
+			     "Received: b\r\n\r\n";
+
 static const struct row MESSAGES[] = {
 	{ "body", "stored ${rcpt}:\n   body == \".x\\r\\nbody\\r\\n\"\n", MESSAGE, true },
 	{ "other body", "stored ${rcpt}:\n   body == \".x\\r\\n\"\n", MESSAGE, false },
@@ -371,6 +392,11 @@ static const struct row MESSAGES[] = {
 	{ "any field of the name", "stored ${rcpt}:\n   header received == \"b\"\n", MESSAGE, true },
 	{ "all lack it", "stored ${rcpt}:\n   header received lacks \"b\"\n", MESSAGE, false },
 	{ "no field", "stored ${rcpt}:\n   header to has \"b\"\n", MESSAGE, false },
+	{ "received", "stored ${rcpt}:\n   received zone\n", TRACED, true },
+	{ "not received so", "stored ${rcpt}:\n   received from\n", TRACED, false },
+	{ "not received", "stored ${rcpt}:\n   received zone\n", "A: b\r\n\r\n", false },
+	{ "form", "stored ${rcpt}:\n   form lines-78\n", MESSAGE, true },
+	{ "not of that form", "stored ${rcpt}:\n   form counts\n", MESSAGE, false },
 	{ "field count", "stored ${rcpt}:\n   header received count == 2\n", MESSAGE, true },
 	{ "other field count", "stored ${rcpt}:\n   header to count >= 1\n", MESSAGE, false },
 	{ "raw", "stored ${rcpt}:\n   raw has \"two\\r\\n\\r\\n.x\"\n", MESSAGE, true },
