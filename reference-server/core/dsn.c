@@ -1,5 +1,6 @@
 #include "reference-server/core/dsn.h"
 
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/quoted_printable.h"
 #include "reference-server/core/trace.h"
 #include "reference-server/core/utf8.h"
@@ -188,15 +189,37 @@ static bool is_8bit(const struct dsn *d)
 	return !d->utf8 && !utf8_is_ascii(d->whole);
 }
 
+/* Only where there are mutants: fields that RFC 5322 does not allow. */
+static void add_mutants(struct buf *out)
+{
+	if (MUTANT(DSN_LONG_LINES))
+		buf_addf(out, "X-Long: %01000d\r\n", 0);
+	if (MUTANT(DSN_BARE_LF))
+		buf_add_cstr(out, "X-Bare: x\n");
+	if (MUTANT(DSN_ODD_FIELD))
+		buf_add_cstr(out, "X-Odd : x\r\n");
+	if (MUTANT(DSN_BLANK_FOLD))
+		buf_add_cstr(out, "X-Blank: x\r\n \r\n y\r\n");
+}
+
 static void add_header(struct buf *out, const struct dsn *d)
 {
-	buf_add_cstr(out, "From: Mail Delivery System <MAILER-DAEMON@");
+	const char *name = MUTANT(DSN_GROUP_FROM)     ? "Mail Delivery System: <"
+			   : MUTANT(DSN_COMMENT_FROM) ? "(Mail Delivery System) <"
+						      : "Mail Delivery System <";
+
+	add_mutants(out);
+	buf_addf(out, "From: %sMAILER-DAEMON@", name);
 	add_text(out, d->host, false);
-	buf_add_cstr(out, ">\r\nTo: <");
+	buf_add_cstr(out, MUTANT(DSN_GROUP_FROM) ? ">;\r\nTo: <" : ">\r\nTo: <");
 	add_text(out, d->to, d->utf8);
 	buf_addf(out, ">\r\nSubject: %s\r\n", subject(d));
-	trace_add_date(out, d->now_ms);
-	add_field(out, "Message-ID: ", d->message_id);
+	if (MUTANT(DSN_ODD_DATE))
+		buf_add_cstr(out, "Date: Mon, 30 Feb 2026 12:00:00 +0000\r\n");
+	else if (!MUTANT(DSN_NO_DATE))
+		trace_add_date(out, d->now_ms);
+	if (!MUTANT(DSN_NO_MESSAGE_ID))
+		add_field(out, "Message-ID: ", d->message_id);
 	buf_add_cstr(out, "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
 			  "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"");
 	buf_add(out, d->boundary);
@@ -330,7 +353,8 @@ static void add_status(struct buf *out, const struct dsn *d)
 
 	dsn_decode_xtext(&envid, d->envid);
 	add_field(&body, "Original-Envelope-Id: ", buf_span(&envid));
-	add_field(&body, "Reporting-MTA: dns; ", d->host);
+	add_field(&body, "Reporting-MTA: dns; ",
+		  MUTANT(DSN_OTHER_REPORTER) ? SPAN_LIT("mx.other.example") : d->host);
 	add_field(&body, "X-Postrider-Queue-ID: ", d->queue_id);
 	if (d->arrival_ms > 0)
 		add_date_field(&body, "Arrival-Date: ", d->arrival_ms);

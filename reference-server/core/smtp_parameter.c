@@ -2,6 +2,7 @@
 
 #include "reference-server/core/address.h"
 #include "reference-server/core/date.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/utf8.h"
 
 #include <assert.h>
@@ -285,7 +286,9 @@ static const struct {
 static enum mail_keyword find_mail_keyword(struct span name, unsigned offered)
 {
 	for (unsigned i = 0; i < KEY_COUNT; i++)
-		if (span_eq_nocase(mail_keywords[i].name, name) && (mail_keywords[i].offer & ~offered) == 0)
+		if ((MUTANT(SMTP_KEYWORD_IN_CAPITALS) ? span_eq : span_eq_nocase)(mail_keywords[i].name,
+										  name) &&
+		    (mail_keywords[i].offer & ~offered) == 0)
 			return (enum mail_keyword)i;
 	return KEY_COUNT;
 }

@@ -233,6 +233,8 @@ static void on_quit(struct smtp_server *s, struct span arg)
 static void on_help(struct smtp_server *s, struct span arg)
 {
 	(void)arg;
+	if (MUTANT(SMTP_HELP_RESETS))
+		smtps_enter(s, SMTP_STATE_READY);
 	smtps_reply(
 		s,
 		SPAN_LIT("214-2.0.0 commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\r\n"));
@@ -327,6 +329,10 @@ static void run_counted(struct smtp_server *s, const struct command *command, st
 
 static void run_command(struct smtp_server *s, const struct command *command, struct span arg)
 {
+	if (s->refused && (MUTANT(SMTP_REFUSES_AND_CLOSES) || MUTANT(SMTP_REFUSES_WITH_521))) {
+		smtps_enter(s, SMTP_STATE_CLOSED);
+		return;
+	}
 	if (s->refused && command->run != on_quit) {
 		smtps_error(s, SPAN_LIT("503 5.5.1 bad sequence of commands, this session was refused\r\n"));
 		return;
@@ -377,6 +383,8 @@ static void on_command_line(struct smtp_server *s, struct span line)
 	const struct command *command = find_command(s, span_sub(text, 0, verb_bytes));
 	size_t line_bytes_max = command != NULL ? command->line_bytes_max : SMTP_COMMAND_BYTES_MAX;
 
+	if (smtps_mutant_answers(s, text))
+		return;
 	if (line.n + CRLF_BYTES > (MUTANT(SMTP_SHORT_LINES) ? line_bytes_max / 2 : line_bytes_max))
 		smtps_error(s, SPAN_LIT("500 5.5.2 line is too long\r\n"));
 	else if (command == NULL && MUTANT(SMTP_CLOSES_ON_ERROR))
@@ -470,6 +478,8 @@ void smtp_server_init(struct smtp_server *s, const struct smtp_server_config *co
 void smtp_server_greet(struct smtp_server *s)
 {
 	assert(s->state == SMTP_STATE_GREETED);
+	if (smtps_mutant_greets(s))
+		return;
 	smtps_reply3(s, SPAN_LIT("220 "), s->config->host,
 		     smtps_is_lmtp(s) ? SPAN_LIT(" LMTP postriderd\r\n") : SPAN_LIT(" ESMTP postriderd\r\n"));
 }

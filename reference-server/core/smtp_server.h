@@ -93,7 +93,7 @@ struct smtp_server_config {
 				     5.5.4 */
 	uint32_t mail_count_max; /* MAIL commands per session; 0: no maximum.  Over it: 452 4.5.3 */
 	bool refuse_8bit_header; /* without SMTPUTF8: 554 5.6.9 */
-	bool vrfy, expn;         /* answered truly to those who have logged in; else 252, and 502 or 530 */
+	bool vrfy, expn;         /* answered truly to those who have logged in; else 252, or 530 */
 	bool require_tls;        /* before anything but EHLO, NOOP, STARTTLS, QUIT: 530 5.7.0 (RFC 3207 4) */
 	bool accept_bare_eol;    /* bare CR and LF in content pass through; false: 550 5.5.2 */
 	struct span mechanisms_clear; /* "SCRAM-SHA-256": what AUTH offers without TLS; empty: AUTH is not

@@ -1,3 +1,4 @@
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/smtp_server_parts.h"
 
 #include <assert.h>
@@ -27,6 +28,10 @@ void smtps_on_data(struct smtp_server *s, struct span arg)
 	}
 	smtps_begin_content(s);
 	smtps_enter(s, SMTP_STATE_DATA);
+	if (MUTANT(SMTP_STATUS_IN_354)) {
+		smtps_reply(s, SPAN_LIT("354 2.0.0 send the message\r\n"));
+		return;
+	}
 	smtps_reply(s, SPAN_LIT("354 send the message, end with a line of one dot\r\n"));
 }
 
@@ -52,6 +57,11 @@ struct span smtps_judge_content(const struct smtp_server *s)
 		return smtp_answer_line(s->refusal);
 	if (is_too_big(s))
 		return smtp_answer_line(SMTP_ANSWER_TOO_BIG);
+	if ((MUTANT(SMTP_JUDGES_HEADER) && s->header.header_bytes > 3000) ||
+	    (MUTANT(SMTP_WANTS_DATE) && !header_has(&s->header, HEADER_DATE)) ||
+	    (MUTANT(SMTP_ODD_FIELDS_REFUSED) && s->header.count[HEADER_FIELD_COUNT] >= 3) ||
+	    (MUTANT(SMTP_FEW_HOPS) && s->header.count[HEADER_RECEIVED] >= 50))
+		return smtp_answer_line(SMTP_ANSWER_BAD_CONTENT);
 	if (!config->accept_bare_eol && s->body != SMTP_BODY_BINARYMIME &&
 	    (s->content.facts & (CONTENT_BARE_CR | CONTENT_BARE_LF)) != 0)
 		return SPAN_LIT("550 5.5.2 bare CR or LF in the message, lines end with CRLF\r\n");
@@ -75,7 +85,8 @@ void smtps_finish_content(struct smtp_server *s)
 	if (refusal.n > 0) {
 		for (uint32_t i = 0; i < smtp_server_final_reply_count(s); i++)
 			smtps_reply(s, refusal);
-		s->wish = SMTP_WISH_MESSAGE_REFUSED;
+		if (!MUTANT(SMTP_DELIVERS_REFUSED))
+			s->wish = SMTP_WISH_MESSAGE_REFUSED;
 	}
 }
 

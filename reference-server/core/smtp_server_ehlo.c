@@ -6,10 +6,23 @@
 
 #include <string.h>
 
+static bool is_name(struct span arg)
+{
+	if (MUTANT(SMTP_ANY_NAME))
+		return arg.n < 100;
+	if (MUTANT(SMTP_SHORT_NAMES) && arg.n > 100)
+		return false;
+	return address_is_domain(arg) || address_is_literal(arg);
+}
+
 /* Both begin anew, as RSET does (RFC 5321 4.1.4). */
 static bool take_helo(struct smtp_server *s, struct span arg, bool esmtp)
 {
-	if (!address_is_domain(arg) && !address_is_literal(arg)) {
+	if (MUTANT(SMTP_NAME_VERIFIED) && !span_eq_nocase(arg, SPAN_LIT("probe.example"))) {
+		smtps_error(s, SPAN_LIT("550 5.7.1 that is not you\r\n"));
+		return false;
+	}
+	if (!is_name(arg)) {
 		smtps_error(s, SPAN_LIT("501 5.5.4 a host name or address literal must follow\r\n"));
 		return false;
 	}
@@ -106,17 +119,23 @@ void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 		return;
 	unsigned offers = smtps_offers(s);
 	smtps_reply3(s, SPAN_LIT("250-"), s->config->host, SPAN_LIT("\r\n"));
-	smtps_reply(s, SPAN_LIT("250-PIPELINING\r\n"));
-	offer_size(s);
-	smtps_reply(s, MUTANT(SMTP_HELP_LINE_MIXED) ? SPAN_LIT("251-8BITMIME\r\n")
-						    : SPAN_LIT("250-8BITMIME\r\n"));
+	smtps_reply(s, MUTANT(SMTP_KEYWORD_PARAMETERS) ? SPAN_LIT("250-PIPELINING yes\r\n")
+						       : SPAN_LIT("250-PIPELINING\r\n"));
+	if (!MUTANT(SMTP_NO_SIZE))
+		offer_size(s);
+	if (MUTANT(SMTP_ODD_KEYWORD))
+		smtps_reply(s, SPAN_LIT("250-FROBNICATE\r\n"));
+	if (!MUTANT(SMTP_NO_8BITMIME))
+		smtps_reply(s, MUTANT(SMTP_HELP_LINE_MIXED) ? SPAN_LIT("251-8BITMIME\r\n")
+							    : SPAN_LIT("250-8BITMIME\r\n"));
 	if ((offers & SMTP_OFFER_SMTPUTF8) != 0)
 		smtps_reply(s, SPAN_LIT("250-SMTPUTF8\r\n"));
 	smtps_reply(s, SPAN_LIT("250-CHUNKING\r\n"));
 	if ((offers & SMTP_OFFER_BINARYMIME) != 0)
 		smtps_reply(s, SPAN_LIT("250-BINARYMIME\r\n"));
 	smtps_reply(s, SPAN_LIT("250-DSN\r\n"));
-	smtps_reply(s, SPAN_LIT("250-ENHANCEDSTATUSCODES\r\n"));
+	smtps_reply(s, MUTANT(SMTP_KEYWORD_PARAMETERS) ? SPAN_LIT("250-ENHANCEDSTATUSCODES 1\r\n")
+						       : SPAN_LIT("250-ENHANCEDSTATUSCODES\r\n"));
 	offer_limits(s);
 	if ((offers & SMTP_OFFER_DELIVERBY) != 0)
 		offer_deliver_by(s);
@@ -126,9 +145,11 @@ void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 		smtps_reply(s, SPAN_LIT("250-REQUIRETLS\r\n"));
 	if (s->config->offer_starttls && (!s->tls || MUTANT(SMTP_TLS_TWICE)))
 		smtps_reply(s, SPAN_LIT("250-STARTTLS\r\n"));
+	if (s->config->expn && !MUTANT(SMTP_EXPN_UNLISTED)) /* RFC 5321 3.5.2 */
+		smtps_reply(s, SPAN_LIT("250-EXPN\r\n"));
 	if (smtps_offered_mechanisms(s).n > 0)
 		smtps_reply3(s, SPAN_LIT("250-AUTH "), smtps_offered_mechanisms(s), SPAN_LIT("\r\n"));
-	smtps_reply(s, SPAN_LIT("250 HELP\r\n"));
+	smtps_reply(s, MUTANT(SMTP_HELP_UNLISTED) ? SPAN_LIT("250 XNOTHING\r\n") : SPAN_LIT("250 HELP\r\n"));
 }
 
 void smtps_on_helo(struct smtp_server *s, struct span arg)

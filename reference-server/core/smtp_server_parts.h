@@ -80,4 +80,13 @@ bool smtps_step_content(struct smtp_server *s, struct span in, size_t *ret_used_
 void smtps_take_chunk(struct smtp_server *s, struct span arg, struct span refusal, bool counts);
 bool smtps_step_chunk(struct smtp_server *s, struct span in, size_t *ret_used_bytes);
 
+/* ---- smtp_server_mutant.c, where there are mutants: true when it answered, or greeted ---- */
+#ifdef MUTANTS
+bool smtps_mutant_answers(struct smtp_server *s, struct span command_line);
+bool smtps_mutant_greets(struct smtp_server *s);
+#else
+#define smtps_mutant_answers(s, line) false
+#define smtps_mutant_greets(s) false
+#endif
+
 #endif

@@ -151,6 +151,11 @@ static bool take_mail_parameters(struct smtp_server *s, struct span arg, struct 
 	return true;
 }
 
+static bool is_refused_literal(struct address path)
+{
+	return MUTANT(SMTP_NO_LITERALS) && path.domain.n > 0 && path.domain.p[0] == '[';
+}
+
 void smtps_on_mail(struct smtp_server *s, struct span arg)
 {
 	struct address path;
@@ -166,6 +171,8 @@ void smtps_on_mail(struct smtp_server *s, struct span arg)
 		return;
 	}
 	enum address_result result = address_take_reverse_path(&arg, &path);
+	if (result == ADDRESS_OK && is_refused_literal(path))
+		result = ADDRESS_SYNTAX;
 	if (result != ADDRESS_OK) {
 		path_error(s, result, true, names_smtputf8(s, arg));
 		return;
@@ -178,6 +185,13 @@ void smtps_on_mail(struct smtp_server *s, struct span arg)
 		return;
 	}
 	s->reverse_path = address_text(path, s->reverse_text);
+	if (MUTANT(SMTP_NO_NULL_PATH) && s->reverse_path.n == 0) {
+		smtps_error(s, SPAN_LIT("550 5.1.7 somebody must have sent it\r\n"));
+		return;
+	}
+	for (size_t i = 0; i < s->reverse_path.n && MUTANT(SMTP_FOLDS_SENDER); i++)
+		if (s->reverse_text[i] >= 'A' && s->reverse_text[i] <= 'Z')
+			s->reverse_text[i] |= 32;
 	s->wish = SMTP_WISH_MAIL;
 }
 
@@ -206,6 +220,8 @@ void smtps_on_rcpt(struct smtp_server *s, struct span arg)
 		return;
 	}
 	enum address_result result = address_take_forward_path(&arg, &path);
+	if (result == ADDRESS_OK && is_refused_literal(path))
+		result = ADDRESS_SYNTAX;
 	if (result != ADDRESS_OK) {
 		path_error(s, result, false, s->utf8);
 		return;

@@ -21,6 +21,8 @@ static bool take_utf8_wish(const struct smtp_server *s, struct span *arg)
 /* "sales", "sales@fredsco.example" or the latter in brackets; a user's full name is nobody's address here. */
 static bool take_name(struct smtp_server *s, struct span arg)
 {
+	if (MUTANT(SMTP_VRFY_FULL_ONLY) && span_find(arg, '@') == arg.n)
+		return false;
 	char mailbox[ADDRESS_LOCAL_BYTES_MAX + 2];
 	struct address a;
 
@@ -54,6 +56,8 @@ static void wish_verify(struct smtp_server *s, struct span arg, bool expands)
 /* Says nothing about who exists, unless it may (RFC 5321 3.5.3, 7.3). */
 void smtps_on_vrfy(struct smtp_server *s, struct span arg)
 {
+	if (MUTANT(SMTP_VRFY_RESETS))
+		smtps_enter(s, SMTP_STATE_READY);
 	if (arg.n == 0)
 		smtps_error(s, SPAN_LIT("501 5.5.4 a mailbox must follow\r\n"));
 	else if (MUTANT(SMTP_VRFY_LIES))
@@ -66,8 +70,10 @@ void smtps_on_vrfy(struct smtp_server *s, struct span arg)
 
 void smtps_on_expn(struct smtp_server *s, struct span arg)
 {
-	if (!s->config->expn)
-		smtps_error(s, SPAN_LIT("502 5.5.1 command not implemented\r\n"));
+	if (MUTANT(SMTP_VRFY_RESETS))
+		smtps_enter(s, SMTP_STATE_READY);
+	if (!s->config->expn) /* switched off, which nothing may look like an answer of (RFC 5321 7.3) */
+		smtps_reply(s, SPAN_LIT("252 2.5.0 not expanded, but RCPT will say\r\n"));
 	else if (!s->authenticated)
 		smtps_error(s, SPAN_LIT("530 5.7.0 authentication required\r\n"));
 	else if (arg.n == 0)
@@ -90,8 +96,8 @@ static void show(struct smtp_server *s, const struct span *addresses, uint32_t c
 		return;
 	}
 	for (uint32_t i = 0; i < count; i++)
-		smtps_reply3(s, i + 1 < count ? SPAN_LIT("250-2.1.5 ") : SPAN_LIT("250 2.1.5 "), addresses[i],
-			     SPAN_LIT("\r\n"));
+		smtps_reply3(s, i + 1 < count ? SPAN_LIT("250-2.1.5 <") : SPAN_LIT("250 2.1.5 <"),
+			     addresses[i], SPAN_LIT(">\r\n"));
 }
 
 void smtp_server_answer_verify(struct smtp_server *s, enum smtp_verify found, const struct span *addresses,

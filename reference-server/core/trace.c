@@ -1,6 +1,7 @@
 #include "reference-server/core/trace.h"
 
 #include "reference-server/core/date.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/utf8.h"
 
 #include <assert.h>
@@ -131,12 +132,19 @@ void trace_add_received(struct buf *out, const struct trace_received *facts)
 	add_clause(&f, SPAN_LIT("from"), facts->helo);
 	add_tcp_info(&f, facts->client_name, facts->client_ip);
 	field_fold(&f);
-	field_add(&f, SPAN_LIT("by"));
+	field_add(&f, MUTANT(RECEIVED_NO_BY) ? SPAN_LIT("at") : SPAN_LIT("by"));
 	field_space(&f, facts->by_host.n);
 	field_add_safe(&f, facts->by_host, is_name_byte);
-	add_clause(&f, SPAN_LIT("with"), facts->protocol);
-	add_clause(&f, SPAN_LIT("id"), facts->id);
+	if (MUTANT(RECEIVED_ODD_VIA))
+		add_clause(&f, SPAN_LIT("via"), SPAN_LIT("pigeon"));
+	if (MUTANT(RECEIVED_ODD_ORDER))
+		add_clause(&f, SPAN_LIT("id"), facts->id);
+	add_clause(&f, SPAN_LIT("with"), MUTANT(RECEIVED_ODD_WITH) ? SPAN_LIT("XSMTP") : facts->protocol);
+	if (!MUTANT(RECEIVED_ODD_ORDER))
+		add_clause(&f, SPAN_LIT("id"), facts->id);
 	add_for(&f, facts->rcpt);
+	if (MUTANT(RECEIVED_ODD_CLAUSE))
+		add_clause(&f, SPAN_LIT("luck"), SPAN_LIT("good"));
 	field_add(&f, SPAN_LIT(";"));
 	field_fold(&f);
 	trace_add_date_time(out, facts->time_ms);
@@ -146,6 +154,12 @@ void trace_add_received(struct buf *out, const struct trace_received *facts)
 void trace_add_return_path(struct buf *out, struct span reverse_path)
 {
 	assert(out != NULL);
+	if (MUTANT(SMTP_NO_RETURN_PATH))
+		return;
+	if (MUTANT(SMTP_TWO_RETURN_PATHS))
+		buf_add(out, SPAN_LIT("Return-Path: <>\r\n"));
+	if (MUTANT(SMTP_OTHER_RETURN_PATH))
+		reverse_path = SPAN_LIT("postmaster");
 	struct field f = field_begin(out, SPAN_LIT("Return-Path:"));
 
 	field_space(&f, reverse_path.n + SPAN_LIT("<>").n);
@@ -166,8 +180,9 @@ void trace_add_date_time(struct buf *out, int64_t time_ms)
 
 	assert(out != NULL);
 	assert(d.year >= 1900 && d.year <= 9999); /* RFC 5322 3.3 */
-	buf_addf(out, "%s, %d %s %d %02d:%02d:%02d +0000", days[d.weekday], d.day, months[d.month - 1],
-		 (int)d.year, d.hour, d.minute, d.second);
+	buf_addf(out, "%s, %d %s %d %02d:%02d:%02d %s", days[d.weekday], d.day, months[d.month - 1],
+		 MUTANT(RECEIVED_SHORT_YEAR) ? (int)d.year % 100 : (int)d.year, d.hour, d.minute, d.second,
+		 MUTANT(RECEIVED_ZONE_NAME) ? "GMT" : "+0000");
 }
 
 void trace_add_date(struct buf *out, int64_t time_ms)

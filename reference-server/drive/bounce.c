@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "reference-server/core/address.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/trace.h"
 #include "reference-server/core/utf8.h"
 #include "reference-server/drive/directory.h"
@@ -217,6 +218,8 @@ static struct envelope *new_envelope(struct server *server, struct span to, bool
 
 	e->id = store_new_id(server->store);
 	e->arrival_wall_ms = e->due_wall_ms = clock_wall_ms();
+	if (MUTANT(DSN_WITH_SENDER))
+		envelope_set_reverse_path(e, to);
 	e->flags = ENVELOPE_NOTIFICATION | (flags_of_original & ENVELOPE_REQUIRETLS);
 	if (!utf8_is_ascii(buf_span(content)))
 		e->flags |= ENVELOPE_CONTENT_8BIT | ENVELOPE_8BITMIME;
@@ -249,6 +252,8 @@ struct envelope *bounce_make(struct server *server, const struct message *m, str
 	if (rcpts == NULL)
 		abort();
 	uint32_t count = fill_recipients(server, m, to_postmaster, rcpts);
+	if (MUTANT(DSN_NONE_SENT) || (MUTANT(DSN_FIRST_ONLY) && count > 1))
+		count = MUTANT(DSN_NONE_SENT) ? 0 : 1;
 	if (to_postmaster && count > 0) {
 		log_lost(m);
 		if (server->config->notifications.postmaster == NULL || was_for_postmaster(server, m))

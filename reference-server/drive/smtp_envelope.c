@@ -3,12 +3,14 @@
 #include "base/addr.h"
 #include "base/idna.h"
 #include "base/log.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/utf8.h"
 #include "reference-server/drive/directory.h"
 #include "reference-server/policy/accept.h"
 
 #include <errno.h>
 #include <assert.h>
+#include <string.h>
 
 /* What the core cannot know: whether a name is one that IDNA allows. */
 static bool is_idna(struct span address)
@@ -212,6 +214,18 @@ static enum smtp_answer take_recipient(struct smtp_session *s, struct address a)
 	return answer == SMTP_ANSWER_ACCEPT && adding.full ? SMTP_ANSWER_TOO_MANY_RCPT : answer;
 }
 
+/* Only where there are mutants. */
+static void keep_recipient(struct envelope *e, bool first)
+{
+	static char kept[ADDRESS_TEXT_BYTES_MAX + 1];
+	char last[sizeof(kept)];
+
+	(void)span_copy(span_of(e->recipients[e->recipient_count - 1].address), last, sizeof(last));
+	if (first && kept[0] != '\0')
+		(void)envelope_add_recipient(e, span_of(kept), span_of(kept));
+	memcpy(kept, last, sizeof(kept));
+}
+
 void smtp_envelope_rcpt(struct smtp_session *s)
 {
 	struct smtp_incoming *m = s->message;
@@ -234,6 +248,8 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 	if (answer != SMTP_ANSWER_ACCEPT) {
 		envelope_keep_recipients(m->envelope, count_before);
 		m->recipient_bytes = bytes_before;
+	} else if (MUTANT(SMTP_KEEPS_RECIPIENTS)) {
+		keep_recipient(m->envelope, count_before == 0);
 	}
 	smtp_server_answer_rcpt(&s->core, answer);
 }

@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,6 +169,9 @@ void smtp_incoming_content(struct smtp_session *s)
 		buf_add(&m->content, part);
 		for (size_t i = m->content.begin; i < m->content.end && MUTANT(SMTP_SEVEN_BITS); i++)
 			m->content.p[i] &= 0x7f;
+		for (size_t i = m->content.begin; i + 6 < m->content.end && MUTANT(SMTP_ESCAPES_FROM); i++)
+			if (memcmp(m->content.p + i, "\nFrom ", 6) == 0)
+				m->content.p[i + 1] = '>';
 		rest = span_sub(rest, part.n, rest.n);
 	}
 }
@@ -229,11 +233,22 @@ static void on_durable(void *ctx, int result)
 	wake_waiting(server);
 }
 
+/* For one recipient only (RFC 5321 4.4, 7.6). */
+static struct span path_told(const struct envelope *e, char *text, size_t text_bytes)
+{
+	if (e->recipient_count == 1)
+		return span_of(e->recipients[0].original);
+	if (!MUTANT(RECEIVED_MANY_FOR))
+		return (struct span){ NULL, 0 };
+	(void)snprintf(text, text_bytes, "%s>,<%s", e->recipients[0].original, e->recipients[1].original);
+	return span_of(text);
+}
+
 static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 {
 	struct envelope *e = m->envelope;
 	char id[STORE_ID_TEXT_BYTES];
-	bool single = e->recipient_count == 1;
+	char for_text[600];
 
 	if (!MUTANT(SMTP_NO_RECEIVED))
 		trace_add_received(&e->prefix, &(struct trace_received){
@@ -242,10 +257,13 @@ static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 						       .by_host = s->profile->core.host,
 						       .protocol = smtp_server_protocol(&s->core),
 						       .id = span_of(store_id_text(e->id, id)),
-						       .rcpt = single ? span_of(e->recipients[0].original)
-								      : (struct span){ NULL, 0 },
+						       .rcpt = path_told(e, for_text, sizeof(for_text)),
 						       .time_ms = e->arrival_wall_ms,
 					       });
+	for (uint32_t i = 0; i < e->recipient_count && MUTANT(SMTP_SHOWS_RECIPIENTS); i++)
+		buf_addf(&e->prefix, "X-Rcpt-To: %s\r\n", e->recipients[i].original);
+	if (MUTANT(SMTP_APPARENTLY_TO))
+		buf_addf(&e->prefix, "Apparently-To: <%s>\r\n", e->recipients[0].original);
 	if (s->profile->core.role != SMTP_ROLE_SUBMISSION)
 		return;
 	/* RFC 6409 8.2, 8.3: a submission server may supply what is missing; a relay may not. */

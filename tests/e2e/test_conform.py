@@ -50,6 +50,22 @@ def verdict_of(path, *arguments, hostile=None):
     return status, only["verdict"], only.get("why", "")
 
 
+# What they ask about the reference does not do, or does at another time; a mutant does most of it.
+NOT_TESTED = [
+    "smtp/rfc5321/3.1/refusing-greeting-waits-for-quit",
+    "smtp/rfc5321/3.3/late-recipient-failure-is-notified",
+    "smtp/rfc5321/3.5.1/vrfy-knows-local-parts",
+    "smtp/rfc5321/3.5.2/vrfy-gives-the-mailbox",
+    "smtp/rfc5321/4.1.1.1/etrn-is-listed",
+    "smtp/rfc5321/4.1.1.1/expn-is-listed",
+    "smtp/rfc5321/4.2.4/expn-that-is-not-there-is-502",
+    "smtp/rfc5321/F.6/send-is-listed",
+    "smtp/rfc7504/3/greeting-521-waits-for-quit",
+    "smtp/rfc7505/4.1/sender-with-null-mx",
+    "submission/rfc7505/4.1/recipient-with-null-mx",
+]
+
+
 @slow
 @turns_red("output-is-silent", "server-dies-badly")
 def test_every_case_passes_on_the_reference_in_any_order():
@@ -57,12 +73,12 @@ def test_every_case_passes_on_the_reference_in_any_order():
     for arguments in (["--in-order"], ["--seed", "1"], ["--seed", "2", "--jobs", "3"]):
         status, result = conform_json("--strict", *arguments)
         bad = {case: verdict for case, verdict in verdicts(result).items() if verdict != "pass"}
-        check_equal(bad, {}, f"cases that do not pass with {arguments}")
+        check_equal(bad, dict.fromkeys(NOT_TESTED, "not-tested"), f"cases that do not pass with {arguments}")
         check_equal(status, 0, "exit status")
         check(len(result["cases"]) >= 225, f"{len(result['cases'])} cases were played")
         expected = expected or verdicts(result)
         check_equal(verdicts(result), expected, f"verdicts with {arguments}")
-    check(result["totals"]["pass"] == len(result["cases"]), "totals agree")
+    check(result["totals"]["pass"] == len(result["cases"]) - len(NOT_TESTED), "totals agree")
 
 
 @turns_red("output-is-silent")

@@ -334,25 +334,25 @@ static void who_is_there_is_told_to_those_who_may_know(void **state)
 	(void)state;
 	static const struct row rows[] = {
 		{ "a mailbox", &submission, true, "VRFY a@mx.example\r\nVRFY <a@mx.example>\r\nVRFY a\r\n",
-		  "VRFY a@mx.example\n250 2.1.5 a@mx.example\nVRFY a@mx.example\n250 2.1.5 a@mx.example\n"
-		  "VRFY a bare\n250 2.1.5 a@mx.example" },
+		  "VRFY a@mx.example\n250 2.1.5 <a@mx.example>\nVRFY a@mx.example\n250 2.1.5 <a@mx.example>\n"
+		  "VRFY a bare\n250 2.1.5 <a@mx.example>" },
 		{ "nobody, far, later", &submission, true, "VRFY nobody\r\nVRFY far@b\r\nVRFY later\r\n",
 		  "VRFY nobody bare\n550 5.1.1\nVRFY far@b\n252 2.5.0\nVRFY later bare\n451 4.3.0" },
 		{ "UTF-8 is shown to who asks for it", &submission, true,
 		  "VRFY " AE "\r\nVRFY " AE " SMTPUTF8\r\nEXPN list\r\nEXPN list SMTPUTF8\r\n",
-		  "VRFY " AE " bare\n252 2.6.8\nVRFY " AE " bare\n250 2.1.5 " AE "@mx.example\n"
-		  "EXPN list bare\n550 5.6.8\nEXPN list bare\n250-2.1.5 a@mx.example\n250 2.1.5 " AE
-		  "@mx.example" },
+		  "VRFY " AE " bare\n252 2.6.8\nVRFY " AE " bare\n250 2.1.5 <" AE "@mx.example>\n"
+		  "EXPN list bare\n550 5.6.8\nEXPN list bare\n250-2.1.5 <a@mx.example>\n250 2.1.5 <" AE
+		  "@mx.example>" },
 		{ "no list", &submission, true, "EXPN single\r\nEXPN nobody\r\n",
 		  "EXPN single bare\n550 5.2.4\nEXPN nobody bare\n550 5.1.1" },
 		{ "malformed", &submission, true, "VRFY\r\nEXPN\r\nVRFY a b\r\nEXPN \xe4\r\nVRFY <>\r\n",
 		  "501 5.5.4\n501 5.5.4\n501 5.1.3\n501 5.1.3\n501 5.1.3" },
 		{ "in the middle of a transaction", &submission, true,
 		  "MAIL FROM:<b@c>\r\nVRFY a\r\nRCPT TO:<a@b>\r\n",
-		  "MAIL b@c\n250 2.1.0\nVRFY a bare\n250 2.1.5 a@mx.example\nRCPT a@b\n250 2.1.5" },
+		  "MAIL b@c\n250 2.1.0\nVRFY a bare\n250 2.1.5 <a@mx.example>\nRCPT a@b\n250 2.1.5" },
 		{ "not logged in", &submission, false, "VRFY a\r\nEXPN list\r\n", "530 5.7.0\n530 5.7.0" },
 		{ "where nobody logs in", &relay, false, "VRFY a\r\nEXPN list\r\n", "252 2.5.0\n530 5.7.0" },
-		{ "where it is off", &plain, false, "VRFY a\r\nEXPN list\r\n", "252 2.5.0\n502 5.5.1" },
+		{ "where it is off", &plain, false, "VRFY a\r\nEXPN list\r\n", "252 2.5.0\n252 2.5.0" },
 	};
 	CHECK(rows);
 }
@@ -377,6 +377,8 @@ static void the_announcement_says_our_limits(void **state)
 		{ &submission, true, "DELIVERBY 60\r\n", "MAILMAX" },
 		{ &submission, true, "FUTURERELEASE 1000 2027-01-15T08:16:40Z\r\n", "STARTTLS" },
 		{ &plain, true, "LIMITS RCPTMAX=100\r\n", "SMTPUTF8" },
+		{ &submission, true, "250-EXPN\r\n", "VRFY" },
+		{ &plain, true, "8BITMIME\r\n", "EXPN" },
 		{ &plain, true, "8BITMIME\r\n", "DELIVERBY" },
 		{ &plain, true, "8BITMIME\r\n", "REQUIRETLS" },
 		{ &plain, true, "8BITMIME\r\n", "BINARYMIME" },
