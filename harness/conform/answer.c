@@ -230,17 +230,26 @@ static bool has_keyword(const struct answer *a, const struct case_check *c, stru
 	return true;
 }
 
-static bool is_bare(const struct answer *a, const struct case_check *c, struct buf *why)
+static bool compare(uint64_t got, const struct case_check *c)
+{
+	return c->op == CASE_AT_LEAST ? got >= c->n : c->op == CASE_AT_MOST ? got <= c->n : got == c->n;
+}
+
+/* wanted: how many parameters the keyword may have. */
+static bool counts_parameters(const struct answer *a, const struct case_check *wanted, struct buf *why)
 {
 	struct span parameters;
+	uint64_t count = 0;
 
-	if (!find_keyword(a, c->name, &parameters)) {
-		buf_addf(why, "\"%s\" is not offered", c->name);
+	if (!find_keyword(a, wanted->name, &parameters)) {
+		buf_addf(why, "\"%s\" is not offered", wanted->name);
 		return false;
 	}
-	if (parameters.n == 0)
+	for (size_t i = 0; i < parameters.n; i++)
+		count += parameters.p[i] != ' ' && (i == 0 || parameters.p[i - 1] == ' ');
+	if (compare(count, wanted))
 		return true;
-	buf_addf(why, "\"%s\" has parameters: ", c->name);
+	buf_addf(why, "\"%s\" has %s: ", wanted->name, count == 0 ? "no parameters" : "parameters");
 	add_one_line(why, parameters, 160);
 	return false;
 }
@@ -328,11 +337,6 @@ static bool nth_line_matches(const struct answer *a, const struct case_check *c,
 	buf_addf(why, "line %llu is another: ", (unsigned long long)c->n);
 	add_one_line(why, line, 160);
 	return false;
-}
-
-static bool compare(uint64_t got, const struct case_check *c)
-{
-	return c->op == CASE_AT_LEAST ? got >= c->n : c->op == CASE_AT_MOST ? got <= c->n : got == c->n;
 }
 
 /* The text, or the data, called so, against the quoted text of the check. */
@@ -431,8 +435,9 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 			return true;
 		buf_addf(why, "\"%s\" is offered", c->name);
 		return false;
-	case CASE_CHECK_BARE:
-		return is_bare(a, c, why);
+	case CASE_CHECK_BARE: /* reads as "parameters KEYWORD == 0" */
+	case CASE_CHECK_PARAMETERS:
+		return counts_parameters(a, c, why);
 	case CASE_CHECK_STATUS:
 		return every_line_has_status(a, c, why);
 	case CASE_CHECK_EMPTY:

@@ -173,6 +173,7 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 	case CASE_CHECK_LACKS:
 	case CASE_CHECK_BARE:
 	case CASE_CHECK_EMPTY:
+	case CASE_CHECK_PARAMETERS:
 	case CASE_CHECK_STATUS:
 	case CASE_CHECK_STRICT:
 	case CASE_CHECK_LINE:

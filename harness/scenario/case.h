@@ -118,22 +118,23 @@ struct case_alternative {
 
 /* ---- what a reply or a message must be like ---- */
 enum case_check_kind {
-	CASE_CHECK_HAS,     /* reply: a line with keyword `name`, its rest as `text` */
-	CASE_CHECK_LACKS,   /* reply: none */
-	CASE_CHECK_BARE,    /* reply: a line with keyword `name`, and nothing behind it */
-	CASE_CHECK_STATUS,  /* reply: enhanced status as `name`, "5.1.1" or "5.x.x", in every line */
-	CASE_CHECK_EMPTY,   /* reply: a blank behind its code, and no more */
-	CASE_CHECK_STRICT,  /* reply: nothing irregular in it */
-	CASE_CHECK_ONLY,    /* reply: no keyword but those in `name`, and X… */
-	CASE_CHECK_DOMAIN,  /* reply: its first word is a domain or an address literal */
-	CASE_CHECK_SPACED,  /* reply: a blank follows the code, text or none */
-	CASE_CHECK_LINE,    /* reply: line n as `text` */
-	CASE_CHECK_LINES,   /* reply: how many lines; POP3: of the data */
-	CASE_CHECK_DATA,    /* POP3: all of the data, unstuffed */
-	CASE_CHECK_OCTETS,  /* POP3: how many octets the data has, unstuffed, as `text` */
-	CASE_CHECK_TEXT,    /* reply: its text, without the code */
-	CASE_CHECK_LONGEST, /* reply: octets of its longest line with CRLF; POP3: of the data */
-	CASE_CHECK_COUNT,   /* messages: how many */
+	CASE_CHECK_HAS,        /* reply: a line with keyword `name`, its rest as `text` */
+	CASE_CHECK_LACKS,      /* reply: none */
+	CASE_CHECK_BARE,       /* reply: a line with keyword `name`, and nothing behind it */
+	CASE_CHECK_STATUS,     /* reply: enhanced status as `name`, "5.1.1" or "5.x.x", in every line */
+	CASE_CHECK_PARAMETERS, /* reply: how many parameters the line with keyword `name` has */
+	CASE_CHECK_EMPTY,      /* reply: a blank behind its code, and no more */
+	CASE_CHECK_STRICT,     /* reply: nothing irregular in it */
+	CASE_CHECK_ONLY,       /* reply: no keyword but those in `name`, and X… */
+	CASE_CHECK_DOMAIN,     /* reply: its first word is a domain or an address literal */
+	CASE_CHECK_SPACED,     /* reply: a blank follows the code, text or none */
+	CASE_CHECK_LINE,       /* reply: line n as `text` */
+	CASE_CHECK_LINES,      /* reply: how many lines; POP3: of the data */
+	CASE_CHECK_DATA,       /* POP3: all of the data, unstuffed */
+	CASE_CHECK_OCTETS,     /* POP3: how many octets the data has, unstuffed, as `text` */
+	CASE_CHECK_TEXT,       /* reply: its text, without the code */
+	CASE_CHECK_LONGEST,    /* reply: octets of its longest line with CRLF; POP3: of the data */
+	CASE_CHECK_COUNT,      /* messages: how many */
 	CASE_CHECK_BODY,
 	CASE_CHECK_RAW,          /* the whole message */
 	CASE_CHECK_HEADER,       /* a field `name` as `text`, unfolded */

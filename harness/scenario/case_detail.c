@@ -7,9 +7,9 @@
 
 enum { ASPECTS_MAX = 32 };
 
-static const char *const REPLY_WORDS[] = { "else",    "has",  "lacks",  "status", "strict", "line",
-					   "lines",   "data", "octets", "bare",   "empty",  "text",
-					   "longest", "only", "domain", "spaced", NULL };
+static const char *const REPLY_WORDS[] = { "else",    "has",  "lacks",  "status", "strict",     "line",
+					   "lines",   "data", "octets", "bare",   "empty",      "text",
+					   "longest", "only", "domain", "spaced", "parameters", NULL };
 static const char *const MESSAGE_WORDS[] = { "else",   "count",    "body", "raw",
 					     "header", "received", "form", NULL };
 
@@ -244,9 +244,12 @@ static bool read_reply_check(struct case_reader *r, int word, struct span *rest,
 	case 14:
 		c->kind = CASE_CHECK_DOMAIN;
 		return true;
-	default:
+	case 15:
 		c->kind = CASE_CHECK_SPACED;
 		return true;
+	default:
+		c->kind = CASE_CHECK_PARAMETERS;
+		return take_keyword(r, rest, c) && take_comparison(r, rest, c);
 	}
 }
 
