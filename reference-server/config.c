@@ -80,6 +80,7 @@ struct config *config_new(void)
 	c->log_level = LOG_INFO;
 	c->auth_iterations = 16384;
 	c->auth_failure_delay_ms = 1000;
+	c->submission_strict = true;
 	c->auth_failure_count_max = 5;
 	c->limits = (struct config_limits){
 		.message_bytes_max = 50 * MIB,
@@ -671,6 +672,7 @@ static void read_services(struct config *c, struct yaml *y, const struct yaml_no
 	m = yaml_get_map(root, "submission");
 	if (yaml_get_choice(m, "sender", senders, &sender))
 		c->submission_own_sender = sender == 1;
+	(void)yaml_get_bool(m, "strict", &c->submission_strict);
 	m = yaml_get_map(root, "auth");
 	(void)yaml_get_bool(m, "plain_without_tls", &c->auth_plain_without_tls);
 	(void)yaml_get_u32(m, "iterations", 4096, 10000000, &c->auth_iterations);

@@ -105,6 +105,7 @@ struct config {
 		int64_t hold_ms_max;     /* FUTURERELEASE; 0: not offered */
 	} smtp;
 
+	bool submission_strict; /* RFC 6409 4.2, 5.1, 8: refuses partial domains, bad headers */
 	bool submission_own_sender; /* RFC 6409 6.1: MAIL FROM only what leads to who logged in; false: anything */
 
 	bool auth_plain_without_tls;

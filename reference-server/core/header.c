@@ -28,12 +28,45 @@ static const struct span field_names[HEADER_FIELD_COUNT] = {
 	[HEADER_CONTENT_TRANSFER_ENCODING] = { "content-transfer-encoding", 25 },
 	[HEADER_AUTO_SUBMITTED] = { "auto-submitted", 14 },
 	[HEADER_TLS_REQUIRED] = { "tls-required", 12 },
+	[HEADER_RESENT_FROM] = { "resent-from", 11 },
+	[HEADER_RESENT_SENDER] = { "resent-sender", 13 },
+	[HEADER_RESENT_TO] = { "resent-to", 9 },
+	[HEADER_RESENT_CC] = { "resent-cc", 9 },
+	[HEADER_RESENT_BCC] = { "resent-bcc", 10 },
 };
 
 void header_scan_init(struct header_scan *h)
 {
 	assert(h != NULL);
 	*h = (struct header_scan){ .end = HEADER_OPEN, .where = AT_LINE_START };
+}
+
+static bool has_addresses(size_t field)
+{
+	return (field >= HEADER_FROM && field <= HEADER_BCC) ||
+	       (field >= HEADER_RESENT_FROM && field <= HEADER_RESENT_BCC);
+}
+
+static void begin_addresses(struct header_scan *h, size_t field)
+{
+	h->in_addresses = h->reads_addresses && has_addresses(field);
+	h->may_be_empty = field == HEADER_BCC || field == HEADER_RESENT_BCC;
+	address_list_init(&h->addresses);
+}
+
+static void end_addresses(struct header_scan *h)
+{
+	h->addresses_worst = header_addresses(h);
+	h->in_addresses = false;
+}
+
+enum address_list_result header_addresses(const struct header_scan *h)
+{
+	struct address_list open = h->addresses;
+	enum address_list_result result =
+		h->in_addresses ? address_list_end(&open, h->may_be_empty) : ADDRESS_LIST_OK;
+
+	return result > h->addresses_worst ? result : h->addresses_worst;
 }
 
 static void end_field_name(struct header_scan *h)
@@ -49,6 +82,7 @@ static void end_field_name(struct header_scan *h)
 	h->where = IN_BODY;
 	h->in_tls_required = field == HEADER_TLS_REQUIRED;
 	h->value_bytes = 0;
+	begin_addresses(h, field);
 	if (h->in_tls_required)
 		h->tls_required_no = false;
 }
@@ -106,6 +140,8 @@ static void start_line(struct header_scan *h, char c)
 
 	h->line_start = h->header_bytes - 1; /* c is counted already */
 	h->name_bytes = 0;
+	if (!(blank && h->line_start > 0))
+		end_addresses(h);
 	if (c == '\n')
 		h->end = HEADER_EMPTY_LINE;
 	else if (c == '\r')
@@ -153,6 +189,8 @@ void header_scan_feed(struct header_scan *h, struct span run)
 		look_for_8bit(h, span_sub(run, at, next - at));
 		if (h->in_tls_required)
 			read_tls_required(h, span_sub(run, at, next - at));
+		if (h->in_addresses)
+			address_list_feed(&h->addresses, span_sub(run, at, next - at));
 		if (lf < run.n)
 			h->where = AT_LINE_START;
 		at = next;

@@ -3,8 +3,9 @@
  *
  * Fed with the runs that content.h cuts, it keeps no line and no text, only
  * counts: how often each field it knows occurred, how many bytes the header
- * section has, whether all of them are ASCII, and how it ended.  The one value
- * it reads is that of TLS-Required.  It judges nothing: loop detection (RFC 5321
+ * section has, whether all of them are ASCII, and how it ended.  The values it
+ * reads are that of TLS-Required and, when asked to, those of address fields
+ * (RFC 5322 3.6.2, 3.6.3, 3.6.6).  It judges nothing: loop detection (RFC 5321
  * 6.3), supplying Date and Message-ID on submission (RFC 6409 8) and size
  * limits are decisions of its callers.
  *
@@ -18,6 +19,7 @@
 #define SERVER_CORE_HEADER_H
 
 #include "base/span.h"
+#include "reference-server/core/address_list.h"
 
 enum header_field {
 	HEADER_RECEIVED,
@@ -36,7 +38,12 @@ enum header_field {
 	HEADER_CONTENT_TRANSFER_ENCODING,
 	HEADER_AUTO_SUBMITTED,
 	HEADER_TLS_REQUIRED, /* RFC 8689 3 */
-	HEADER_FIELD_COUNT,  /* also: any other field */
+	HEADER_RESENT_FROM,
+	HEADER_RESENT_SENDER,
+	HEADER_RESENT_TO,
+	HEADER_RESENT_CC,
+	HEADER_RESENT_BCC,
+	HEADER_FIELD_COUNT, /* also: any other field */
 };
 
 enum header_end {
@@ -58,11 +65,18 @@ struct header_scan {
 	bool has_8bit;                          /* some byte of it is above 127 */
 	bool tls_required_no;                   /* the value of the last TLS-Required is "No" (RFC 8689 3) */
 
+	/* Set by the caller behind init: whether values of address fields are read. */
+	bool reads_addresses;
+
 	/* The line in progress; of no interest to callers. */
 	uint8_t where;
 	uint64_t line_start; /* header_bytes at its first byte */
 	uint32_t name_bytes;
 	bool in_tls_required;
+	bool in_addresses;
+	bool may_be_empty; /* the address field that is read */
+	struct address_list addresses;
+	enum address_list_result addresses_worst; /* of the fields that have ended */
 	uint8_t value_bytes;              /* of its value, blanks left out; no more than one too many */
 	char name[HEADER_NAME_BYTES_MAX]; /* lower case */
 };
@@ -77,6 +91,9 @@ static inline bool header_waives_tls(const struct header_scan *h)
 {
 	return h->count[HEADER_TLS_REQUIRED] == 1 && h->tls_required_no;
 }
+
+/* The worst that an address field is; also of one that the content's end cut off. */
+enum address_list_result header_addresses(const struct header_scan *h);
 
 static inline bool header_has(const struct header_scan *h, enum header_field field)
 {

@@ -134,6 +134,11 @@
 	X(DSN_ODD_FIELD, "dsn-odd-field", "submission",                                                      \
 	  "a field of a notification has a blank before its colon")                                          \
 	X(DSN_BLANK_FOLD, "dsn-blank-fold", "submission", "a folded line of a notification is blank")        \
+	X(SUBMIT_PARTIAL_DOMAIN, "submit-partial-domain", "submission",                                      \
+	  "domains of one label go through in the envelope")                                                 \
+	X(SUBMIT_ANY_ADDRESS, "submit-any-address", "submission",                                            \
+	  "addresses in the header are not looked at")                                                       \
+	X(SUBMIT_ANY_FIELDS, "submit-any-fields", "submission", "a message without From is taken")           \
 	X(LMTP_ONE_REPLY, "lmtp-one-reply", "lmtp", "the content has one reply for all recipients")          \
 	X(LMTP_TAKES_EHLO, "lmtp-takes-ehlo", "lmtp", "EHLO and HELO work in LMTP")                          \
 	X(POP3_NO_STUFFING, "pop3-no-stuffing", "pop3", "periods are not doubled in RETR")                   \

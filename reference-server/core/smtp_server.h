@@ -94,8 +94,10 @@ struct smtp_server_config {
 	uint32_t mail_count_max; /* MAIL commands per session; 0: no maximum.  Over it: 452 4.5.3 */
 	bool refuse_8bit_header; /* without SMTPUTF8: 554 5.6.9 */
 	bool vrfy, expn;         /* answered truly to those who have logged in; else 252, or 530 */
+	bool strict_submission;  /* RFC 6409 4.2, 5.1, 8: domains of one label, addresses in the header that
+				    are none, a From that is missing: 554.  Only on submission */
 	bool require_tls;        /* before anything but EHLO, NOOP, STARTTLS, QUIT: 530 5.7.0 (RFC 3207 4) */
-	bool accept_bare_eol;    /* bare CR and LF in content pass through; false: 550 5.5.2 */
+	bool accept_bare_eol; /* bare CR and LF in content pass through; false: 550 5.5.2; 554 5.6.0 where submission is strict */
 	struct span mechanisms_clear; /* "SCRAM-SHA-256": what AUTH offers without TLS; empty: AUTH is not
 					 offered */
 	struct span mechanisms_tls;   /* "SCRAM-SHA-256 PLAIN LOGIN": under TLS */

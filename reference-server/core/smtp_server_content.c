@@ -1,12 +1,15 @@
 #include "reference-server/core/mutant.h"
 #include "reference-server/core/smtp_server_parts.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 
 void smtps_begin_content(struct smtp_server *s)
 {
 	content_init(&s->content);
 	header_scan_init(&s->header);
+	s->header.reads_addresses = s->config->strict_submission;
 	s->refusal = SMTP_ANSWER_ACCEPT;
 }
 
@@ -48,7 +51,15 @@ static bool is_too_big(const struct smtp_server *s)
 	return s->config->size_bytes_max > 0 && s->content.content_bytes > s->config->size_bytes_max;
 }
 
-/* What speaks against the whole content; empty when nothing does. */
+/* RFC 6409 6.3 has 554 for what is wrong with a submitted message; else it is a matter of RFC 5321 2.3.8. */
+static struct span bare_eol(const struct smtp_server *s)
+{
+	return s->config->strict_submission
+		       ? SPAN_LIT("554 5.6.0 bare CR or LF in the message, lines end with CRLF\r\n")
+		       : SPAN_LIT("550 5.5.2 bare CR or LF in the message, lines end with CRLF\r\n");
+}
+
+/* What speaks against the content so far, be there more or not; empty when nothing does. */
 struct span smtps_judge_content(const struct smtp_server *s)
 {
 	const struct smtp_server_config *config = s->config;
@@ -64,7 +75,7 @@ struct span smtps_judge_content(const struct smtp_server *s)
 		return smtp_answer_line(SMTP_ANSWER_BAD_CONTENT);
 	if (!config->accept_bare_eol && s->body != SMTP_BODY_BINARYMIME &&
 	    (s->content.facts & (CONTENT_BARE_CR | CONTENT_BARE_LF)) != 0)
-		return SPAN_LIT("550 5.5.2 bare CR or LF in the message, lines end with CRLF\r\n");
+		return bare_eol(s);
 	if (config->refuse_8bit_header && !s->utf8 && s->header.has_8bit)
 		return SPAN_LIT("554 5.6.9 the header is not ASCII, which goes with SMTPUTF8 only\r\n");
 	if (config->header_bytes_max > 0 && s->header.header_bytes > config->header_bytes_max)
@@ -74,10 +85,44 @@ struct span smtps_judge_content(const struct smtp_server *s)
 	return (struct span){ NULL, 0 };
 }
 
+/* RFC 5322 3.6: one From, and none of these twice. */
+static bool has_fields_in_order(const struct header_scan *h)
+{
+	static const enum header_field once[] = { HEADER_FROM,     HEADER_DATE,       HEADER_SENDER,
+						  HEADER_REPLY_TO, HEADER_TO,         HEADER_CC,
+						  HEADER_BCC,      HEADER_MESSAGE_ID, HEADER_SUBJECT };
+
+	for (size_t i = 0; i < sizeof(once) / sizeof(once[0]); i++)
+		if (h->count[once[i]] > 1)
+			return false;
+	return header_has(h, HEADER_FROM);
+}
+
+/*
+ * A submission server supplies fields, so it answers for the others too: addresses that are some, with full
+ * domains (RFC 6409 4.2, 5.1), and a message that RFC 5322 takes for one (8).
+ */
+static struct span judge_submission(const struct smtp_server *s)
+{
+	if (!has_fields_in_order(&s->header) && !MUTANT(SUBMIT_ANY_FIELDS))
+		return SPAN_LIT("554 5.6.0 no From field, or a field twice that may be there once\r\n");
+	switch (MUTANT(SUBMIT_ANY_ADDRESS) ? ADDRESS_LIST_OK : header_addresses(&s->header)) {
+	case ADDRESS_LIST_OK:
+		break;
+	case ADDRESS_LIST_PARTIAL:
+		return SPAN_LIT("554 5.6.0 an address in the header has no fully qualified domain\r\n");
+	case ADDRESS_LIST_MALFORMED:
+		return SPAN_LIT("554 5.6.0 an address field of the header is malformed\r\n");
+	}
+	return (struct span){ NULL, 0 };
+}
+
 void smtps_finish_content(struct smtp_server *s)
 {
 	struct span refusal = smtps_judge_content(s);
 
+	if (refusal.n == 0 && s->config->strict_submission)
+		refusal = judge_submission(s);
 	smtps_enter(s, SMTP_STATE_READY);
 	s->wish = SMTP_WISH_MESSAGE;
 	if (refusal.n == 0)

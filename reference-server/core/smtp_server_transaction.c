@@ -1,6 +1,7 @@
 #include "reference-server/core/smtp_server_parts.h"
 
 #include "reference-server/core/mutant.h"
+#include "reference-server/core/utf8.h"
 
 #include <assert.h>
 #include <string.h>
@@ -115,6 +116,22 @@ static void take_times(struct smtp_server *s, const struct smtp_mail_parameters 
 	s->hold.n = kind.n + p->hold_text.n;
 }
 
+/*
+ * RFC 6409 4.2.  Not of a literal, of postmaster alone, of the null path, and of names in UTF-8, which have more
+ * kinds of dots.  When true the reply is given.
+ */
+static bool lacks_full_domain(struct smtp_server *s, struct address path, bool of_mail)
+{
+	struct span domain = path.domain;
+
+	if (!s->config->strict_submission || domain.n == 0 || domain.p[0] == '[' ||
+	    span_find(domain, '.') < domain.n || !utf8_is_ascii(domain) || MUTANT(SUBMIT_PARTIAL_DOMAIN))
+		return false;
+	smtps_error(s, of_mail ? SPAN_LIT("554 5.1.8 the sender's domain is not fully qualified\r\n")
+			       : SPAN_LIT("554 5.1.2 the recipient's domain is not fully qualified\r\n"));
+	return true;
+}
+
 /* Its parameters cannot be parsed where the path is malformed; whether this one is there is seen all the same. */
 static bool names_smtputf8(const struct smtp_server *s, struct span arg)
 {
@@ -177,7 +194,7 @@ void smtps_on_mail(struct smtp_server *s, struct span arg)
 		path_error(s, result, true, names_smtputf8(s, arg));
 		return;
 	}
-	if (!take_mail_parameters(s, arg, path))
+	if (lacks_full_domain(s, path, true) || !take_mail_parameters(s, arg, path))
 		return;
 	if (s->config->size_bytes_max > 0 && s->size_declared_bytes > s->config->size_bytes_max &&
 	    !MUTANT(SMTP_SIZE_IGNORED)) {
@@ -232,6 +249,8 @@ void smtps_on_rcpt(struct smtp_server *s, struct span arg)
 		refuse_8bit(s, false);
 		return;
 	}
+	if (lacks_full_domain(s, path, false))
+		return;
 	if (s->rcpt_count >= (MUTANT(SMTP_FEW_RECIPIENTS) ? 50 : s->config->rcpt_count_max)) {
 		smtps_reply(s, smtp_answer_line(SMTP_ANSWER_TOO_MANY_RCPT));
 		return;

@@ -47,6 +47,8 @@ struct auth_exchange {
 	auth_fn *fn;
 	void *ctx;
 	bool running;      /* on a pool thread */
+	bool login;        /* LOGIN, the one mechanism in which an empty message is one */
+	bool empty;        /* what the client said last */
 	bool server_first; /* nothing was said yet, and the mechanism begins with a question */
 	bool finished;     /* the mechanism has said its last word; the client's empty answer to it is due */
 	bool freed;        /* meanwhile */
@@ -253,6 +255,10 @@ static void run_sasl(struct auth_exchange *x)
 						     : AUTH_BAD;
 		return;
 	}
+	if (x->empty && !x->login) { /* neither PLAIN nor SCRAM has such a message */
+		x->result = AUTH_MALFORMED;
+		return;
+	}
 	char *out = NULL;
 	if (x->server_first && buf_bytes(&x->in) > 0) {
 		/* LOGIN with the name given at once: the question that it answers is asked of nobody. */
@@ -451,12 +457,13 @@ struct auth_exchange *auth_start(struct auth *a, const struct conn *conn, struct
 		return NULL;
 	}
 	gsasl_session_hook_set(x->session, x);
-	x->server_first = strcmp(name, "LOGIN") == 0;
+	x->server_first = x->login = strcmp(name, "LOGIN") == 0;
 	return x;
 }
 
-void auth_step(struct auth_exchange *x, struct span response_base64)
+void auth_step(struct auth_exchange *x, struct span response_base64, bool given)
 {
+	x->empty = given && response_base64.n == 0;
 	buf_reset(&x->in);
 	buf_add(&x->in, response_base64);
 	run(x);

@@ -63,11 +63,12 @@ struct auth_exchange *auth_start(struct auth *a, const struct conn *conn, struct
 				 void *ctx);
 
 /*
- * One message of the client, base64, empty for none; the callback follows,
- * never from inside.  After anything but CHALLENGE the exchange is over, and
+ * One message of the client, base64; given: false when its command came without
+ * one, which is not the same as an empty one.  The callback follows, never from
+ * inside.  After anything but CHALLENGE the exchange is over, and
  * still to be freed.
  */
-void auth_step(struct auth_exchange *x, struct span response_base64);
+void auth_step(struct auth_exchange *x, struct span response_base64, bool given);
 
 /* A name and password in the clear; one callback follows. */
 struct auth_exchange *auth_password(struct auth *a, const struct conn *conn, struct span name,

@@ -202,12 +202,12 @@ void pop3_login_auth(struct pop3_session *s)
 		return;
 	}
 	s->answer_due = true;
-	auth_step(s->auth, s->core.auth_response);
+	auth_step(s->auth, s->core.auth_response, s->core.auth_response_given);
 }
 
 void pop3_login_auth_step(struct pop3_session *s)
 {
 	assert(s->auth != NULL);
 	s->answer_due = true;
-	auth_step(s->auth, s->core.auth_response);
+	auth_step(s->auth, s->core.auth_response, s->core.auth_response_given);
 }

@@ -159,7 +159,7 @@ static void on_auth(struct smtp_session *s, bool begins)
 	}
 	s->answer_due = true;
 	conn_pause(s->conn);
-	auth_step(s->auth, s->core.auth_response);
+	auth_step(s->auth, s->core.auth_response, s->core.auth_response_given);
 }
 
 static void begin_close(struct smtp_session *s)
@@ -516,6 +516,7 @@ struct smtp_profile *smtp_profile_new(const struct config *config, enum service 
 			.expn = submission && config->smtp.expn,
 			.idle_count_max = config->limits.idle_count_max,
 			.refused_rcpt_count_max = config->limits.refused_rcpt_count_max,
+			.strict_submission = submission && config->submission_strict,
 			.offer_starttls = service != SERVICE_SUBMISSIONS,
 			.mechanisms_clear = !submission ? none : config->auth_plain_without_tls ? all : safe,
 			.mechanisms_tls = submission ? under_tls : none,

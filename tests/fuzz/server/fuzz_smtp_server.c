@@ -221,6 +221,7 @@ static void run(struct session *x, unsigned choices, struct span in, size_t step
 			.offer_starttls = true,
 			.require_tls = (choices & 16) != 0,
 			.accept_bare_eol = (choices & 32) != 0,
+			.strict_submission = (choices & 33) == 1,
 			.without = (choices & 12) == 12 ? SMTP_OFFER_ALL : 0,
 			.by_s_min = 60,
 			.hold_s_max = 1000,

@@ -25,8 +25,9 @@ static const struct row {
 	{ "each known field",
 	  "Received: x\r\nReturn-Path: <>\r\nDate: x\r\nFrom: x\r\nSender: x\r\nReply-To: x\r\nTo: x\r\nCc: "
 	  "x\r\nBcc: x\r\nMessage-ID: x\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: "
-	  "x\r\nContent-Transfer-Encoding: x\r\nAuto-Submitted: no\r\nTLS-Required: x\r\nX-Other: y\r\n\r\n",
-	  "", HEADER_EMPTY_LINE, "rRdfsptcbmSvTeaqo" },
+	  "x\r\nContent-Transfer-Encoding: x\r\nAuto-Submitted: no\r\nTLS-Required: x\r\nResent-From: "
+	  "x\r\nResent-Sender: x\r\nResent-To: x\r\nResent-Cc: x\r\nResent-Bcc: x\r\nX-Other: y\r\n\r\n",
+	  "", HEADER_EMPTY_LINE, "rRdfsptcbmSvTeaq12345o" },
 	{ "counted, not only seen", "Received: a\r\nReceived: b\r\nReceived: c\r\n\r\n", "",
 	  HEADER_EMPTY_LINE, "rrr" },
 	{ "folded field", "Received: a\r\n\tDate: no\r\n From: no\r\nDate: x\r\n\r\n", "", HEADER_EMPTY_LINE,
@@ -52,7 +53,7 @@ static const struct row {
 	  HEADER_EMPTY_LINE, "do" },
 };
 
-static const char letters[HEADER_FIELD_COUNT + 2] = "rRdfsptcbmSvTeaqo";
+static const char letters[HEADER_FIELD_COUNT + 2] = "rRdfsptcbmSvTeaq12345o";
 
 static void check(const struct row *row, size_t step)
 {

@@ -36,6 +36,15 @@ static const struct smtp_server_config submission = {
 	.mechanisms_tls = { "SCRAM-SHA-256 PLAIN LOGIN", 25 },
 };
 
+static const struct smtp_server_config strict_submission = {
+	.host = { "mx.example", 10 },
+	.role = SMTP_ROLE_SUBMISSION,
+	.rcpt_count_max = 100,
+	.received_count_max = 100,
+	.strict_submission = true,
+	.mechanisms_clear = { "SCRAM-SHA-256", 13 },
+};
+
 static const struct smtp_server_config tls_only = {
 	.host = { "mx.example", 10 },
 	.role = SMTP_ROLE_RELAY,
@@ -638,6 +647,56 @@ static void starttls_forgets_all_that_came_before(void **state)
 		  SMTP_STATE_MAIL },
 		{ "required, and QUIT", &tls_only, S("QUIT\r\n"), NONE, "221/2.0.0 CLOSE",
 		  SMTP_STATE_CLOSED },
+	};
+	CHECK_ROWS(rows);
+}
+
+#define SUBMIT HELLO "AUTH SCRAM-SHA-256 Z29vZA==\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<x@y.example>\r\n"
+#define AT_SUBMIT                                                                                      \
+	"250 AUTH(SCRAM-SHA-256 +Z29vZA==) 235/2.7.0 MAIL(a@b.example 0) 250/2.1.0 RCPT(x@y.example) " \
+	"250/2.1.5"
+#define OF_HEADER(name, header, transcript)                                                   \
+	{                                                                                     \
+		name, &strict_submission, S(SUBMIT "DATA\r\n" header "\r\nx\r\n.\r\n"), NONE, \
+			AT_SUBMIT " 354 " transcript "\r\nx\r\n)", SMTP_STATE_READY           \
+	}
+#define TAKEN(name, header) OF_HEADER(name, header, "MESSAGE(a@b.example to 1: " header)
+#define REFUSED(name, header) OF_HEADER(name, header, "554/5.6.0 REFUSED(" header)
+
+static void a_strict_submission_server_lets_out_what_is_a_message(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+		{ "domains of one label", &strict_submission,
+		  S(HELLO "AUTH SCRAM-SHA-256 Z29vZA==\r\nMAIL FROM:<a@sales>\r\nMAIL FROM:<a@b.example>\r\n"
+			  "RCPT TO:<x@sales>\r\n"),
+		  NONE,
+		  "250 AUTH(SCRAM-SHA-256 +Z29vZA==) 235/2.7.0 554/5.1.8 MAIL(a@b.example 0) 250/2.1.0 "
+		  "554/5.1.2",
+		  SMTP_STATE_MAIL },
+		{ "no domain, and a literal", &strict_submission,
+		  S(HELLO "AUTH SCRAM-SHA-256 Z29vZA==\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\n"
+			  "RCPT TO:<a@[192.0.2.1]>\r\n"),
+		  NONE,
+		  "250 AUTH(SCRAM-SHA-256 +Z29vZA==) 235/2.7.0 MAIL( 0) 250/2.1.0 RCPT(postmaster) 250/2.1.5 "
+		  "RCPT(a@[192.0.2.1]) 250/2.1.5",
+		  SMTP_STATE_RCPT },
+		TAKEN("a message", "From: a@b.example\r\nTo: c@d.example\r\n"),
+		REFUSED("no From", "To: c@d.example\r\n"),
+		REFUSED("two From", "From: a@b.example\r\nFrom: c@d.example\r\n"),
+		REFUSED("two subjects", "From: a@b.example\r\nSubject: y\r\nSubject: z\r\n"),
+		REFUSED("no address", "From: a@b.example\r\nTo: nobody\r\n"),
+		REFUSED("one label", "From: a@b.example\r\nCc: x,\r\n y@sales\r\n"),
+		REFUSED("in the last field", "From: a@b.example\r\nTo: y@sales\r\n"),
+		REFUSED("resent", "From: a@b.example\r\nResent-To: <>\r\n"),
+		REFUSED("bare LF", "From: a@b.example\r\nX: y\nz\r\n"),
+		{ "in chunks", &strict_submission,
+		  S(SUBMIT "BDAT 19\r\nFrom: a@b.example\r\nBDAT 5 LAST\r\n\r\nx\r\n"), NONE,
+		  AT_SUBMIT " 250/2.0.0 MESSAGE(a@b.example to 1: From: a@b.example\r\n\r\nx\r\n)",
+		  SMTP_STATE_READY },
+		{ "cut off in the header", &strict_submission,
+		  S(SUBMIT "DATA\r\nFrom: a@b.example\r\nTo: x\r\n.\r\n"), NONE,
+		  AT_SUBMIT " 354 554/5.6.0 REFUSED(From: a@b.example\r\nTo: x\r\n)", SMTP_STATE_READY },
 	};
 	CHECK_ROWS(rows);
 }
@@ -1377,6 +1436,7 @@ int main(void)
 		cmocka_unit_test(content_with_faults_is_refused_after_its_real_end),
 		cmocka_unit_test(bad_line_ends_in_commands_run_nothing),
 		cmocka_unit_test(starttls_forgets_all_that_came_before),
+		cmocka_unit_test(a_strict_submission_server_lets_out_what_is_a_message),
 		cmocka_unit_test(auth_follows_rfc_4954),
 		cmocka_unit_test(command_lines_have_the_length_of_their_verb),
 		cmocka_unit_test(auth_lines_have_a_length_of_their_own),
