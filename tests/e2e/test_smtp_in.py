@@ -127,7 +127,7 @@ def test_binary_content_that_no_mailbox_can_hold_comes_back():
     session = server.submit_session("barney")
     session.command(f"MAIL FROM:<{BARNEY}> BODY=BINARYMIME", 250)
     session.command(f"RCPT TO:<{BARNEY}>", 250)
-    session.send(bdat([b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed\r\n\r\nno boundary\0\r\n"]))
+    session.send(bdat([b"From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed\r\n\r\nno boundary\0\r\n"]))
     session.expect(250)
     session.expect(250)
     parsed = email.message_from_bytes(server.wait_for_mail("barney")[0])
