@@ -41,8 +41,8 @@ void address_list_init(struct address_list *a)
 
 static void begin_words(struct address_list *a, enum where where, enum token t)
 {
-	a->where = where;
-	a->last = t;
+	a->where = (uint8_t)where;
+	a->last = (uint8_t)t;
 	a->is_local_part = true;
 }
 
@@ -56,13 +56,13 @@ static void add_word(struct address_list *a, enum token t)
 {
 	if (is_word(t) == is_word(a->last))
 		a->is_local_part = false;
-	a->last = t;
+	a->last = (uint8_t)t;
 }
 
 static void begin_domain(struct address_list *a, enum where where)
 {
 	a->malformed |= !a->is_local_part || !is_word(a->last);
-	a->where = where;
+	a->where = (uint8_t)where;
 	a->last = T_AT;
 	a->labels = 0;
 }
@@ -80,7 +80,7 @@ static void add_domain(struct address_list *a, enum token t)
 		a->malformed |= t != T_LITERAL || a->last != T_AT;
 	if (t == T_ATOM && a->labels < 2)
 		a->labels++;
-	a->last = t;
+	a->last = (uint8_t)t;
 }
 
 static void end_domain(struct address_list *a)
