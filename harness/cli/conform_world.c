@@ -16,6 +16,12 @@ enum { PASSWORD_FILE_BYTES_MAX = 65536, NAME_BYTES = 65, ADDRESS_BYTES = 330 };
 
 static const char SYSTEM_TRUST[] = "/etc/ssl/certs/ca-certificates.crt";
 
+/* Stopping, killing and starting the server, for a case that is played alone. */
+struct control {
+	sut_deed_fn *done; /* of the start that is wanted or under way; NULL: none */
+	void *ctx;
+};
+
 /* Who waits for an answer about the queue. */
 struct queue_question {
 	struct queue_question *next;
@@ -36,10 +42,13 @@ struct conform_world {
 	struct world *world;
 	struct tls_ctx *tls;
 	struct sut sut;
+	struct task *restart;
+	bool starting;
 	struct task *ready; /* of a server elsewhere, which is not started */
 	/* One question is out at a time: it answers all that asked before it was begun. */
 	struct residue *residue;
 	struct queue_question *waiting, *asking;
+	struct control control;
 };
 
 /* ---- the flow that a world is made from ---- */
@@ -232,6 +241,74 @@ static void describe_services(struct conform_world *w)
 	}
 }
 
+/* ---- its life, in the hands of a case ---- */
+
+static void told(struct conform_world *w, bool done, const char *why_not)
+{
+	struct control c = w->control;
+
+	w->control = (struct control){ 0 };
+	c.done(c.ctx, done, why_not);
+}
+
+static void on_control(void *ctx, struct host *h, enum host_event event);
+
+static void start_server(struct conform_world *w)
+{
+	struct err e;
+
+	if (world_host_start(w->world, CONFORM_SUT, on_control, w, &e) != 0)
+		told(w, false, e.text);
+}
+
+static void on_control(void *ctx, struct host *h, enum host_event event)
+{
+	struct conform_world *w = ctx;
+
+	if (w->control.done == NULL)
+		return; /* it has ended; whoever wants it back says so */
+	if (event == HOST_IS_READY)
+		told(w, true, "");
+	else if (w->starting)
+		told(w, false, host_error(h)->text);
+	else
+		task_schedule(w->restart); /* not within the host's own callback */
+}
+
+static void on_restart(void *ctx)
+{
+	struct conform_world *w = ctx;
+
+	w->starting = true;
+	start_server(w);
+}
+
+static void control(void *control_ctx, enum sut_deed deed, sut_deed_fn *done, void *ctx)
+{
+	struct conform_world *w = control_ctx;
+
+	switch (deed) {
+	case SUT_STOP:
+	case SUT_KILL:
+		w->starting = false;
+		(deed == SUT_STOP ? world_host_stop : world_host_kill)(w->world, CONFORM_SUT, on_control, w);
+		return;
+	case SUT_START:
+		w->control = (struct control){ done, ctx };
+		if (host_state(conform_world_host(w)) == HOST_IDLE)
+			task_schedule(w->restart);
+		return;
+	}
+}
+
+static bool can(const struct target *t, const char *word)
+{
+	for (uint32_t i = 0; i < t->capabilities.count; i++)
+		if (strcmp(t->capabilities.items[i], word) == 0)
+			return true;
+	return false;
+}
+
 static void describe_sut(struct conform_world *w)
 {
 	const struct target *t = w->target;
@@ -253,6 +330,10 @@ static void describe_sut(struct conform_world *w)
 	if (conform_world_host(w) != NULL && t->queue.run.count > 0) {
 		w->sut.ask_queue = ask_queue;
 		w->sut.queue_ctx = w;
+	}
+	if (conform_world_host(w) != NULL && can(t, "can-restart") && can(t, "can-kill")) {
+		w->sut.control = control;
+		w->sut.control_ctx = w;
 	}
 }
 
@@ -297,6 +378,7 @@ struct conform_world *conform_world_new(const struct conform_world_options *o, s
 		abort();
 	w->o = *o;
 	w->ready = task_new(o->loop, on_ready, w);
+	w->restart = task_new(o->loop, on_restart, w);
 	w->target = target_load(o->target, &messages);
 	if (w->target == NULL)
 		(void)err_set(reterr, -EINVAL, "%s", buf_cstr(&messages));
@@ -356,6 +438,7 @@ void conform_world_free(struct conform_world *w)
 	tls_free(w->tls);
 	sut_free(&w->sut);
 	task_free(w->ready);
+	task_free(w->restart);
 	flow_free(w->flow);
 	target_free(w->target);
 	free(w->accounts);

@@ -50,11 +50,11 @@ static void set_account(struct play *p, uint32_t account, const char *suffix)
 		return;
 	(void)snprintf(name, sizeof(name), "rcpt%s", suffix);
 	set(p, name, s->addresses[account]);
-	if (*suffix == '\0')
-		values_set(&p->values, SPAN_LIT("rcpt.local"),
-			   span_sub(span_of(s->addresses[account]), 0,
-				    span_find(span_of(s->addresses[account]), '@')),
-			   false);
+	(void)snprintf(name, sizeof(name), "rcpt%s.local", suffix);
+	values_set(
+		&p->values, span_of(name),
+		span_sub(span_of(s->addresses[account]), 0, span_find(span_of(s->addresses[account]), '@')),
+		false);
 	(void)snprintf(name, sizeof(name), "user%s", suffix);
 	set(p, name, s->addresses[account]);
 	(void)snprintf(name, sizeof(name), "password%s", suffix);
@@ -71,6 +71,16 @@ static void set_account(struct play *p, uint32_t account, const char *suffix)
 	buf_free(&encoded);
 }
 
+/* Of the address that C: speaks to (RFC 5321 4.1.3). */
+static void set_literal(struct play *p)
+{
+	char text[56], literal[72];
+	const char *ip = addr_format_ip(&p->o.sut->services[p->file->service].at, text);
+
+	(void)snprintf(literal, sizeof(literal), "[%s%s]", strchr(ip, ':') != NULL ? "IPv6:" : "", ip);
+	set(p, "literal", literal);
+}
+
 static void set_given(struct play *p)
 {
 	char text[64];
@@ -81,6 +91,9 @@ static void set_given(struct play *p)
 	set(p, "case.sender", text);
 	set(p, "host", p->o.sut->host);
 	set(p, "domain", p->o.sut->domain);
+	struct span domain = span_of(p->o.sut->domain);
+	values_set(&p->values, SPAN_LIT("domain.label"), span_sub(domain, 0, span_find(domain, '.')), false);
+	set_literal(p);
 	set(p, "elsewhere", "nobody@elsewhere.example");
 	set_account(p, p->o.first_account, "");
 	set_account(p, p->o.first_account + 1, "2");
@@ -140,6 +153,7 @@ void play_free(struct play *p)
 	if (p == NULL)
 		return;
 	drop_all(p);
+	play_server_forget(p);
 	for (uint32_t i = 0; i < CASE_CONNECTIONS_MAX; i++) {
 		buf_free(&p->conns[i].in);
 		answer_reader_free(&p->conns[i].reader);
@@ -443,6 +457,10 @@ static void carry_out(struct play *p)
 	case CASE_BOUNCED:
 		play_mailbox_look(p);
 		return;
+	case CASE_SERVER:
+		if (p->wait == PLAY_RUNS)
+			play_server(p);
+		return;
 	case CASE_STEP_KIND_COUNT:
 		break;
 	}
@@ -454,7 +472,8 @@ static void advance(void *ctx)
 	struct play *p = ctx;
 
 	if (p->wait == PLAY_IS_OVER) {
-		p->o.done(p->o.ctx, p);
+		if (play_server_is_back(p))
+			p->o.done(p->o.ctx, p);
 		return;
 	}
 	if (p->at == p->file->step_count) {
@@ -493,6 +512,7 @@ static void on_timer(void *ctx)
 			   : p->wait == PLAY_WAITS_DRAINED ? "the server did not read what was sent"
 			   : p->wait == PLAY_WAITS_SECURED ? "the TLS handshake did not end"
 			   : p->wait == PLAY_WAITS_END     ? "the server did not close"
+			   : p->wait == PLAY_WAITS_SERVER  ? "the server was not ready"
 							   : "no reply";
 	(void)snprintf(why, sizeof(why), "%s within %.3g s", what, (double)s->within_ms / 1000);
 	transcript_note(&p->outcome.transcript, play_now(), s->connection, "%s", why);

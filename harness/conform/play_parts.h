@@ -1,7 +1,7 @@
 /*
  * play_parts: the inside of harness/conform/play, shared by its parts: the
  * steps and their outcome (play.c), connections (play_conn.c), mailboxes
- * (play_mailbox.c).  Nobody else includes this.
+ * (play_mailbox.c), the server's life (play_server.c).  Nobody else includes this.
  */
 #ifndef HARNESS_CONFORM_PLAY_PARTS_H
 #define HARNESS_CONFORM_PLAY_PARTS_H
@@ -20,7 +20,8 @@ enum play_wait {
 	PLAY_WAITS_SECURED,
 	PLAY_WAITS_END,
 	PLAY_WAITS_MAILBOX,
-	PLAY_WAITS_CHILD, /* a conversation of its own, which puts a message on its way */
+	PLAY_WAITS_SERVER, /* to be ready again */
+	PLAY_WAITS_CHILD,  /* a conversation of its own, which puts a message on its way */
 	PLAY_IS_OVER,
 };
 
@@ -40,6 +41,11 @@ struct play_conn {
 
 /* A question may outlive who asked. */
 struct play_queue {
+	struct play *play; /* NULL: nobody waits any more */
+};
+
+/* So may a start of the server. */
+struct play_start {
 	struct play *play; /* NULL: nobody waits any more */
 };
 
@@ -71,6 +77,8 @@ struct play {
 	struct task *task;
 	int64_t start_ns;
 	struct answer_reader *answered; /* whose answer is being judged */
+	bool server_down;               /* by this case, which brings it back whatever it comes to */
+	struct play_start *start;       /* that is under way; NULL: none */
 	/* mailbox steps */
 	struct play_mailbox mailbox;
 	uint32_t placed[2]; /* messages put into each mailbox by `mail` */
@@ -121,5 +129,11 @@ void play_mailbox_look(struct play *p);
 /* Called for PLAY_WAITS_MAILBOX and PLAY_WAITS_CHILD when something happened. */
 void play_mailbox_go_on(struct play *p);
 void play_mailbox_end(struct play *p);
+
+/* ---- play_server.c ---- */
+void play_server(struct play *p);
+/* True when the server is as the case found it; else it is being started, and play_poke follows. */
+bool play_server_is_back(struct play *p);
+void play_server_forget(struct play *p);
 
 #endif

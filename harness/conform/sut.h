@@ -16,6 +16,9 @@
 
 typedef void sut_queue_fn(void *ctx, bool known, uint32_t count);
 
+enum sut_deed { SUT_STOP, SUT_KILL, SUT_START };
+typedef void sut_deed_fn(void *ctx, bool done, const char *why_not);
+
 struct sut_service {
 	bool there;
 	/* Served by programs that are not the target's own: used, not judged.  NULL: its own. */
@@ -44,6 +47,13 @@ struct sut {
 	 */
 	void (*ask_queue)(void *queue_ctx, sut_queue_fn *answer, void *ctx);
 	void *queue_ctx;
+	/*
+	 * Stops the server (SIGTERM), kills it, or starts it again once it has
+	 * ended.  Of a start, done is told once, from the loop; else it is NULL.
+	 * NULL: it cannot be done here.
+	 */
+	void (*control)(void *control_ctx, enum sut_deed deed, sut_deed_fn *done, void *ctx);
+	void *control_ctx;
 };
 
 /* "PIPELINING", or "AUTH=PLAIN": the keyword with such a parameter. */

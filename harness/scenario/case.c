@@ -402,7 +402,7 @@ static void check_whole(struct case_reader *r)
 	for (uint32_t i = 0; i < c->step_count; i++) {
 		enum case_step_kind k = c->steps[i].kind;
 		judged = judged || (c->sections[c->steps[i].section].judges && k != CASE_SEND &&
-				    k != CASE_LET && k != CASE_MAIL);
+				    k != CASE_LET && k != CASE_MAIL && k != CASE_SERVER);
 	}
 	if (!judged)
 		case_file_error(r,

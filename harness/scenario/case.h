@@ -171,9 +171,12 @@ enum case_step_kind {
 	CASE_STORED,     /* a message is in the mailbox */
 	CASE_NOT_STORED, /* none is, when all that could come has come */
 	CASE_BOUNCED,    /* a failure notification is in the mailbox */
+	CASE_SERVER,     /* the server is stopped, killed or started, as `server` says */
 	CASE_STEP_KIND_COUNT,
 };
 const char *case_step_name(enum case_step_kind k); /* as the file has it */
+
+enum case_server { CASE_SERVER_STOP, CASE_SERVER_KILL, CASE_SERVER_START };
 
 enum case_let {
 	CASE_LET_TEXT,
@@ -203,6 +206,7 @@ struct case_step {
 	const char *which; /* "SHA-256", "tls-exporter" */
 	struct case_text operands[CASE_OPERANDS_MAX];
 	uint32_t operand_count;
+	enum case_server server;
 	enum case_op op;          /* CASE_NUMBER, CASE_LENGTH */
 	struct case_text text;    /* compared; the address of CASE_MAIL and the mailbox steps */
 	struct case_text content; /* of CASE_MAIL; what is compared with */

@@ -14,14 +14,14 @@ enum {
 
 static const char *const VERBS[] = { "connect", "C:",     "S:",     "starttls", "close",  "reset",
 				     "closed",  "let",    "differ", "match",    "number", "length",
-				     "mail",    "stored", "not",    "bounced",  NULL };
+				     "mail",    "stored", "not",    "bounced",  "server", NULL };
 
 const char *case_step_name(enum case_step_kind k)
 {
-	static const char *const NAMES[] = { "connect", "C:",     "S:",         "starttls",
-					     "close",   "reset",  "closed",     "let",
-					     "differ",  "match",  "number",     "length",
-					     "mail",    "stored", "not stored", "bounced" };
+	static const char *const NAMES[] = { "connect", "C:",     "S:",   "starttls", "close",
+					     "reset",   "closed", "let",  "differ",   "match",
+					     "number",  "length", "mail", "stored",   "not stored",
+					     "bounced", "server" };
 
 	assert(k < CASE_STEP_KIND_COUNT);
 	return NAMES[k];
@@ -392,6 +392,27 @@ static void read_mailbox(struct case_reader *r, enum case_step_kind kind, struct
 	s->text = case_text_of(r, address, false);
 }
 
+/* server stop | kill | start within 30s */
+static void read_server(struct case_reader *r, struct span rest)
+{
+	static const char *const WHAT[] = { "stop", "kill", "start", NULL };
+	struct case_step *s = add_step(r, CASE_SERVER);
+
+	if (s == NULL)
+		return;
+	if (!case_has_tag(r->c, "alone"))
+		case_error(r, r->line, "a case that does this to the server is to be tagged alone");
+	rest = case_without_comment(rest, false);
+	case_take_within(r, &rest, &s->within_ms);
+	struct span word = case_word(&rest);
+	int what = case_index(word, WHAT);
+	if (what < 0)
+		case_unknown(r, word, "deed", WHAT);
+	else if (span_trim(rest).n > 0)
+		case_error(r, span_trim(rest), "nothing belongs here");
+	s->server = what < 0 ? CASE_SERVER_STOP : (enum case_server)what;
+}
+
 static void read_not(struct case_reader *r, struct span rest)
 {
 	struct span word = case_word(&rest);
@@ -442,6 +463,8 @@ void case_read_step(struct case_reader *r)
 		read_mailbox(r, CASE_STORED, rest);
 	else if (span_eq(word, SPAN_LIT("bounced")))
 		read_mailbox(r, CASE_BOUNCED, rest);
+	else if (span_eq(word, SPAN_LIT("server")))
+		read_server(r, rest);
 	else if (span_eq(word, SPAN_LIT("not")))
 		read_not(r, rest);
 	else {

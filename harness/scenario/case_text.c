@@ -6,8 +6,9 @@ enum { PARTS_MAX = 200, CODES_MAX = 12, NAME_BYTES_MAX = 40 };
 
 /* Known without a `let`: see docs/case-format.md. */
 static const char *const GIVEN[] = {
-	"case.id",   "case.sender", "rcpt",   "rcpt2",     "rcpt.local", "user",   "user2", "password",
-	"password2", "host",        "domain", "elsewhere", "plain",      "plain2", NULL,
+	"case.id", "case.sender", "rcpt",      "rcpt2", "rcpt.local", "user",
+	"user2",   "password",    "password2", "host",  "domain",     "domain.label",
+	"literal", "rcpt2.local", "elsewhere", "plain", "plain2",     NULL,
 };
 
 /* ---- names ---- */

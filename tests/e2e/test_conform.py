@@ -97,6 +97,17 @@ def test_every_case_passes_on_the_reference_in_any_order():
 
 
 @turns_red("output-is-silent")
+def test_a_case_stops_kills_and_starts_the_server():
+    gone = write_case("a-gone", "server kill\nclosed within 5s\nserver start within 60s\nC2: NOOP\nS2: 220 ...\nS2: 250 ...\n", more="tags: alone\n")
+    left = write_case("b-left", "server stop\nS: 421 ...\nC2: NOOP\nS2: 220 ...\n", more="tags: alone\n")
+    still = write_case("c-still", "C: NOOP\nS: 250 ...\n", more="tags: alone\n")
+    status, result = conform_json("--in-order", gone, left, still)
+    check_equal(verdicts(result), {"a-gone": "pass", "b-left": "fail", "c-still": "pass"},
+                "whoever comes next finds the server again")
+    check_equal((status, result["server_deaths"]), (1, 0), "exit status, and deaths that nobody asked for")
+
+
+@turns_red("output-is-silent")
 def test_what_a_run_leaves_behind():
     good = write_case("good", "C: NOOP\nS: 250 ...\n")
     bad = write_case("bad", "C: NOOP\nS: 251 ...\n")

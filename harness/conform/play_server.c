@@ -1,0 +1,76 @@
+#include "harness/conform/play_parts.h"
+
+#include <stdlib.h>
+
+static void on_started(void *ctx, bool done, const char *why_not)
+{
+	struct play_start *s = ctx;
+	struct play *p = s->play;
+
+	free(s);
+	if (p == NULL)
+		return;
+	p->start = NULL;
+	p->server_down = false;
+	if (p->wait == PLAY_WAITS_SERVER) {
+		transcript_note(&p->outcome.transcript, play_now(), 0, "server: %s",
+				done ? "ready" : why_not);
+		if (done)
+			play_next(p);
+		else
+			play_finish(p, CONFORM_INCONCLUSIVE, play_step(p)->line,
+				    "the server did not come back: %s", why_not);
+		return;
+	}
+	task_schedule(p->task);
+}
+
+static void start(struct play *p)
+{
+	if (p->start != NULL)
+		return;
+	p->start = calloc(1, sizeof(*p->start));
+	if (p->start == NULL)
+		abort();
+	p->start->play = p;
+	p->o.sut->control(p->o.sut->control_ctx, SUT_START, on_started, p->start);
+}
+
+void play_server(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+
+	if (p->o.sut->control == NULL) {
+		play_finish(p, CONFORM_NOT_TESTED, s->line, "the server cannot be stopped and started here");
+	} else if (s->server == CASE_SERVER_START) {
+		if (!p->server_down) {
+			play_next(p);
+			return;
+		}
+		play_await(p, PLAY_WAITS_SERVER, s->within_ms);
+		start(p);
+	} else if (!p->server_down) {
+		transcript_note(&p->outcome.transcript, play_now(), 0, "server: %s",
+				s->server == CASE_SERVER_KILL ? "killed" : "told to stop");
+		p->server_down = true;
+		p->o.sut->control(p->o.sut->control_ctx, s->server == CASE_SERVER_KILL ? SUT_KILL : SUT_STOP,
+				  NULL, NULL);
+		play_next(p);
+	} else {
+		play_next(p);
+	}
+}
+
+bool play_server_is_back(struct play *p)
+{
+	if (p->server_down)
+		start(p);
+	return !p->server_down;
+}
+
+void play_server_forget(struct play *p)
+{
+	if (p->start != NULL)
+		p->start->play = NULL;
+	p->start = NULL;
+}
