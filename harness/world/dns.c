@@ -296,7 +296,6 @@ static ldns_pkt *truncated(const ldns_pkt *full)
 	return p;
 }
 
-/* Malloc'ed wire form of the answer, or NULL when there is none. */
 static uint8_t *respond(struct view *v, const uint8_t *bytes, size_t n, bool tcp, size_t *ret_n)
 {
 	ldns_pkt *query = NULL, *response;
@@ -328,6 +327,13 @@ static uint8_t *respond(struct view *v, const uint8_t *bytes, size_t n, bool tcp
 	ldns_pkt_free(response);
 	ldns_pkt_free(query);
 	return wire;
+}
+
+uint8_t *dns_respond(struct dns *d, struct span query, bool tcp, size_t *ret_bytes)
+{
+	struct view all = { .dns = d, .number = DNS_VIEW_ALL };
+
+	return respond(&all, (const uint8_t *)query.p, query.n, tcp, ret_bytes);
 }
 
 /* ---- transports ---- */

@@ -67,4 +67,10 @@ struct dns_query {
 typedef void dns_query_fn(void *ctx, const struct dns_query *q);
 void dns_on_query(struct dns *d, dns_query_fn *fn, void *ctx);
 
+/*
+ * Without the wire: what is answered to a query, from the records that all
+ * views have.  Malloc'ed, the caller's; NULL: nothing.
+ */
+uint8_t *dns_respond(struct dns *d, struct span query, bool tcp, size_t *ret_bytes);
+
 #endif

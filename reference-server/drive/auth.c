@@ -449,6 +449,11 @@ struct auth_exchange *auth_start(struct auth *a, const struct conn *conn, struct
 	for (char *p = name; *p != '\0'; p++)
 		if (*p >= 'a' && *p <= 'z')
 			*p = (char)(*p - 'a' + 'A');
+	/* GNU SASL begins it all the same, and refuses the client's first message. */
+	if (strcmp(name, "SCRAM-SHA-256-PLUS") == 0 && x->unique[0] == '\0' && x->exporter[0] == '\0') {
+		destroy(x);
+		return NULL;
+	}
 	a->starting = x;
 	int rc = gsasl_server_start(a->gsasl, name, &x->session);
 	a->starting = NULL;

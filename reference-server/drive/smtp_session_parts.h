@@ -28,7 +28,7 @@
 enum {
 	SMTP_PIECE_BYTES = 64 * BODY_CHUNK_BYTES, /* what one append gives to the store; also the most a small
 						     message has */
-	SMTP_PIECES_IN_FLIGHT_MAX = 4,
+	SMTP_PIECES_IN_FLIGHT_MAX = 3,
 	SMTP_COMMANDS_BYTES = 2048, /* of commands are looked at in one go, between looks at what they cost */
 	SMTP_SLOTS_MAX = 64,        /* final replies owed to one client */
 	SMTP_OUTPUT_BYTES_MAX = 256 * 1024,

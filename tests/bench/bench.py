@@ -172,7 +172,7 @@ def tools(report, directory):
                        conditions=f"{count} messages of 4 KiB, {own.SESSIONS} sessions, no relay between")
     here, there = in_turns(report.rounds, lambda: own.ours_big(directory), lambda: own.theirs_big(directory))
     report.add("sink, messages of 1 MiB", "MB/s", here, target=("ratio", ">=", 5), peer="smtp-sink", peer_runs=there,
-               conditions="each fed by postrider send, 4 sessions")
+               conditions="each fed by postrider send, 4 sessions, 2000 and 400 messages")
 
 
 def lmtp(report, directory):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""publish.py BENCH.json TO.md: a run of `make bench` as a page for
-reports/published, with every figure, its conditions and a plot of how cost
-grows with sessions.  Comments are written by hand in TO.notes.md, which is put
-in front.
+"""publish.py BENCH.json... TO.md: a run of `make bench`, in one go or in parts, as
+a page for reports/published, with every figure, its conditions and a plot of
+how cost grows with sessions.  A figure that several parts have is the last
+one's.  Comments are written by hand in TO.notes.md, which is put in front.
 """
 
 import json
@@ -52,35 +52,40 @@ def growth(figures, svg):
     return True
 
 
+def conditions(result):
+    m = result["machine"]
+    return [
+        f"{m['cpu']}, {m['cores']} cores, {m['memory_mib']} MiB; Linux {m['kernel']}; {m['file_system']}; "
+        f"{m['postrider']} at {m['commit']}; Postfix {m['postfix'] or 'absent'}; Dovecot {m['dovecot'] or 'absent'}.",
+        f"Began {result['began']}, took {max(1, round(result['took_s'] / 60))} minutes; {result['rounds']} rounds, sides in turns; "
+        "medians, with the lowest and highest run.", ""]
+
+
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)
         return 2
-    source, to = sys.argv[1:]
-    with open(source) as file:
-        result = json.load(file)
-    m = result["machine"]
+    results = []
+    for source in sys.argv[1:-1]:
+        with open(source) as file:
+            results.append(json.load(file))
+    to = sys.argv[-1]
+    figures = {f["name"]: f for result in results for f in result["figures"]}.values()
     lines = []
     notes = to.removesuffix(".md") + ".notes.md"
     if os.path.exists(notes):
         with open(notes) as file:
             lines.append(file.read().rstrip() + "\n")
-    lines += [
-        "## Conditions", "",
-        f"{m['cpu']}, {m['cores']} cores, {m['memory_mib']} MiB; Linux {m['kernel']}; {m['file_system']}; "
-        f"{m['postrider']} at {m['commit']}; Postfix {m['postfix'] or 'absent'}; Dovecot {m['dovecot'] or 'absent'}.",
-        f"Began {result['began']}, took {result['took_s'] // 60} minutes; {result['rounds']} rounds, sides in turns; "
-        "medians, with the lowest and highest run.", "",
-        "## Figures", "",
-        "| what | median | range | peer, in the same run | ratio | aim |", "|---|--:|--:|---|--:|---|",
-        *[row(f) for f in result["figures"]], ""]
+    lines += ["## Conditions", "", *[line for result in results for line in conditions(result)]]
+    lines += ["## Figures", "", "| what | median | range | peer, in the same run | ratio | aim |", "|---|--:|--:|---|--:|---|",
+              *[row(f) for f in figures], ""]
     svg = to.removesuffix(".md") + "-growth.svg"
-    if growth(result["figures"], svg):
+    if growth(figures, svg):
         lines += [f"![CPU per message by sessions]({os.path.basename(svg)})", ""]
     lines += ["## How each was measured", ""]
-    lines += [f"- {f['name']}: {f['conditions']}." for f in result["figures"] if f["conditions"]]
-    lines += [f"- Skipped: {s['name']}: {s['why']}." for s in result["skipped"]]
-    lines += [f"- Failed: {s['name']}: {s['why']}." for s in result["failed"]]
+    lines += [f"- {f['name']}: {f['conditions']}." for f in figures if f["conditions"]]
+    lines += [f"- Skipped: {s['name']}: {s['why']}." for result in results for s in result["skipped"]]
+    lines += [f"- Failed: {s['name']}: {s['why']}." for result in results for s in result["failed"]]
     with open(to, "w") as file:
         file.write("\n".join(lines) + "\n")
     return 0

@@ -110,14 +110,14 @@ def find_jobs(words, with_controls):
     return sorted(jobs, key=lambda job: (job.is_alone, not job.is_slow))
 
 
-def report(run, result, text, label):
+def report(run, result, text, label, cpu_s):
     reason = text.strip().splitlines()[-1].replace("\t", " ") if result == "skip" else ""
     with open(os.environ["RESULTS"], "a") as results:
         results.write(f"{result}\t{label} {run.job.name}" + (f"\t{reason}" if reason else "") + "\n")
     if result == "fail":
         print(f"FAILED {run.job.name}\n" + "\n".join("    | " + line for line in text.splitlines()[-120:]), flush=True)
     elif os.environ.get("VERBOSE"):
-        print(f"ok {time.monotonic() - run.begin:5.1f} s {run.job.name}", flush=True)
+        print(f"ok {time.monotonic() - run.begin:5.1f} s, CPU {cpu_s:5.2f} s: {run.job.name}", flush=True)
 
 
 def main():
@@ -135,12 +135,12 @@ def main():
         while waiting and len(running) < (1 if waiting[0].is_alone else at_once):
             run = Run(waiting.pop(0))
             running[run.pid] = run
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        pid, status, used = os.wait4(-1, os.WNOHANG)
         if pid in running:
             run = running.pop(pid)
             result, text = run.result(status)
             any_failed = any_failed or result == "fail"
-            report(run, result, text, label)
+            report(run, result, text, label, used.ru_utime + used.ru_stime)
         elif pid == 0:
             for run in running.values():
                 run.end_if_late()
