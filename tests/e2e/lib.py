@@ -58,15 +58,16 @@ def check_equal(got, wanted, what):
 
 
 def wait_until(condition, what, timeout_s=None):
-    """Asks again and again until the condition holds; returns its value."""
+    """Asks again and again until the condition holds, less often as time goes by; returns its value."""
     timeout_s = timeout_s or PATIENCE_S
-    end = time.monotonic() + timeout_s
+    begin = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        check(time.monotonic() < end, f"waited {timeout_s:g} s in vain for: {what}")
-        time.sleep(0.02)
+        waited_s = time.monotonic() - begin
+        check(waited_s < timeout_s, f"waited {timeout_s:g} s in vain for: {what}")
+        time.sleep(min(0.3, 0.02 + waited_s / 10))
 
 
 def check_no_sanitizer_spoke():

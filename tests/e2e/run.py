@@ -107,7 +107,16 @@ def find_jobs(words, with_controls):
                     if with_controls:
                         jobs += [Job(name[:-3], function, control) for control in getattr(function, "controls", ())]
     jobs = [job for job in jobs if not words or any(word in job.name for word in words)]
-    return sorted(jobs, key=lambda job: (job.is_alone, not job.is_slow))
+    return sorted(jobs, key=lambda job: (job.is_alone, job.control is not None, not job.is_slow))
+
+
+def at_once(job):
+    """How many may run when this one begins."""
+    if job.is_alone:
+        return 1
+    # Tests wait more than they compute, and controls for what never comes.
+    many = 2 * (os.cpu_count() or 2)
+    return int(os.environ.get("E2E_JOBS", many if job.control is None else 2 * many))
 
 
 def report(run, result, text, label, cpu_s):
@@ -124,15 +133,13 @@ def main():
     out = sys.argv[1]
     os.environ["E2E_OUT"] = out
     label = f"e2e {os.path.basename(out)}"
-    # Tests wait more than they compute.
-    at_once = int(os.environ.get("E2E_JOBS", 2 * (os.cpu_count() or 2)))
     sanitized = os.path.basename(out) in ("asan", "tsan")
     waiting = find_jobs(sys.argv[2:], not sanitized or os.environ.get("E2E_CONTROLS") == "1")
     running = {}
     any_failed = False
     # One thread only: a child forked from several may inherit a lock that nobody will open.
     while waiting or running:
-        while waiting and len(running) < (1 if waiting[0].is_alone else at_once):
+        while waiting and len(running) < at_once(waiting[0]):
             run = Run(waiting.pop(0))
             running[run.pid] = run
         pid, status, used = os.wait4(-1, os.WNOHANG)
