@@ -20,7 +20,9 @@
 #   make kills          KILLS=1000 SIGKILLs under load: the same
 #   make slow-disk      rates when each sync takes 10 ms
 #   make bench          rates and sizes against the peers (an hour; NAME=relay for one, see tests/bench)
+#   make ci             TARGET=reference: installs, fetches, builds, judges it, and leaves results/ci
 #   make install        DESTDIR= PREFIX=/usr/local
+#   make deb            a Debian package in build/deb
 #   make clean          rm -rf build
 #
 # Everything generated lives under build/<mode>/.  User flags go in
@@ -134,7 +136,7 @@ PRELOADED := $(if $(SAN),,$(OUT)/tests/power/recorder.so $(OUT)/tests/power/faul
 TESTS   := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/unit/,base server harness)))
 FUZZERS := $(patsubst %.c,$(OUT)/%,$(call src,$(addprefix tests/fuzz/,base server harness)))
 
-.PHONY: all help setup setup-targets setup-bench bench power-cuts hostile kills slow-disk mutants mutants-build demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
+.PHONY: all help ci deb setup setup-targets setup-bench bench power-cuts hostile kills slow-disk mutants mutants-build demo check unit-build unit e2e lint check-requirements format asan tsan fuzz fuzz-short install clean FORCE
 all: $(PROGRAMS)
 
 help:
@@ -270,12 +272,21 @@ fuzz-run: $(FUZZERS)
 		$$f -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 -artifact_prefix=$(OUT)/finds/$$n- \
 			$(BUILD)/corpus/$$n tests/corpus/$$n || exit 1; done
 
+# SUITE="smtp RFC1939" for a part of the cases, ARGS="--strict" for options of postrider conform.
+TARGET ?= reference
+ci:
+	@sh packaging/setup.sh build
+	@$(MAKE) --no-print-directory all
+	@sh packaging/ci.sh $(OUT)/bin '$(TARGET)' $(ARGS) $(SUITE)
+
 # ---- installing ------------------------------------------------------------
 install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/postrider' \
 		'$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/man/man5' '$(DESTDIR)$(PREFIX)/share/man/man8'
 	install -m 755 $(OUT)/bin/postriderd $(OUT)/bin/postrider '$(DESTDIR)$(PREFIX)/bin'
-	cp -R scenarios reports '$(DESTDIR)$(PREFIX)/share/postrider'
+	cp -R scenarios '$(DESTDIR)$(PREFIX)/share/postrider'
+	install -d '$(DESTDIR)$(PREFIX)/share/postrider/reports'
+	install -m 644 reports/*.css reports/*.gnuplot reports/*.json reports/README.md '$(DESTDIR)$(PREFIX)/share/postrider/reports'
 	install -m 644 docs/man/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1'
 	install -m 644 docs/man/*.5 '$(DESTDIR)$(PREFIX)/share/man/man5'
 	install -m 644 docs/man/*.8 '$(DESTDIR)$(PREFIX)/share/man/man8'
@@ -283,6 +294,9 @@ install: all
 	sed 's,@PREFIX@,$(PREFIX),g' packaging/postriderd.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/postriderd.service'
 	chmod 644 '$(DESTDIR)$(PREFIX)/lib/systemd/system/postriderd.service'
 	install -m 644 packaging/postriderd.socket '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+
+deb: all
+	@sh packaging/deb.sh $(BUILD)
 
 clean:
 	rm -rf build compile_commands.json

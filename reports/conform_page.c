@@ -1,5 +1,6 @@
 #include "reports/conform_page.h"
 
+#include "reports/conform_matrix.h"
 #include "reports/page.h"
 
 #include <string.h>
@@ -32,13 +33,24 @@ static const char *verdict_class(const char *verdict)
 	return "invalid";
 }
 
-static const char *tone_of(const char *verdict)
+static const json_t *targets_of(const json_t *result)
 {
-	if (strcmp(verdict, "pass") == 0)
-		return "good";
-	if (strcmp(verdict, "fail") == 0 || strcmp(verdict, "error") == 0 || strcmp(verdict, "flaky") == 0)
-		return "bad";
-	return "odd";
+	return json_object_get(result, "targets");
+}
+
+static bool is_single(const json_t *result)
+{
+	return json_array_size(targets_of(result)) == 1;
+}
+
+/* "postfix, exim" */
+static void name_targets(struct buf *out, const json_t *result)
+{
+	size_t i;
+	json_t *t;
+
+	json_array_foreach(targets_of(result), i, t)
+		buf_addf(out, "%s%s", i > 0 ? ", " : "", get_text(t, "target"));
 }
 
 /* ---- top ---- */
@@ -51,21 +63,11 @@ static void add_figure(struct buf *html, const json_t *totals, const char *name,
 	page_figure(html, title, n, bad && n > 0, note);
 }
 
-static void add_top(struct buf *html, const json_t *result)
+static void add_figures(struct buf *html, const json_t *target)
 {
-	const char *verdict = get_text(result, "verdict");
-	const json_t *totals = json_object_get(result, "totals");
+	const json_t *totals = json_object_get(target, "totals");
 
-	buf_addf(html, "<section class=\"verdict %s\">\n<h1>postrider conform · ", verdict_class(verdict));
-	page_text(html, get_text(result, "target"));
-	buf_addf(html, "</h1>\n<p class=\"word\">%s</p>\n<p class=\"words\">%d of %d cases passed.",
-		 headline(verdict), (int)get_int(totals, "pass"),
-		 (int)json_array_size(json_object_get(result, "cases")));
-	if (*get_text(result, "problem") != '\0') {
-		buf_add_cstr(html, " ");
-		page_text(html, get_text(result, "problem"));
-	}
-	buf_add_cstr(html, "</p>\n</section>\n<dl class=\"figures\">\n");
+	buf_add_cstr(html, "<dl class=\"figures\">\n");
 	add_figure(html, totals, "pass", "Passed", false, "every expectation held");
 	add_figure(html, totals, "fail", "Failed", true, "a requirement is broken");
 	add_figure(html, totals, "warn", "Warnings", false, "a SHOULD or MAY is broken");
@@ -78,33 +80,120 @@ static void add_top(struct buf *html, const json_t *result)
 	buf_add_cstr(html, "</dl>\n");
 }
 
-/* ---- cases ---- */
+static void add_words(struct buf *html, const json_t *result)
+{
+	const json_t *first = json_array_get(targets_of(result), 0);
+	int cases = (int)json_array_size(json_object_get(first, "cases"));
 
-static void add_requirements(struct buf *html, const json_t *c)
+	if (is_single(result)) {
+		buf_addf(html, "%d of %d cases passed.",
+			 (int)get_int(json_object_get(first, "totals"), "pass"), cases);
+		if (*get_text(first, "problem") != '\0') {
+			buf_add_cstr(html, " ");
+			page_text(html, get_text(first, "problem"));
+		}
+		return;
+	}
+	buf_addf(html, "%d cases for each of %d targets, which disagree in %d.", cases,
+		 (int)json_array_size(targets_of(result)),
+		 (int)json_array_size(json_object_get(result, "disputed")));
+}
+
+static void add_top(struct buf *html, const json_t *result)
+{
+	const char *verdict = get_text(result, "verdict");
+	struct buf names = { 0 };
+
+	name_targets(&names, result);
+	buf_addf(html, "<section class=\"verdict %s\">\n<h1>postrider conform · ", verdict_class(verdict));
+	page_text(html, buf_cstr(&names));
+	buf_addf(html, "</h1>\n<p class=\"word\">%s</p>\n<p class=\"words\">", headline(verdict));
+	add_words(html, result);
+	buf_add_cstr(html, "</p>\n</section>\n");
+	buf_free(&names);
+	if (is_single(result))
+		add_figures(html, json_array_get(targets_of(result), 0));
+}
+
+/* ---- several targets ---- */
+
+static void add_count(struct buf *html, const json_t *totals, const char *name, const char *tone)
+{
+	json_int_t n = get_int(totals, name);
+
+	buf_addf(html, "<td class=\"n%s%s\">%d</td>", n > 0 ? " " : "", n > 0 ? tone : "", (int)n);
+}
+
+static void add_target(struct buf *html, const json_t *t)
+{
+	const json_t *totals = json_object_get(t, "totals");
+	size_t i;
+	json_t *version;
+
+	buf_add_cstr(html, "<tr><th>");
+	page_text(html, get_text(t, "target"));
+	buf_add_cstr(html, "</th><td>");
+	page_text(html, get_text(t, "title"));
+	json_array_foreach(json_object_get(t, "versions"), i, version)
+	{
+		buf_add_cstr(html, i > 0 ? ", " : "<br><small>");
+		page_text(html, json_string_value(version));
+	}
+	buf_add_cstr(html, i > 0 ? "</small>" : "");
+	if (*get_text(t, "problem") != '\0') {
+		buf_add_cstr(html, "<br><b class=\"odd\">");
+		page_text(html, get_text(t, "problem"));
+		buf_add_cstr(html, "</b>");
+	}
+	buf_add_cstr(html, "</td>");
+	add_count(html, totals, "pass", "good");
+	add_count(html, totals, "fail", "bad");
+	add_count(html, totals, "warn", "odd");
+	add_count(html, totals, "inconclusive", "odd");
+	add_count(html, totals, "not-tested", "none");
+	buf_add_cstr(html, "</tr>\n");
+}
+
+static void add_targets(struct buf *html, const json_t *result)
+{
+	size_t i;
+	json_t *t;
+
+	buf_add_cstr(
+		html,
+		"<div class=\"scroll\"><table class=\"targets\"><thead><tr><th>target</th><th></th>"
+		"<th class=\"n\">passed</th><th class=\"n\">failed</th><th class=\"n\">warnings</th>"
+		"<th class=\"n\">inconclusive</th><th class=\"n\">not tested</th></tr></thead><tbody>\n");
+	json_array_foreach(targets_of(result), i, t) add_target(html, t);
+	buf_add_cstr(html, "</tbody></table></div>\n");
+}
+
+/* ---- one target: what did not pass ---- */
+
+static void add_requirements(struct buf *html, const json_t *result, const json_t *c)
 {
 	size_t i;
 	json_t *req;
 
 	json_array_foreach(json_object_get(c, "requirements"), i, req)
 	{
-		buf_add_cstr(html, i > 0 ? "<br><code>" : "<code>");
-		page_text(html, get_text(req, "id"));
-		buf_addf(html, "</code> %s", get_text(req, "level"));
+		buf_add_cstr(html, i > 0 ? "<br>" : "");
+		conform_clause(html, result, req);
 	}
 }
 
-static void add_told(struct buf *html, const json_t *c)
+static void add_told(struct buf *html, const json_t *result, const json_t *c)
 {
 	const json_t *waiver = json_object_get(c, "waiver");
 
 	buf_addf(html, "<details%s><summary><b class=\"%s\">%s</b> ",
-		 strcmp(get_text(c, "verdict"), "fail") == 0 ? " open" : "", tone_of(get_text(c, "verdict")),
-		 get_text(c, "verdict"));
+		 strcmp(get_text(c, "verdict"), "fail") == 0 ? " open" : "",
+		 conform_tone(get_text(c, "verdict")), get_text(c, "verdict"));
 	page_text(html, get_text(c, "title"));
 	buf_add_cstr(html, "</summary>\n<p>");
 	page_text(html, get_text(c, "why"));
 	buf_add_cstr(html, "</p>\n<p class=\"lead\">");
-	add_requirements(html, c);
+	add_requirements(html, result, c);
 	buf_add_cstr(html, "<br>");
 	page_text(html, get_text(c, "file"));
 	if (get_int(c, "line") > 0)
@@ -125,8 +214,9 @@ static void add_told(struct buf *html, const json_t *c)
 	buf_add_cstr(html, "</details>\n");
 }
 
-static void add_all_told(struct buf *html, const json_t *cases, const char *verdict, const char *title)
+static void add_all_told(struct buf *html, const json_t *result, const char *verdict, const char *title)
 {
+	const json_t *cases = json_object_get(json_array_get(targets_of(result), 0), "cases");
 	size_t i;
 	json_t *c;
 	bool any = false;
@@ -138,50 +228,94 @@ static void add_all_told(struct buf *html, const json_t *cases, const char *verd
 		if (!any)
 			buf_addf(html, "<h2>%s</h2>\n", title);
 		any = true;
-		add_told(html, c);
+		add_told(html, result, c);
 	}
 }
 
-static void add_table(struct buf *html, const json_t *cases)
+static void add_single(struct buf *html, const json_t *result)
+{
+	add_all_told(html, result, "fail", "What fails");
+	add_all_told(html, result, "flaky", "What differs between repeats");
+	add_all_told(html, result, "error", "Where the harness failed");
+	add_all_told(html, result, "warn", "Warnings");
+	add_all_told(html, result, "waived", "Waived");
+	add_all_told(html, result, "inconclusive", "What could not be judged");
+}
+
+/* ---- several: where they disagree ---- */
+
+static const json_t *case_of(const json_t *target, const char *id)
 {
 	size_t i;
 	json_t *c;
 
-	buf_add_cstr(
-		html,
-		"<h2>All cases</h2>\n<div class=\"scroll\"><table><thead><tr><th>case</th><th>verdict</th>"
-		"<th>judges</th></tr></thead><tbody>\n");
-	json_array_foreach(cases, i, c)
+	json_array_foreach(json_object_get(target, "cases"), i, c)
 	{
-		buf_add_cstr(html, "<tr><td>");
-		page_text(html, get_text(c, "title"));
-		buf_add_cstr(html, "<br><small>");
-		page_text(html, get_text(c, "case"));
-		buf_addf(html, "</small></td><td class=\"%s\">%s</td><td><small>",
-			 tone_of(get_text(c, "verdict")), get_text(c, "verdict"));
-		add_requirements(html, c);
-		buf_add_cstr(html, "</small></td></tr>\n");
+		if (strcmp(get_text(c, "case"), id) == 0)
+			return c;
 	}
+	return NULL;
+}
+
+static void add_dispute(struct buf *html, const json_t *result, const char *id)
+{
+	size_t i;
+	json_t *t;
+
+	buf_add_cstr(html, "<tr><td>");
+	page_text(html, get_text(case_of(json_array_get(targets_of(result), 0), id), "title"));
+	buf_add_cstr(html, "<br><small>");
+	page_text(html, id);
+	buf_add_cstr(html, "</small></td>");
+	json_array_foreach(targets_of(result), i, t)
+	{
+		const char *verdict = get_text(case_of(t, id), "verdict");
+		buf_addf(html, "<td class=\"%s\">%s</td>", conform_tone(verdict), verdict);
+	}
+	buf_add_cstr(html, "</tr>\n");
+}
+
+static void add_disputes(struct buf *html, const json_t *result)
+{
+	const json_t *disputed = json_object_get(result, "disputed");
+	size_t i;
+	json_t *x;
+
+	if (json_array_size(disputed) == 0)
+		return;
+	buf_add_cstr(html,
+		     "<h2>Where targets disagree</h2>\n<p class=\"lead\">What one keeps and another "
+		     "breaks.</p>\n<div class=\"scroll\"><table class=\"disputes\"><thead><tr><th>case</th>");
+	json_array_foreach(targets_of(result), i, x)
+	{
+		buf_add_cstr(html, "<th>");
+		page_text(html, get_text(x, "target"));
+		buf_add_cstr(html, "</th>");
+	}
+	buf_add_cstr(html, "</tr></thead><tbody>\n");
+	json_array_foreach(disputed, i, x) add_dispute(html, result, json_string_value(x));
 	buf_add_cstr(html, "</tbody></table></div>\n");
 }
 
 void conform_page(struct buf *html, const json_t *result)
 {
-	const json_t *cases = json_object_get(result, "cases");
+	struct buf names = { 0 };
 
-	page_begin(html, headline(get_text(result, "verdict")), get_text(result, "target"));
+	name_targets(&names, result);
+	page_begin(html, headline(get_text(result, "verdict")), buf_cstr(&names));
+	buf_free(&names);
 	add_top(html, result);
-	add_all_told(html, cases, "fail", "What fails");
-	add_all_told(html, cases, "flaky", "What differs between repeats");
-	add_all_told(html, cases, "error", "Where the harness failed");
-	add_all_told(html, cases, "warn", "Warnings");
-	add_all_told(html, cases, "waived", "Waived");
-	add_all_told(html, cases, "inconclusive", "What could not be judged");
-	add_all_told(html, cases, "not-tested", "What was not tested");
-	add_table(html, cases);
+	if (is_single(result))
+		add_single(html, result);
+	else
+		add_targets(html, result);
+	conform_matrix(html, result);
+	if (!is_single(result))
+		add_disputes(html, result);
 	buf_add_cstr(html, "<footer>Made by postrider ");
 	page_text(html, get_text(result, "version"));
-	buf_add_cstr(html,
-		     " from <code>result.json</code>; <code>transcripts/</code> has what went over the wire "
-		     "in every case.</footer>\n</main>\n</body>\n</html>\n");
+	buf_add_cstr(
+		html,
+		" from <code>result.json</code>; <code>TARGET/transcripts/</code> has what went over the "
+		"wire in every case.</footer>\n</main>\n</body>\n</html>\n");
 }

@@ -146,7 +146,7 @@ int report_html(const char *dir, struct span text, struct buf *ret_html, struct 
 		return err_set(reterr, -EINVAL, "%s/result.json:%d:%d: %s", dir, je.line, je.column, je.text);
 	if (strcmp(format, "postrider-result-1") == 0)
 		run_page(ret_html, result, dir);
-	else if (strcmp(format, "postrider-conform-1") == 0)
+	else if (strcmp(format, "postrider-conform-2") == 0)
 		conform_page(ret_html, result);
 	else
 		rc = err_set(reterr, -EINVAL, "%s/result.json: not a result of this version", dir);

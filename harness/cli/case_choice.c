@@ -56,18 +56,11 @@ static bool has_level(const struct case_file *c, const char *level)
 	return false;
 }
 
-static bool did_not_pass(const struct conform_earlier *e, const char *id)
-{
-	enum conform_verdict v;
-
-	return !conform_earlier_verdict(e, id, &v) || (v != CONFORM_PASS && v != CONFORM_NOT_TESTED);
-}
-
 static bool is_chosen(const struct case_file *c, const struct case_choice *o)
 {
 	return (o->level == NULL || has_level(c, o->level)) && (o->tag == NULL || case_has_tag(c, o->tag)) &&
 	       (o->slow || (o->tag != NULL && strcmp(o->tag, "slow") == 0) || !case_has_tag(c, "slow")) &&
-	       (o->failed_in == NULL || did_not_pass(o->failed_in, c->id));
+	       (o->failed_in == NULL || !conform_earlier_all_passed(o->failed_in, c->id));
 }
 
 /* ---- reading ---- */

@@ -6,12 +6,12 @@
 #include "base/random.h"
 #include "harness/cli/case_choice.h"
 #include "harness/cli/conform_print.h"
-#include "harness/cli/conform_run.h"
+#include "harness/cli/conform_targets.h"
 #include "harness/cli/result_dir.h"
-#include "harness/conform/record.h"
 #include "harness/conform/result_files.h"
+#include "harness/conform/sarif.h"
+#include "harness/conform/summary.h"
 #include "harness/conform/waivers.h"
-#include "harness/scenario/target.h"
 #include "reports/report.h"
 
 #include <limits.h>
@@ -24,18 +24,21 @@ enum { EXIT_HARNESS = 4, FILE_MODE = 0644 };
 
 enum colour_choice { COLOUR_AUTO, COLOUR_ALWAYS, COLOUR_NEVER };
 static const char *const COLOURS[] = { "auto", "always", "never", NULL };
+static const char *const NETWORKS[] = { "auto", "loopback", "private", NULL }; /* enum world_network */
 static const char *const LEVELS[] = { "MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "IMPLIED", NULL };
 static const char *const TAGS[] = { "slow", "intrusive", "alone", NULL };
+static const char *const ANNOTATIONS[] = { "auto", "github", "none", NULL };
+enum annotations { ANNOTATIONS_AUTO, ANNOTATIONS_GITHUB, ANNOTATIONS_NONE };
 enum { ANY = 99 };
 
 struct conform_command {
-	struct opt_list names;
-	const char *target, *program, *results;
-	const char *junit, *tap, *waivers_path, *baseline_path, *rerun_path, *shard;
-	uint32_t level, tag, repeat, jobs, colour;
+	struct opt_list names, targets;
+	const char *program, *results;
+	const char *junit, *tap, *sarif, *markdown, *waivers_path, *baseline_path, *rerun_path, *shard;
+	uint32_t level, tag, repeat, jobs, colour, network, annotations;
 	uint64_t seed;
-	bool slow, strict, json, quiet, keep_world, in_order;
-	struct target *read;
+	bool slow, strict, json, quiet, keep_world, in_order, differential, allow_remote;
+	struct conform_targets *judged;
 	struct waivers *waivers;
 	struct conform_earlier *baseline, *rerun;
 	struct case_set cases;
@@ -44,9 +47,17 @@ struct conform_command {
 static int parse(struct conform_command *c, int argc, char **argv)
 {
 	const struct opt options[] = {
-		{ "target", OPT_STR, &c->target, .value = "NAME",
-		  .help = "the server to judge: one of 'postrider targets' that runs on loopback, or a path; "
-			  "'reference' when absent" },
+		{ "target", OPT_LIST, &c->targets, .value = "NAME",
+		  .help = "the server to judge: one of 'postrider targets', or a path; repeatable, for one "
+			  "matrix "
+			  "of all; 'reference' when absent" },
+		{ "differential", OPT_FLAG, &c->differential,
+		  .help = "prints only where targets disagree: what one keeps and another breaks" },
+		{ "network", OPT_CHOICE, &c->network, .value = "KIND", .choices = NETWORKS,
+		  .help = "loopback, private (namespaces, port 25), or auto: private when a target needs "
+			  "it" },
+		{ "allow-remote", OPT_FLAG, &c->allow_remote,
+		  .help = "a server elsewhere may be judged, within the limits of its target file" },
 		{ "level", OPT_CHOICE, &c->level, .value = "LEVEL",
 		  .help = "only cases that judge such a requirement: MUST, SHOULD, …", .choices = LEVELS },
 		{ "tag", OPT_CHOICE, &c->tag, .value = "TAG",
@@ -63,8 +74,9 @@ static int parse(struct conform_command *c, int argc, char **argv)
 		  .help = "plays each case N times; different verdicts make it flaky", .min = 1,
 		  .max = 1000 },
 		{ "shard", OPT_STR, &c->shard, .value = "I/N", .help = "only the Ith of N parts" },
-		{ "jobs", OPT_U32, &c->jobs, .value = "N", .help = "how many cases at a time; 32 when absent",
-		  .min = 1, .max = 1000 },
+		{ "jobs", OPT_U32, &c->jobs, .value = "N",
+		  .help = "how many cases at a time; 32 when absent, or what the target bears", .min = 1,
+		  .max = 1000 },
 		{ "seed", OPT_U64, &c->seed, .value = "N",
 		  .help = "draws the order of the cases from N; random when absent", .max = UINT32_MAX },
 		{ "in-order", OPT_FLAG, &c->in_order, .help = "plays them by name" },
@@ -74,6 +86,14 @@ static int parse(struct conform_command *c, int argc, char **argv)
 		  .help = "prints result.json on standard output instead of words" },
 		{ "junit", OPT_STR, &c->junit, .value = "FILE", .help = "writes JUnit XML there, too" },
 		{ "tap", OPT_STR, &c->tap, .value = "FILE", .help = "writes TAP there, too" },
+		{ "sarif", OPT_STR, &c->sarif, .value = "FILE",
+		  .help = "writes what was broken as SARIF 2.1.0, for code scanning" },
+		{ "markdown", OPT_STR, &c->markdown, .value = "FILE",
+		  .help = "writes a summary, such as into \"$GITHUB_STEP_SUMMARY\"" },
+		{ "annotations", OPT_CHOICE, &c->annotations, .value = "KIND", .choices = ANNOTATIONS,
+		  .help = "github prints workflow commands for what was broken; auto does under GitHub "
+			  "Actions; "
+			  "or none" },
 		{ "quiet", OPT_FLAG, &c->quiet, .help = "prints only the line with the verdict" },
 		{ "color", OPT_CHOICE, &c->colour, .value = "WHEN", .help = "auto, always or never",
 		  .choices = COLOURS },
@@ -95,10 +115,11 @@ static int parse(struct conform_command *c, int argc, char **argv)
 			.purpose = "Judges a server by the dialogues of the RFCs: starts it, plays cases "
 				   "against it, each with mailboxes of its own, and says which requirement "
 				   "it breaks, with the transcript that proves it.  Results go to "
-				   "results/conform-TARGET-TIME/.",
+				   "results/conform-TARGET-TIME/, or conform-TIME/ for several targets.",
 			.options = options,
 			.args = args,
 			.example = "postrider conform\npostrider conform smtp --strict\n"
+				   "postrider conform --target postfix --target exim --differential\n"
 				   "postrider conform RFC1939 --repeat 5 --junit results/pop3.xml",
 			.exit_codes =
 				"0    every case that was judged passed\n1    a requirement was broken\n"
@@ -134,18 +155,14 @@ static bool read_waivers(struct conform_command *c)
 	return c->waivers != NULL;
 }
 
-static bool read_target(struct conform_command *c)
+static bool read_targets(struct conform_command *c)
 {
 	struct buf messages = { 0 };
 
-	if (target_exists(c->target)) {
-		c->read = target_load(c->target, &messages);
-	} else {
-		buf_addf(&messages,
-			 "postrider conform: --target %s: there is no such target; "
-			 "'postrider targets' names them\n",
-			 c->target);
-	}
+	c->judged = conform_targets_read(&c->targets, c->allow_remote, &messages);
+	if (c->differential && c->targets.count < 2)
+		buf_add_cstr(&messages,
+			     "postrider conform: --differential compares targets; name two or more\n");
 	bool fine = buf_bytes(&messages) == 0;
 	(void)fputs(buf_cstr(&messages), stderr);
 	buf_free(&messages);
@@ -155,7 +172,7 @@ static bool read_target(struct conform_command *c)
 /* 0 to go on. */
 static int prepare(struct conform_command *c)
 {
-	if (!read_target(c) || !read_earlier(c->baseline_path, &c->baseline) ||
+	if (!read_targets(c) || !read_earlier(c->baseline_path, &c->baseline) ||
 	    !read_earlier(c->rerun_path, &c->rerun) || !read_waivers(c))
 		return OPT_EXIT_USAGE;
 	return case_choose("postrider conform",
@@ -179,15 +196,14 @@ static bool want_colour(const struct conform_command *c, int fd)
 	return isatty(fd) && (no == NULL || *no == '\0');
 }
 
-static bool write_one(const char *path, const struct conform_record *r,
-		      void (*make)(const struct conform_record *, struct buf *))
+static bool write_one(const char *path, const struct conform_records *all, conform_output *make)
 {
 	struct buf text = { 0 };
 	struct err e;
 
 	if (path == NULL)
 		return true;
-	make(r, &text);
+	make(all, &text);
 	int rc = file_write(path, buf_span(&text), FILE_MODE, &e);
 	if (rc != 0)
 		(void)fprintf(stderr, "postrider conform: %s\n", e.text);
@@ -195,27 +211,30 @@ static bool write_one(const char *path, const struct conform_record *r,
 	return rc == 0;
 }
 
-static bool write_all(const struct conform_command *c, const struct conform_record *r)
+static bool write_all(const struct conform_command *c, const struct conform_records *all)
 {
 	struct err e;
 
-	if (conform_write_files(r, &e) != 0 || report_render(r->dir, &e) != 0) {
+	if (conform_write_files(all, &e) != 0 || report_render(all->dir, &e) != 0) {
 		(void)fprintf(stderr, "postrider conform: %s\n", e.text);
 		return false;
 	}
-	return write_one(c->junit, r, conform_junit) && write_one(c->tap, r, conform_tap);
+	return write_one(c->junit, all, conform_junit) && write_one(c->tap, all, conform_tap) &&
+	       write_one(c->sarif, all, conform_sarif) && write_one(c->markdown, all, conform_markdown);
 }
 
-static void say(const struct conform_command *c, const struct conform_record *r)
+static void say(const struct conform_command *c, const struct conform_records *all)
 {
 	struct buf text = { 0 };
 
 	if (c->json)
-		conform_json(r, &text);
+		conform_json(all, &text);
 	else if (c->quiet)
-		conform_print_line(r, &text);
+		conform_print_lines(all, &text);
+	else if (c->differential)
+		conform_print_disputes(all, want_colour(c, STDOUT_FILENO), &text);
 	else
-		conform_print(r, want_colour(c, STDOUT_FILENO), &text);
+		conform_print(all, want_colour(c, STDOUT_FILENO), &text);
 	struct span s = buf_span(&text);
 	if (s.n > 0)
 		(void)fwrite(s.p, 1, s.n, stdout);
@@ -223,105 +242,90 @@ static void say(const struct conform_command *c, const struct conform_record *r)
 	buf_free(&text);
 }
 
-static void mark(const struct conform_command *c, const struct waiver **waived, bool *known)
+/* Not among JSON: the runner reads both outputs. */
+static void annotate(const struct conform_command *c, const struct conform_records *all)
 {
-	for (uint32_t i = 0; i < c->cases.count; i++) {
-		const char *id = c->cases.items[i]->id;
-		enum conform_verdict v;
-		waived[i] = waivers_find(c->waivers, id, clock_wall_ms());
-		known[i] = c->baseline != NULL && conform_earlier_verdict(c->baseline, id, &v) &&
-			   v == CONFORM_FAIL;
-	}
+	const char *actions = getenv("GITHUB_ACTIONS");
+	bool there = actions != NULL && strcmp(actions, "true") == 0;
+	struct buf text = { 0 };
+
+	if (c->annotations == ANNOTATIONS_NONE || (c->annotations == ANNOTATIONS_AUTO && !there))
+		return;
+	conform_github(all, &text);
+	(void)fputs(buf_cstr(&text), c->json ? stderr : stdout);
+	(void)fflush(stdout);
+	buf_free(&text);
 }
 
-static void on_result(void *ctx, const struct suite_result *r)
+/* What requirements demand, for whoever reads the results; without the catalogue they stand by their ids. */
+static struct requirements *read_catalogue(void)
 {
-	conform_progress_add(ctx, r);
+	char dir[PATH_MAX];
+	struct buf messages = { 0 };
+	struct requirements *rs =
+		requirements_dir("requirements", dir) ? requirements_read(dir, &messages) : NULL;
+
+	(void)fputs(buf_cstr(&messages), stderr);
+	buf_free(&messages);
+	return rs;
 }
 
-static int judge(const struct conform_command *c, struct conform_record *r)
+static int judge(const struct conform_command *c, const char *dir)
 {
-	struct conform_progress progress = { .mode = progress_mode_for(c->quiet),
-					     .target = r->target,
-					     .total = c->cases.count };
-	const struct waiver **waived = calloc(c->cases.count + 1, sizeof(struct waiver *));
-	bool *known = calloc(c->cases.count + 1, sizeof(*known));
 	int64_t begin_ns = clock_mono_ns();
-	struct err e;
+	struct conform_records all = { .dir = dir, .seed = c->seed, .started_wall_ms = clock_wall_ms() };
 	int code = EXIT_HARNESS;
 
-	if (waived == NULL || known == NULL)
-		abort();
-	mark(c, waived, known);
-	struct conform_run *run = conform_run(
-		&(struct conform_run_options){ .name = c->target,
-					       .target = c->read,
-					       .program = c->program,
-					       .dir = r->dir,
-					       .keep_world = c->keep_world,
-					       .cases = (const struct case_file *const *)c->cases.items,
-					       .case_count = c->cases.count,
-					       .at_once = c->jobs,
-					       .repeat = c->repeat,
-					       .seed = r->seed,
-					       .shuffle = !c->in_order,
-					       .on_result = on_result,
-					       .ctx = &progress },
-		&e);
-	conform_progress_end(&progress);
-	if (run == NULL) {
-		(void)fprintf(stderr, "postrider conform: %s\n", e.text);
-		goto out;
+	if (!conform_targets_judge(
+		    c->judged, &(struct conform_targets_options){ .cases = &c->cases,
+								  .dir = dir,
+								  .program = c->program,
+								  .network = (enum world_network)c->network,
+								  .keep_world = c->keep_world,
+								  .at_once = c->jobs,
+								  .repeat = c->repeat,
+								  .seed = c->seed,
+								  .shuffle = !c->in_order,
+								  .strict = c->strict,
+								  .waivers = c->waivers,
+								  .baseline = c->baseline,
+								  .progress = progress_mode_for(c->quiet) }))
+		return EXIT_HARNESS;
+	struct requirements *catalogue = read_catalogue();
+	all.catalogue = catalogue;
+	all.items = conform_targets_records(c->judged);
+	all.count = conform_targets_count(c->judged);
+	all.elapsed_ms = (clock_mono_ns() - begin_ns) / 1000000;
+	if (write_all(c, &all)) {
+		say(c, &all);
+		annotate(c, &all);
+		code = conform_exit_code_of_all(&all);
 	}
-	r->results = conform_run_results(run);
-	r->count = c->cases.count;
-	r->interrupted = conform_run_was_interrupted(run);
-	r->problem = conform_run_problem(run);
-	r->deaths = conform_run_deaths(run);
-	r->waived = waived;
-	r->known = c->baseline != NULL ? known : NULL;
-	r->elapsed_ms = (clock_mono_ns() - begin_ns) / 1000000;
-	r->ended_wall_ms = clock_wall_ms();
-	if (write_all(c, r)) {
-		say(c, r);
-		code = conform_exit_code(r);
-	}
-out:
-	conform_run_free(run);
-	free(waived);
-	free(known);
+	requirements_free(catalogue);
 	return code;
 }
 
 static int run(const struct conform_command *c)
 {
-	char dir[PATH_MAX], what[64];
-	struct conform_record r = { .target = c->read->name,
-				    .dir = dir,
-				    .seed = c->seed,
-				    .strict = c->strict,
-				    .problem = "",
-				    .started_wall_ms = clock_wall_ms() };
+	char dir[PATH_MAX], what[64] = "conform";
 	struct err e;
 
-	(void)snprintf(what, sizeof(what), "conform-%.40s", r.target);
+	if (conform_targets_count(c->judged) == 1)
+		(void)snprintf(what, sizeof(what), "conform-%.40s", conform_targets_name(c->judged, 0));
 	if (result_dir_make(c->results, what, dir, sizeof(dir), &e) != 0) {
 		(void)fprintf(stderr, "postrider conform: %s\n", e.text);
 		return EXIT_HARNESS;
 	}
-	int code = judge(c, &r);
+	int code = judge(c, dir);
 	/* A case that cannot be read was not judged, whatever the others came to. */
 	return c->cases.broken > 0 && (code == 0 || code == 3) ? OPT_EXIT_USAGE : code;
 }
 
 int cli_conform(int argc, char **argv)
 {
-	struct conform_command c = { .target = "reference",
-				     .results = "results",
-				     .level = ANY,
-				     .tag = ANY,
-				     .repeat = 1,
-				     .seed = random_u64() % 1000000 };
+	struct conform_command c = {
+		.results = "results", .level = ANY, .tag = ANY, .repeat = 1, .seed = random_u64() % 1000000
+	};
 	int rc = parse(&c, argc, argv);
 
 	if (rc == OPT_GO) {
@@ -332,10 +336,11 @@ int cli_conform(int argc, char **argv)
 			rc = run(&c);
 	}
 	case_set_free(&c.cases);
-	target_free(c.read);
+	conform_targets_free(c.judged);
 	waivers_free(c.waivers);
 	conform_earlier_free(c.baseline);
 	conform_earlier_free(c.rerun);
 	opt_list_free(&c.names);
+	opt_list_free(&c.targets);
 	return rc;
 }

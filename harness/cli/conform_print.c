@@ -146,7 +146,7 @@ static void add_unexpected(const struct conform_record *r, struct buf *out)
 				 r->results[i].file->id, r->waived[i]->until);
 }
 
-void conform_print_line(const struct conform_record *r, struct buf *out)
+static void print_line(const struct conform_record *r, struct buf *out)
 {
 	struct conform_totals t = conform_totals(r);
 	int code = conform_exit_code(r);
@@ -168,27 +168,51 @@ void conform_print_line(const struct conform_record *r, struct buf *out)
 	buf_addf(out, ", in %.1f s\n", (double)r->elapsed_ms / 1000);
 }
 
-static void add_next(const struct conform_record *r, struct buf *out)
+void conform_print_lines(const struct conform_records *all, struct buf *out)
 {
-	struct conform_totals t = conform_totals(r);
-
-	for (uint32_t i = 0; i < r->count; i++) {
-		if (!r->results[i].done || conform_verdict_of(r, i) != CONFORM_FAIL)
-			continue;
-		buf_addf(out, "next: postrider explain %s\n", conform_req(&r->results[i])->id);
-		return;
-	}
-	if (r->problem[0] != '\0')
-		buf_addf(out, "next: less %s/logs/sut.stderr.log\n", r->dir);
-	else if (t.by[CONFORM_PASS] < r->count)
-		buf_addf(out, "next: postrider conform --target %s --rerun-failed %s/result.json\n",
-			 r->target, r->dir);
-	else
-		buf_addf(out, "next: xdg-open %s/report.html\n", r->dir);
+	for (uint32_t i = 0; i < all->count; i++)
+		print_line(&all->items[i], out);
 }
 
-void conform_print(const struct conform_record *r, bool colour, struct buf *out)
+/* Of the first target that has one. */
+static const struct suite_result *first_failure(const struct conform_records *all)
 {
+	for (uint32_t k = 0; k < all->count; k++) {
+		const struct conform_record *r = &all->items[k];
+		for (uint32_t i = 0; i < r->count; i++)
+			if (r->results[i].done && conform_verdict_of(r, i) == CONFORM_FAIL)
+				return &r->results[i];
+	}
+	return NULL;
+}
+
+static void add_next(const struct conform_records *all, struct buf *out)
+{
+	const struct suite_result *failure = first_failure(all);
+
+	if (failure != NULL && all->count == 1) {
+		buf_addf(out, "next: postrider explain %s\n", conform_req(failure)->id);
+		return;
+	}
+	for (uint32_t k = 0; k < all->count && failure == NULL; k++) {
+		const struct conform_record *r = &all->items[k];
+		if (r->problem[0] != '\0') {
+			buf_addf(out, "next: less %s/%s/logs/sut.stderr.log\n", all->dir, r->target);
+			return;
+		}
+		if (all->count == 1 && conform_totals(r).by[CONFORM_PASS] < r->count) {
+			buf_addf(out, "next: postrider conform --target %s --rerun-failed %s/result.json\n",
+				 r->target, all->dir);
+			return;
+		}
+	}
+	buf_addf(out, "next: xdg-open %s/report.html\n", all->dir);
+}
+
+static void add_target(const struct conform_record *r, bool named, bool colour, struct buf *out)
+{
+	if (named)
+		buf_addf(out, "== %s: %s\n\n", r->target, r->title);
 	for (uint32_t i = 0; i < r->count; i++)
 		if (r->results[i].done && is_told(conform_verdict_of(r, i)))
 			add_case(r, i, colour, out);
@@ -199,7 +223,52 @@ void conform_print(const struct conform_record *r, bool colour, struct buf *out)
 	if (r->deaths > 0)
 		buf_addf(out, "the server died %u time%s and was started again\n", r->deaths,
 			 r->deaths == 1 ? "" : "s");
-	conform_print_line(r, out);
-	buf_addf(out, "results: %s\n", r->dir);
-	add_next(r, out);
+	if (named)
+		buf_add_cstr(out, "\n");
+}
+
+void conform_print(const struct conform_records *all, bool colour, struct buf *out)
+{
+	for (uint32_t i = 0; i < all->count; i++)
+		add_target(&all->items[i], all->count > 1, colour, out);
+	conform_print_lines(all, out);
+	buf_addf(out, "results: %s\n", all->dir);
+	add_next(all, out);
+}
+
+/* ---- where targets disagree ---- */
+
+static void add_dispute(const struct conform_records *all, uint32_t index, bool colour, struct buf *out)
+{
+	const struct case_file *c = all->items[0].results[index].file;
+
+	buf_addf(out, "%s\n  %s\n", c->id, c->title);
+	for (uint32_t k = 0; k < all->count; k++) {
+		const struct conform_record *r = &all->items[k];
+		const struct suite_result *s = &r->results[index];
+		enum conform_verdict v = conform_verdict_of(r, index);
+		buf_addf(out, "  %-12s %s%s%s", r->target, colour && s->done ? colour_of(v) : "",
+			 s->done ? conform_verdict_name(v) : "not played", colour && s->done ? "\033[m" : "");
+		if (s->done && is_told(v))
+			buf_addf(out, "  breaks %s: %s", conform_req(s)->id, s->why);
+		else if (s->done && s->why[0] != '\0')
+			buf_addf(out, "  %s", s->why);
+		buf_add_cstr(out, "\n");
+	}
+	buf_add_cstr(out, "\n");
+}
+
+void conform_print_disputes(const struct conform_records *all, bool colour, struct buf *out)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < all->items[0].count; i++) {
+		if (!conform_is_disputed(all, i))
+			continue;
+		n++;
+		add_dispute(all, i, colour, out);
+	}
+	buf_addf(out, "the targets disagree in %u of %u cases\n", n, all->items[0].count);
+	conform_print_lines(all, out);
+	buf_addf(out, "results: %s\nnext: xdg-open %s/report.html\n", all->dir, all->dir);
 }

@@ -22,8 +22,10 @@ void conform_progress_add(struct conform_progress *p, const struct suite_result 
 void conform_progress_end(struct conform_progress *p);
 
 /* Each case that did not pass with its transcript, then counts, and the one next command. */
-void conform_print(const struct conform_record *r, bool colour, struct buf *out);
-/* Counts and verdict in one line. */
-void conform_print_line(const struct conform_record *r, struct buf *out);
+void conform_print(const struct conform_records *all, bool colour, struct buf *out);
+/* Each case that one target passes and another does not, with what every target did; then counts. */
+void conform_print_disputes(const struct conform_records *all, bool colour, struct buf *out);
+/* Counts and verdict, one line a target. */
+void conform_print_lines(const struct conform_records *all, struct buf *out);
 
 #endif

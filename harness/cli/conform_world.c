@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "harness/cli/residue.h"
 #include "harness/cli/run_end.h"
+#include "harness/peer/sink.h"
 #include "harness/scenario/flow.h"
 #include "harness/scenario/target.h"
 
@@ -44,7 +45,8 @@ struct conform_world {
 	struct sut sut;
 	struct task *restart;
 	bool starting;
-	struct task *ready; /* of a server elsewhere, which is not started */
+	struct task *ready;                     /* of a server elsewhere, which is not started */
+	struct sink *next_hops[FLOW_HOSTS_MAX]; /* of the other domains, by host; they take everything */
 	/* One question is out at a time: it answers all that asked before it was begun. */
 	struct residue *residue;
 	struct queue_question *waiting, *asking;
@@ -145,23 +147,32 @@ static int read_accounts(struct conform_world *w, struct err *reterr)
 	return rc;
 }
 
-/* More mailboxes than a flow may name: each case has its own. */
+/*
+ * More mailboxes than a flow may name: each case has its own.  A site has a
+ * postmaster, too (RFC 5321 4.5.1), who is last; the reference is one that
+ * needs not be told.
+ */
 static int make_accounts(struct conform_world *w, struct err *reterr)
 {
+	struct flow_host *h = &w->flow->hosts[CONFORM_SUT];
+	uint32_t wanted = w->o.account_count > 0 ? w->o.account_count : 1; /* servers want one */
 	char name[16];
 	int rc = 0;
 
-	if (w->o.account_count == 0)
-		return 0; /* the one of the flow stays: servers want one */
-	make_room(w, w->o.account_count);
+	make_room(w, wanted + 1);
 	if (w->target->remote.is)
 		rc = read_accounts(w, reterr);
-	for (uint32_t i = 0; i < w->o.account_count && !w->target->remote.is; i++) {
+	for (uint32_t i = 0; i < wanted && !w->target->remote.is; i++) {
 		(void)snprintf(name, sizeof(name), "u%u", i);
 		add_account(w, span_of(name));
 	}
-	w->flow->hosts[CONFORM_SUT].accounts = w->accounts;
-	w->flow->hosts[CONFORM_SUT].account_count = w->account_count;
+	h->accounts = w->accounts;
+	h->account_count = w->account_count;
+	if (!w->target->remote.is && !is_reference(w)) {
+		add_account(w, SPAN_LIT("postmaster"));
+		h->account_count++;
+		w->account_count--; /* no case's own */
+	}
 	return rc;
 }
 
@@ -337,6 +348,36 @@ static void describe_sut(struct conform_world *w)
 	}
 }
 
+/* ---- next hops ---- */
+
+/*
+ * Without them a notification to a case's sender would wait in the queue, and
+ * a queue that is not empty says nothing about what was not stored.
+ */
+static int make_next_hops(struct conform_world *w, struct err *reterr)
+{
+	for (uint32_t i = CONFORM_SUT + 1; i < w->flow->host_count && !w->target->remote.is; i++) {
+		w->next_hops[i] =
+			sink_new(&(struct sink_options){ .loop = w->o.loop,
+							 .at = world_link_addr(w->world, CONFORM_SUT, i),
+							 .in_private_network = world_is_private(w->world),
+							 .name = w->flow->hosts[i].mx_name,
+							 .ctx = w },
+				 reterr);
+		if (w->next_hops[i] == NULL)
+			return reterr->code;
+	}
+	return 0;
+}
+
+static void end_next_hops(struct conform_world *w)
+{
+	for (uint32_t i = 0; i < FLOW_HOSTS_MAX; i++) {
+		sink_free(w->next_hops[i]);
+		w->next_hops[i] = NULL;
+	}
+}
+
 /* ---- life ---- */
 
 static void on_ready(void *ctx)
@@ -384,7 +425,7 @@ struct conform_world *conform_world_new(const struct conform_world_options *o, s
 		(void)err_set(reterr, -EINVAL, "%s", buf_cstr(&messages));
 	buf_free(&messages);
 	if (w->target == NULL || make_flow(w, reterr) != 0 || make_accounts(w, reterr) != 0 ||
-	    make_world(w, reterr) != 0) {
+	    make_world(w, reterr) != 0 || make_next_hops(w, reterr) != 0) {
 		conform_world_free(w);
 		return NULL;
 	}
@@ -423,6 +464,7 @@ void conform_world_end(struct conform_world *w, bool keep)
 	answer_all(w->asking, false, 0);
 	answer_all(w->waiting, false, 0);
 	w->asking = w->waiting = NULL;
+	end_next_hops(w);
 	world_free(w->world);
 	w->world = NULL;
 	run_end_keep_logs(w->o.dir, w->flow, redact, keep);
@@ -434,6 +476,7 @@ void conform_world_free(struct conform_world *w)
 	if (w == NULL)
 		return;
 	residue_free(w->residue);
+	end_next_hops(w);
 	world_free(w->world);
 	tls_free(w->tls);
 	sut_free(&w->sut);

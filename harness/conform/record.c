@@ -67,6 +67,30 @@ int conform_exit_code(const struct conform_record *r)
 	return 0;
 }
 
+/* In the order in which exit codes win. */
+int conform_exit_code_of_all(const struct conform_records *all)
+{
+	static const int ORDER[] = { EXIT_INTERRUPTED, EXIT_HARNESS, EXIT_FAIL, EXIT_UNJUDGED };
+
+	for (size_t k = 0; k < sizeof(ORDER) / sizeof(ORDER[0]); k++)
+		for (uint32_t i = 0; i < all->count; i++)
+			if (conform_exit_code(&all->items[i]) == ORDER[k])
+				return ORDER[k];
+	return 0;
+}
+
+bool conform_is_disputed(const struct conform_records *all, uint32_t index)
+{
+	bool kept = false, broken = false;
+
+	for (uint32_t i = 0; i < all->count; i++) {
+		const struct suite_result *s = &all->items[i].results[index];
+		kept = kept || (s->done && s->verdict == CONFORM_PASS);
+		broken = broken || (s->done && (s->verdict == CONFORM_FAIL || s->verdict == CONFORM_WARN));
+	}
+	return kept && broken;
+}
+
 void conform_place(const struct suite_result *r, struct buf *out)
 {
 	buf_addf(out, "%s", r->file->path);

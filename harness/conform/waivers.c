@@ -39,6 +39,7 @@ static void read_item(struct waivers *w, const struct yaml_node *n)
 	(void)yaml_get_str(n, "case", &item.case_id);
 	(void)yaml_get_str(n, "reason", &item.reason);
 	(void)yaml_get_str(n, "until", &item.until);
+	(void)yaml_get_str(n, "target", &item.target);
 	item.until_wall_ms = day_end_ms(item.until);
 	if (whole && item.until_wall_ms < 0)
 		yaml_error(w->yaml, yaml_get(n, "until"), "a day belongs here, as in 2027-06-30");
@@ -92,10 +93,14 @@ const struct waiver *waivers_item(const struct waivers *w, uint32_t index)
 	return &w->items[index];
 }
 
-const struct waiver *waivers_find(const struct waivers *w, const char *case_id, int64_t now_wall_ms)
+const struct waiver *waivers_find(const struct waivers *w, const char *target, const char *case_id,
+				  int64_t now_wall_ms)
 {
-	for (uint32_t i = 0; i < waivers_count(w); i++)
-		if (strcmp(w->items[i].case_id, case_id) == 0 && now_wall_ms < w->items[i].until_wall_ms)
-			return &w->items[i];
+	for (uint32_t i = 0; i < waivers_count(w); i++) {
+		const struct waiver *x = &w->items[i];
+		if (strcmp(x->case_id, case_id) == 0 && now_wall_ms < x->until_wall_ms &&
+		    (x->target == NULL || strcmp(x->target, target) == 0))
+			return x;
+	}
 	return NULL;
 }

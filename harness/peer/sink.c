@@ -545,7 +545,7 @@ struct sink *sink_new(const struct sink_options *o, struct err *reterr)
 {
 	char text[56];
 	assert(o->loop != NULL);
-	if (!addr_is_loopback(&o->at)) {
+	if (!o->in_private_network && !addr_is_loopback(&o->at)) {
 		(void)err_set(reterr, -EPERM, "%s is not a loopback address", addr_format(&o->at, text));
 		return NULL;
 	}

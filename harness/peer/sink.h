@@ -4,7 +4,8 @@
  *
  * Offers PIPELINING, 8BITMIME, SIZE, ENHANCEDSTATUSCODES, CHUNKING and, with a
  * TLS context, STARTTLS; each can be left out.  Rules change what it answers,
- * the first that fits wins.  It listens on loopback only.
+ * the first that fits wins.  It listens on loopback only, or in a private
+ * network (world/network.h).
  */
 #ifndef HARNESS_PEER_SINK_H
 #define HARNESS_PEER_SINK_H
@@ -70,7 +71,8 @@ typedef void sink_quiet_fn(void *ctx);
 
 struct sink_options {
 	struct loop *loop;
-	struct addr at;   /* port 0: any free one */
+	struct addr at; /* port 0: any free one */
+	bool in_private_network;
 	const char *name; /* greeting and EHLO; NULL: "sink.example" */
 	struct tls_ctx *tls_ctx;
 	bool implicit_tls;

@@ -160,6 +160,8 @@ struct target *target_load(const char *name, struct buf *ret_messages);
 bool target_tree(const char *name, char ret_dir[static PATH_MAX]);
 /* Appends what is missing to run it, "missing package postfix"; true when nothing is. */
 bool target_is_installed(const struct target *t, struct buf *ret_missing);
+/* Appends what is known of its own packages, "postfix 3.7.11-0+deb12u1", one a line. */
+void target_versions(const struct target *t, struct buf *ret_versions);
 /* Installed, and the user may start it; else appends why not. */
 bool target_can_start(const struct target *t, struct buf *ret_why_not);
 

@@ -1,10 +1,15 @@
 /* Which of a target's packages are there, of those that were put aside for it and of the system's. */
 #include "harness/scenario/target.h"
 
+#include "base/file.h"
+
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { VERSIONS_BYTES_MAX = 256 * 1024 };
 
 static bool is_dir(const char *path)
 {
@@ -88,6 +93,59 @@ bool target_is_installed(const struct target *t, struct buf *ret_missing)
 	}
 	return complete;
 }
+
+/* ---- versions ---- */
+
+/* One line of the file that setup-targets leaves: "postfix 3.7.11-0+deb12u1". */
+static void add_deb_versions(const struct target *t, const char *tree, struct buf *versions)
+{
+	char path[2 * PATH_MAX];
+	struct buf text = { 0 };
+	struct span rest, line, name;
+	struct err e;
+
+	(void)snprintf(path, sizeof(path), "%s/versions", tree);
+	if (file_read(path, VERSIONS_BYTES_MAX, &text, &e) != 0)
+		buf_reset(&text);
+	rest = buf_span(&text);
+	while (span_take_until(&rest, '\n', &line)) {
+		name = span_sub(line, 0, span_find(line, ' '));
+		for (uint32_t i = 0; i < t->packages.count; i++)
+			if (span_eq(name, span_of(t->packages.items[i])))
+				buf_addf(versions, "%.*s\n", SPAN_FMT(line));
+	}
+	buf_free(&text);
+}
+
+static void add_npm_version(const char *tree, const char *name, struct buf *versions)
+{
+	char path[2 * PATH_MAX];
+	struct buf text = { 0 };
+	struct err e;
+
+	(void)snprintf(path, sizeof(path), "%s/node_modules/%s/package.json", tree, name);
+	if (file_read(path, VERSIONS_BYTES_MAX, &text, &e) == 0) {
+		json_t *j = json_loadb(buf_cstr(&text), buf_bytes(&text), 0, NULL);
+		const char *version = json_string_value(json_object_get(j, "version"));
+		if (version != NULL)
+			buf_addf(versions, "%s %s\n", name, version);
+		json_decref(j);
+	}
+	buf_free(&text);
+}
+
+void target_versions(const struct target *t, struct buf *ret_versions)
+{
+	char tree[PATH_MAX];
+
+	if (!target_tree(t->name, tree))
+		return;
+	add_deb_versions(t, tree, ret_versions);
+	for (uint32_t i = 0; i < t->npm.count; i++)
+		add_npm_version(tree, t->npm.items[i], ret_versions);
+}
+
+/* ---- whether it can be started ---- */
 
 bool target_can_start(const struct target *t, struct buf *ret_why_not)
 {

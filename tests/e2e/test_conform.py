@@ -32,11 +32,18 @@ def conform(*arguments, hostile=None):
     return run_program([POSTRIDER, "conform", "--results", os.path.join(scratch(), "results"), *arguments], env=env, cwd=ROOT, timeout_s=140)
 
 
-def conform_json(*arguments, hostile=None):
+def conform_all_json(*arguments, hostile=None):
     """(status, result)"""
     status, out, _ = conform("--json", *arguments, hostile=hostile)
     check(out.startswith("{"), f"JSON is printed, got {out[:200]!r}")
     return status, json.loads(out)
+
+
+def conform_json(*arguments, hostile=None):
+    """(status, result) of a single target; what came of it stands in the result itself."""
+    status, result = conform_all_json(*arguments, hostile=hostile)
+    only, = result["targets"]
+    return status, {**result, **only}
 
 
 def verdicts(result):
@@ -125,9 +132,9 @@ def test_what_a_run_leaves_behind():
         lines = file.read().splitlines()
     check_equal(lines[:4], ["TAP version 13", "1..2", "ok 1 - good", "not ok 2 - bad"], "TAP")
     directory = os.path.realpath(os.path.join(scratch(), "results", "latest"))
-    for name in ("result.json", "junit.xml", "results.tap", "report.html", "transcripts/good.txt", "transcripts/bad.txt"):
+    for name in ("result.json", "junit.xml", "results.tap", "report.html", "reference/transcripts/good.txt", "reference/transcripts/bad.txt"):
         check(os.path.exists(os.path.join(directory, name)), f"{name} is there")
-    check(not os.path.exists(os.path.join(directory, "world")), "the server's data is gone")
+    check(not os.path.exists(os.path.join(directory, "reference/world")), "the server's data is gone")
     with open(os.path.join(directory, "report.html")) as file:
         page = file.read()
     os.remove(os.path.join(directory, "report.html"))
@@ -225,7 +232,7 @@ def test_hostile_servers_are_judged_and_never_pass():
     for behaviour in ("silent", "endless-line", "endless-reply", "closes", "refuses"):
         status, result = conform_json(good, hostile=behaviour)
         check_equal(status, 3, f"exit status with {behaviour}")
-        check(verdicts(result)["good"] != "pass" and result["problem"], f"{behaviour} is told: {result}")
+        check(verdicts(result)["good"] != "pass" and result.get("problem"), f"{behaviour} is told: {result}")
     status, verdict, why = verdict_of(write_case("busy", "C: MAIL FROM:<a@probe.example>\nS: 250 ...\n   else 4xx => inconclusive \"busy\"\n"), hostile="busy")
     check_equal((status, verdict), (3, "inconclusive"), f"a temporary refusal ({why})")
 
@@ -283,7 +290,7 @@ def test_no_secret_is_in_what_a_run_leaves():
     check("PASS [secret]" in out and "AUTH PLAIN [secret]" in out, "secrets are blotted out")
     directory = os.path.realpath(os.path.join(scratch(), "results", "latest"))
     secrets = set()
-    for password in glob.glob(os.path.join(directory, "world/hosts/sut/password.*")):
+    for password in glob.glob(os.path.join(directory, "reference/world/hosts/sut/password.*")):
         with open(password) as file:
             secret = file.read().strip()
         user = os.path.basename(password).split(".", 1)[1] + "@sut.example"
@@ -311,7 +318,7 @@ def test_an_interrupted_run_says_so_and_leaves_nothing_running():
     slow_case = write_case("waits", "S: 250 ... within 60s\n")
     process = subprocess.Popen([POSTRIDER, "conform", slow_case, "--results", os.path.join(scratch(), "results")], cwd=ROOT, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)
-    pattern = os.path.join(scratch(), "results/conform-*/world/hosts/sut/stdout.log")
+    pattern = os.path.join(scratch(), "results/conform-*/reference/world/hosts/sut/stdout.log")
 
     def ready():
         return any("ready" in open(path).read() for path in glob.glob(pattern))

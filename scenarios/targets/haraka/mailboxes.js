@@ -10,8 +10,12 @@ exports.register = function () {
 
 exports.hook_rcpt = function (next, connection, params) {
 	const to = params[0];
+	if (!to.host) // <Postmaster>: RFC 5321 2.3.5
+		to.host = to.original_host = this.cfg.domains[0];
 	if (this.cfg.domains.includes(to.host.toLowerCase())) {
-		return this.cfg.mailboxes.includes(to.address().toLowerCase())
+		// "sales" and sales are one mailbox: RFC 5321 4.1.2
+		const user = to.user.startsWith('"') ? to.user.slice(1, -1).replace(/\\(.)/g, '$1') : to.user;
+		return this.cfg.mailboxes.includes((user + '@' + to.host).toLowerCase())
 			? next(constants.OK) : next(constants.DENY, 'no such mailbox');
 	}
 	return connection.relaying ? next(constants.OK) : next(constants.DENY, 'relaying denied');
