@@ -20,7 +20,6 @@ struct playing {
 	uint32_t index; /* of the result */
 	bool alone;
 	bool again; /* after a death: nobody else is there, so that it is clear who did it */
-	uint32_t first_account;
 };
 
 struct running {
@@ -115,10 +114,8 @@ static void line_up(struct suite *s)
 {
 	for (uint32_t n = 0; n < s->o.repeat; n++)
 		for (uint32_t i = s->o.case_count; i > 0; i--) /* the last is played first */
-			add_waiting(s,
-				    (struct playing){ .index = i - 1,
-						      .alone = case_has_tag(s->o.cases[i - 1], "alone"),
-						      .first_account = take_accounts(s, s->o.cases[i - 1]) });
+			add_waiting(s, (struct playing){ .index = i - 1,
+							 .alone = case_has_tag(s->o.cases[i - 1], "alone") });
 	if (s->o.shuffle)
 		shuffle(s);
 	put_alone_last(s);
@@ -310,7 +307,8 @@ static void start_next(struct suite *s)
 		count_playing(s, &s->results[w.index]);
 		return;
 	}
-	if (w.first_account + sut_accounts_of(c) > s->o.sut->account_count) {
+	uint32_t first_account = take_accounts(s, c);
+	if (first_account + sut_accounts_of(c) > s->o.sut->account_count) {
 		(void)snprintf(lacks, sizeof(lacks), "no mailbox is left: the target has %u",
 			       s->o.sut->account_count);
 		settle(s, w.index, CONFORM_NOT_TESTED, 0, 0, lacks);
@@ -322,7 +320,7 @@ static void start_next(struct suite *s)
 	r->play = play_new(&(struct play_options){ .loop = s->o.loop,
 						   .file = c,
 						   .sut = s->o.sut,
-						   .first_account = w.first_account,
+						   .first_account = first_account,
 						   .token = s->o.seed * 1000003 + ++s->token,
 						   .done = on_play,
 						   .ctx = r });
@@ -366,7 +364,6 @@ void suite_server_died(struct suite *s, const char *why)
 			count_playing(s, &s->results[w.index]);
 		} else {
 			w.again = true;
-			w.first_account = take_accounts(s, s->o.cases[w.index]);
 			add_waiting(s, w);
 		}
 		r->over = true;

@@ -96,7 +96,7 @@ bool target_is_installed(const struct target *t, struct buf *ret_missing)
 
 /* ---- versions ---- */
 
-/* One line of the file that setup-targets leaves: "postfix 3.7.11-0+deb12u1". */
+/* The file that setup-targets leaves has lines "Package: postfix Version: 3.7.11-0+deb12u1". */
 static void add_deb_versions(const struct target *t, const char *tree, struct buf *versions)
 {
 	char path[2 * PATH_MAX];
@@ -109,10 +109,13 @@ static void add_deb_versions(const struct target *t, const char *tree, struct bu
 		buf_reset(&text);
 	rest = buf_span(&text);
 	while (span_take_until(&rest, '\n', &line)) {
-		name = span_sub(line, 0, span_find(line, ' '));
+		if (!span_take_prefix_nocase(&line, SPAN_LIT("Package: ")) ||
+		    !span_take_until(&line, ' ', &name) ||
+		    !span_take_prefix_nocase(&line, SPAN_LIT("Version: ")))
+			continue;
 		for (uint32_t i = 0; i < t->packages.count; i++)
 			if (span_eq(name, span_of(t->packages.items[i])))
-				buf_addf(versions, "%.*s\n", SPAN_FMT(line));
+				buf_addf(versions, "%.*s %.*s\n", SPAN_FMT(name), SPAN_FMT(line));
 	}
 	buf_free(&text);
 }
