@@ -5,6 +5,12 @@
 
 #include <string.h>
 
+/* "" for what is no text. */
+static const char *text_of(const json_t *value)
+{
+	return json_is_string(value) ? json_string_value(value) : "";
+}
+
 /* ---- words ---- */
 
 static const char *headline(const char *verdict)
@@ -137,7 +143,7 @@ static void add_target(struct buf *html, const json_t *t)
 	json_array_foreach(json_object_get(t, "versions"), i, version)
 	{
 		buf_add_cstr(html, i > 0 ? ", " : "<br><small>");
-		page_text(html, json_string_value(version));
+		page_text(html, text_of(version));
 	}
 	buf_add_cstr(html, i > 0 ? "</small>" : "");
 	if (*get_text(t, "problem") != '\0') {
@@ -293,7 +299,7 @@ static void add_disputes(struct buf *html, const json_t *result)
 		buf_add_cstr(html, "</th>");
 	}
 	buf_add_cstr(html, "</tr></thead><tbody>\n");
-	json_array_foreach(disputed, i, x) add_dispute(html, result, json_string_value(x));
+	json_array_foreach(disputed, i, x) add_dispute(html, result, text_of(x));
 	buf_add_cstr(html, "</tbody></table></div>\n");
 }
 
