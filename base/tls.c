@@ -211,6 +211,11 @@ struct tls_ctx *tls_client_new_trusting(const char *ca_path, struct err *reterr)
 	return t;
 }
 
+void tls_only_1_2(struct tls_ctx *t)
+{
+	(void)SSL_CTX_set_max_proto_version(t->ssl_ctx, TLS1_2_VERSION);
+}
+
 void tls_free(struct tls_ctx *t)
 {
 	if (t == NULL)

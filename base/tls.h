@@ -45,6 +45,9 @@ struct tls_ctx *tls_client_new(const char *ca_path, struct err *reterr);
  */
 struct tls_ctx *tls_client_new_trusting(const char *ca_path, struct err *reterr);
 
+/* Before the first connection: knows nothing newer than TLS 1.2. */
+void tls_only_1_2(struct tls_ctx *t);
+
 void tls_free(struct tls_ctx *t);
 
 /* Borrowed; for base/conn. */

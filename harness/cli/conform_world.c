@@ -41,7 +41,7 @@ struct conform_world {
 	const char **password_list;
 	uint32_t account_count;
 	struct world *world;
-	struct tls_ctx *tls;
+	struct tls_ctx *tls, *tls_1_2;
 	struct sut sut;
 	struct task *restart;
 	bool starting;
@@ -330,6 +330,7 @@ static void describe_sut(struct conform_world *w)
 	w->sut.host = world_tls_name(w->world, CONFORM_SUT);
 	w->sut.domain = w->flow->hosts[CONFORM_SUT].domains[0];
 	w->sut.tls = w->tls;
+	w->sut.tls_1_2 = w->tls_1_2;
 	w->sut.is_elsewhere = t->remote.is;
 	w->sut.mail_domains = t->remote.recipient_domains.items;
 	w->sut.mail_domain_count = t->remote.recipient_domains.count;
@@ -403,11 +404,15 @@ static int make_world(struct conform_world *w, struct err *reterr)
 			     reterr);
 	if (w->world == NULL)
 		return reterr->code;
-	w->tls = tls_client_new(!m->is               ? world_ca_path(w->world)
-				: m->ca_file != NULL ? m->ca_file
-						     : SYSTEM_TRUST,
-				reterr);
-	return w->tls != NULL ? 0 : reterr->code;
+	const char *trusted = !m->is               ? world_ca_path(w->world)
+			      : m->ca_file != NULL ? m->ca_file
+						   : SYSTEM_TRUST;
+	w->tls = tls_client_new(trusted, reterr);
+	w->tls_1_2 = w->tls != NULL ? tls_client_new(trusted, reterr) : NULL;
+	if (w->tls_1_2 == NULL)
+		return reterr->code;
+	tls_only_1_2(w->tls_1_2);
+	return 0;
 }
 
 struct conform_world *conform_world_new(const struct conform_world_options *o, struct err *reterr)
@@ -479,6 +484,7 @@ void conform_world_free(struct conform_world *w)
 	end_next_hops(w);
 	world_free(w->world);
 	tls_free(w->tls);
+	tls_free(w->tls_1_2);
 	sut_free(&w->sut);
 	task_free(w->ready);
 	task_free(w->restart);

@@ -103,11 +103,34 @@ void play_conn_drop(struct play_conn *c)
 
 /* ---- opening ---- */
 
+static struct tls_ctx *tls_of(const struct play_conn *c)
+{
+	const struct sut *s = c->play->o.sut;
+	return c->tls_1_2 ? s->tls_1_2 : s->tls;
+}
+
+/*
+ * Each case is a client with an address of its own, where there are addresses to spare: what a server counts by
+ * address, such as refused logins, which it answers ever later, is then the case's own doing.
+ */
+static bool own_address(const struct play *p, const struct addr *to, struct addr *ret_own)
+{
+	uint64_t t = p->o.token;
+	char ip[32];
+
+	if (to->ss.ss_family != AF_INET || !addr_is_loopback(to))
+		return false;
+	(void)snprintf(ip, sizeof(ip), "127.%u.%u.%u", 192 + (unsigned)(t >> 16) % 60,
+		       (unsigned)(t >> 8) % 256, 1 + (unsigned)t % 254);
+	return addr_parse(ip, 0, ret_own);
+}
+
 void play_conn_open(struct play *p, uint32_t index, enum case_service service)
 {
 	struct play_conn *c = &p->conns[index];
 	const struct sut *s = p->o.sut;
 	const struct sut_service *at = &s->services[service];
+	struct addr own;
 	struct err e;
 
 	play_conn_drop(c);
@@ -116,6 +139,7 @@ void play_conn_open(struct play *p, uint32_t index, enum case_service service)
 	c->reader = (struct answer_reader){ .pop3 = case_service_is_pop3(service) };
 	c->reader.answer.pop3 = c->reader.pop3;
 	c->service = service;
+	c->tls_1_2 = play_step(p)->kind == CASE_CONNECT && play_step(p)->tls_1_2;
 	c->ended = c->paused = false;
 	if (reach_check(&at->at, s->allow_remote, &e) != 0) {
 		play_finish(p, CONFORM_ERROR, play_step(p)->line, "%s", e.text);
@@ -124,9 +148,9 @@ void play_conn_open(struct play *p, uint32_t index, enum case_service service)
 	c->conn = conn_connect(
 		&(struct conn_options){
 			.loop = p->o.loop, .on_event = on_conn, .ctx = c, .input_bytes_max = 65536 },
-		&at->at, NULL);
+		&at->at, own_address(p, &at->at, &own) ? &own : NULL);
 	if (c->conn != NULL && case_service_has_tls(service))
-		(void)conn_start_tls(c->conn, s->tls, CONN_TLS_CLIENT, s->host);
+		(void)conn_start_tls(c->conn, tls_of(c), CONN_TLS_CLIENT, s->host);
 	play_await(p, PLAY_WAITS_OPEN, play_step(p)->within_ms);
 }
 
@@ -336,7 +360,7 @@ void play_conn_starttls(struct play *p)
 
 	if (p->wait == PLAY_RUNS && !c->ended) {
 		char line[120];
-		size_t dropped = conn_start_tls(c->conn, p->o.sut->tls, CONN_TLS_CLIENT, p->o.sut->host);
+		size_t dropped = conn_start_tls(c->conn, tls_of(c), CONN_TLS_CLIENT, p->o.sut->host);
 		dropped += buf_bytes(&c->in);
 		if (dropped > 0) {
 			(void)snprintf(line, sizeof(line), "%zu bytes came in the clear before the handshake",

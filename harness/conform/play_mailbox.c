@@ -116,7 +116,7 @@ void play_mailbox_end(struct play *p)
 	p->queue = NULL;
 	timer_free(p->queue_timer);
 	p->queue_timer = NULL;
-	p->fence_sent = p->child_ok = false;
+	p->fence_sent = p->child_ok = p->counting = false;
 	p->queue_empty_ns = 0;
 }
 
@@ -221,8 +221,15 @@ void play_mailbox_mail(struct play *p)
 	uint32_t which;
 
 	set_deadline(p);
-	if (which_mailbox(p, &which, &address) && play_expand(p, &play_step(p)->content, &content))
-		start_child(p, buf_cstr(&address), buf_span(&content));
+	if (which_mailbox(p, &which, &address) && play_expand(p, &play_step(p)->content, &content)) {
+		/* The case may have deleted some of what was placed. */
+		p->counting = p->placed[which] > 0;
+		p->wait = PLAY_WAITS_MAILBOX;
+		if (p->counting)
+			(void)open_mailbox(p, which);
+		else
+			start_child(p, buf_cstr(&address), buf_span(&content));
+	}
 	buf_free(&address);
 	buf_free(&content);
 }
@@ -399,6 +406,17 @@ static void overdue(struct play *p)
 	buf_free(&why);
 }
 
+static void count_before_mail(struct play *p, uint32_t which, const char *address)
+{
+	struct buf content = { 0 };
+
+	p->placed[which] = count_messages(p);
+	play_mailbox_end(p);
+	if (play_expand(p, &play_step(p)->content, &content))
+		start_child(p, address, buf_span(&content));
+	buf_free(&content);
+}
+
 static void look_after_mail(struct play *p, uint32_t which)
 {
 	if (count_messages(p) <= p->placed[which])
@@ -413,7 +431,9 @@ static void look(struct play *p, uint32_t which, const char *address)
 	struct buf why = { 0 };
 
 	p->mailbox.polled = false;
-	if (play_step(p)->kind == CASE_MAIL) {
+	if (p->counting) {
+		count_before_mail(p, which, address);
+	} else if (play_step(p)->kind == CASE_MAIL) {
 		look_after_mail(p, which);
 	} else if (p->fence_sent) {
 		if (fence_is_here(p) && all_has_come(p))

@@ -32,8 +32,9 @@ struct play_conn {
 	struct conn *conn; /* NULL: never opened, or over */
 	bool open;         /* connected, and under TLS when the service has it */
 	bool secured;
-	bool ended;  /* by the server, or it was never reached */
-	bool paused; /* it says more than anybody reads */
+	bool tls_1_2; /* it knows nothing newer */
+	bool ended;   /* by the server, or it was never reached */
+	bool paused;  /* it says more than anybody reads */
 	char failure[256];
 	struct buf in;
 	struct answer_reader reader;
@@ -81,7 +82,8 @@ struct play {
 	struct play_start *start;       /* that is under way; NULL: none */
 	/* mailbox steps */
 	struct play_mailbox mailbox;
-	uint32_t placed[2]; /* messages put into each mailbox by `mail` */
+	uint32_t placed[2]; /* messages in each mailbox once `mail` had put its own there */
+	bool counting;      /* `mail` looks how many are left of them, before it sends another */
 	struct play *child;
 	struct case_file *child_file;
 	struct buf child_messages;

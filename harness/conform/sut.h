@@ -32,6 +32,7 @@ struct sut {
 	const char *host;   /* its own name, as in its certificate */
 	const char *domain; /* local */
 	struct tls_ctx *tls;
+	struct tls_ctx *tls_1_2; /* the same for who knows nothing newer */
 	bool allow_remote;
 	/* Somebody else's: nothing intrusive, and mail to these domains only (leave.h). */
 	bool is_elsewhere;

@@ -195,6 +195,7 @@ struct case_step {
 	uint32_t line;
 	uint32_t connection;       /* from 0 */
 	enum case_service service; /* CASE_CONNECT */
+	bool tls_1_2;              /* CASE_CONNECT: nothing newer, now or by starttls */
 	struct case_segment *segments;
 	uint32_t segment_count;
 	bool segmented;              /* CASE_SEND: each segment is a write of its own */

@@ -222,6 +222,8 @@ static void read_connect(struct case_reader *r, struct span rest)
 			s->service = (enum case_service)service;
 		else if (service >= 0)
 			case_error(r, word, "\"needs:\" does not name this service");
+		else if (span_eq(word, SPAN_LIT("tls1.2")))
+			s->tls_1_2 = true;
 		else
 			s->connection = connection_of(r, word);
 	}

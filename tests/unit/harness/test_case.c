@@ -173,6 +173,7 @@ static const struct wrong {
 	{ "aspect", HEAD "== a\nstored x:\n   received zones\n", "unknown aspect \"zones\"" },
 	{ "comparison", HEAD "== a\nnumber \"1\" > \"2\"\n", "7:12: error: == or >= or <= belongs here" },
 	{ "length of nothing", HEAD "== a\nlength <= \"2\"\n", "a \"quoted text\" belongs here" },
+	{ "TLS version", HEAD "== a\nconnect 2 tls1.1\n", "connections have numbers from 1 to 8" },
 	{ "step", HEAD "== a\nstartls\n", "did you mean \"starttls\"?" },
 	{ "UTF-8", HEAD "== a\nC: \xff\n", "the file is not UTF-8" },
 };
