@@ -13,6 +13,29 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"; [ -z "$results_own" ] || rm -f "$RESULTS"' EXIT
 program=$(realpath "$mutants/bin/postriderd")
 
+# like_the_reference NAME LINE: the target file NAME.yaml in $work, the reference with a line more in its configuration.
+like_the_reference()
+{
+	mkdir "$work/$1"
+	sed "s/^target: .*/target: $1/" scenarios/targets/reference.yaml >"$work/$1.yaml"
+	{
+		cat scenarios/targets/reference/postriderd.conf
+		echo "$2"
+	} >"$work/$1/postriderd.conf"
+}
+like_the_reference delay 'pop3: { login_delay: 30s }'
+like_the_reference impatient 'timeouts: { pop3: 1s }'
+
+# choose SUITE: what `conform` is told for it.
+choose()
+{
+	case $1 in
+	delay) echo "pop3/rfc2449/6.5 pop3/rfc2449/8.1.1 --target $work/delay.yaml" ;;
+	impatient) echo "pop3/rfc1939/3/autologout-removes-nothing --slow --target $work/impatient.yaml" ;;
+	*) echo "$1" ;;
+	esac
+}
+
 # play SUITE [MUTANT]: plays the suite against the server, broken so; what failed is in $work/failed.
 play()
 {
@@ -21,13 +44,14 @@ play()
 		"$program" "${2:+--mutant $2}" "$program" >"$work/postriderd"
 	chmod 755 "$work/postriderd"
 	status=0
-	"$out/bin/postrider" conform "$1" --program "$work/postriderd" --results "$work/results" --tap "$work/tap" \
+	# shellcheck disable=SC2046 # words
+	"$out/bin/postrider" conform $(choose "$1") --program "$work/postriderd" --results "$work/results" --tap "$work/tap" \
 		--strict --quiet --seed 1 >"$work/said" 2>&1 || status=$?
 	sed -n 's/^not ok [0-9]* - //p' "$work/tap" >"$work/failed"
 	rm -rf "$work/results"
 }
 
-for suite in smtp submission lmtp pop3; do
+for suite in smtp submission lmtp pop3 delay impatient; do
 	play "$suite"
 	if [ "$status" -eq 0 ]; then
 		pass "mutants: nothing fails in $suite when nothing is broken"

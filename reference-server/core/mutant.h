@@ -153,7 +153,64 @@
 	X(POP3_TOP_WHOLE, "pop3-top-whole", "pop3", "TOP sends the whole message")                           \
 	X(POP3_UID_BY_NUMBER, "pop3-uid-by-number", "pop3", "the unique-id is the number in the session")    \
 	X(POP3_DELETED_STAYS, "pop3-deleted-stays", "pop3", "a message marked as deleted can be used")       \
-	X(POP3_VERBS_IN_CAPITALS, "pop3-verbs-in-capitals", "pop3", "keywords in lower case are unknown")
+	X(POP3_VERBS_IN_CAPITALS, "pop3-verbs-in-capitals", "pop3", "keywords in lower case are unknown")    \
+	X(POP3_DELAY_IGNORED, "pop3-delay-ignored", "delay", "LOGIN-DELAY is announced and not enforced")    \
+	X(POP3_DELAY_GROWS, "pop3-delay-grows", "delay", "LOGIN-DELAY is more after a login")                \
+	X(POP3_DELAY_NO_CODE, "pop3-delay-no-code", "delay",                                                 \
+	  "a login too early is refused without its code")                                                   \
+	X(POP3_SILENCE_REMOVES, "pop3-silence-removes", "impatient", "silence ends a session as QUIT does")  \
+	X(POP3_STUFFING_FORGETS, "pop3-stuffing-forgets", "pop3",                                            \
+	  "each piece of a message counts as a line")                                                        \
+	X(POP3_LF_ALONE, "pop3-lf-alone", "pop3", "responses end in LF alone")                               \
+	X(POP3_LONG_RESPONSE, "pop3-long-response", "pop3", "errors are told in more than 512 octets")       \
+	X(POP3_LIST_NO_DOT, "pop3-list-no-dot", "pop3", "LIST and UIDL end in an empty line")                \
+	X(POP3_NO_RSET, "pop3-no-rset", "pop3", "RSET is unknown")                                           \
+	X(POP3_DELE_FORGETS, "pop3-dele-forgets", "pop3", "DELE marks nothing")                              \
+	X(POP3_LOCK_STAYS, "pop3-lock-stays", "pop3", "a refused login leaves the maildrop locked")          \
+	X(POP3_STAT_SAYS_MORE, "pop3-stat-says-more", "pop3", "a word follows the size in STAT")             \
+	X(POP3_LIST_SAYS_MORE, "pop3-list-says-more", "pop3", "a word follows the size in LIST")             \
+	X(POP3_UIDL_SAYS_MORE, "pop3-uidl-says-more", "pop3", "a word follows the unique-id")                \
+	X(POP3_LONG_UID, "pop3-long-uid", "pop3", "unique-ids have more than 70 characters")                 \
+	X(POP3_NO_ARGUMENT, "pop3-no-argument", "pop3", "arguments may be left out")                         \
+	X(POP3_FETCHED_GOES, "pop3-fetched-goes", "pop3", "what was fetched is removed")                     \
+	X(POP3_CAPA_LONG_LINE, "pop3-capa-long-line", "pop3", "a capability has more than 512 octets")       \
+	X(POP3_CAPA_NO_DOT, "pop3-capa-no-dot", "pop3", "the capability list does not end")                  \
+	X(POP3_CAPA_SAYS_APOP, "pop3-capa-says-apop", "pop3", "CAPA lists APOP")                             \
+	X(POP3_CAPA_FORGETS, "pop3-capa-forgets", "pop3", "after a login CAPA lists neither USER nor SASL")  \
+	X(POP3_EXPIRE_SHRINKS, "pop3-expire-shrinks", "pop3",                                                \
+	  "EXPIRE is less after a login, and still USER")                                                    \
+	X(POP3_USER_REFUSED, "pop3-user-refused", "pop3", "USER is listed and refused, with the code AUTH")  \
+	X(POP3_BROKEN_BRACKET, "pop3-broken-bracket", "pop3",                                                \
+	  "a text begins with a bracket that is never closed")                                               \
+	X(POP3_NO_AUTH_CODE, "pop3-no-auth-code", "pop3",                                                    \
+	  "a wrong password is refused without the code AUTH")                                               \
+	X(POP3_AUTH_CODE_UNLISTED, "pop3-auth-code-unlisted", "pop3", "AUTH-RESP-CODE is not listed")        \
+	X(POP3_AUTH_CODE_ANYWHERE, "pop3-auth-code-anywhere", "pop3", "unknown commands have the code AUTH") \
+	X(POP3_IN_USE_AS_AUTH, "pop3-in-use-as-auth", "pop3", "a locked maildrop has the code AUTH")         \
+	X(POP3_SYS_WITH_OK, "pop3-sys-with-ok", "pop3", "NOOP succeeds with the code SYS")                   \
+	X(POP3_NO_HANDSHAKE, "pop3-no-handshake", "pop3", "after STLS the session goes on in the clear")     \
+	X(POP3_ALL_IN_CLEAR, "pop3-all-in-clear", "pop3", "every mechanism is offered without TLS")          \
+	X(POP3_PLAIN_ONLY, "pop3-plain-only", "pop3", "every mechanism sends the password")                  \
+	X(POP3_NO_INITIAL_RESPONSE, "pop3-no-initial-response", "pop3", "AUTH takes no initial response")    \
+	X(POP3_LOGIN_WITH_NAME, "pop3-login-with-name", "pop3", "LOGIN takes an initial response")           \
+	X(POP3_BARE_PLUS, "pop3-bare-plus", "pop3", "an empty challenge is a plus alone")                    \
+	X(POP3_CHALLENGE_SAYS_MORE, "pop3-challenge-says-more", "pop3", "words follow a challenge")          \
+	X(POP3_SHORT_RESPONSES, "pop3-short-responses", "pop3", "SASL responses have 255 octets at most")    \
+	X(POP3_UNPREPARED, "pop3-unprepared", "pop3", "names and passwords are compared as they come")       \
+	X(POP3_STRIPS_ODD, "pop3-strips-odd", "pop3", "odd octets of names and passwords are passed over")   \
+	X(POP3_SCRAM_ANYBODY, "pop3-scram-anybody", "pop3", "every SCRAM proof is right")                    \
+	X(POP3_SCRAM_GOES_ON, "pop3-scram-goes-on", "pop3", "SCRAM refuses by one challenge more")           \
+	X(POP3_SCRAM_ODD_ESCAPES, "pop3-scram-odd-escapes", "pop3", "SCRAM takes any escape in a name")      \
+	X(POP3_FEW_ITERATIONS, "pop3-few-iterations", "pop3", "SCRAM asks for 1000 iterations")              \
+	X(POP3_PLUS_ONLY, "pop3-plus-only", "pop3", "SCRAM-SHA-256 is offered bound only")                   \
+	X(POP3_UTF8_SEVEN_BITS, "pop3-utf8-seven-bits", "pop3",                                              \
+	  "content loses its eighth bit in UTF-8 mode")                                                      \
+	X(POP3_UTF8_UNASKED, "pop3-utf8-unasked", "pop3", "UTF-8 is sent without UTF8")                      \
+	X(POP3_UTF8_PARAMETER, "pop3-utf8-parameter", "pop3", "UTF8 takes a parameter")                      \
+	X(POP3_UTF8_NO_CODE, "pop3-utf8-no-code", "pop3",                                                    \
+	  "a message that needs UTF8 is refused without its code")                                           \
+	X(POP3_LANG_NO_LIST, "pop3-lang-no-list", "pop3", "LANG lists nothing")                              \
+	X(POP3_LANG_NO_TAG, "pop3-lang-no-tag", "pop3", "LANG answers every language, without a tag")
 
 #define MUTANT_NAME(name, text, suite, what) MUTANT_##name,
 enum mutant { MUTANT_NONE, MUTANT_TABLE(MUTANT_NAME) MUTANT_COUNT };

@@ -53,7 +53,7 @@ _Static_assert(POP3_STATE_COUNT <= 32, "states must fit the IN() bit set");
 static void reply(struct pop3_server *s, const char *line)
 {
 	buf_add_cstr(s->out, line);
-	buf_add_cstr(s->out, "\r\n");
+	buf_add_cstr(s->out, MUTANT(POP3_LF_ALONE) ? "\n" : "\r\n");
 }
 
 /* The only place where the state changes. */
@@ -69,7 +69,9 @@ static void enter(struct pop3_server *s, enum pop3_state next)
 /* A protocol error or a failed login.  Nothing may stand between USER and PASS (RFC 1939 7), not even that. */
 static void reply_error(struct pop3_server *s, const char *line)
 {
-	reply(s, line);
+	if (MUTANT(POP3_LONG_RESPONSE))
+		buf_addf(s->out, "%-600s", line);
+	reply(s, MUTANT(POP3_LONG_RESPONSE) ? "" : line);
 	if (s->state != POP3_STATE_TRANSACTION)
 		s->user.n = 0;
 	s->error_count++;
@@ -91,8 +93,9 @@ static struct span mechanisms(const struct pop3_server *s)
 
 static void on_user(struct pop3_server *s, struct span argument)
 {
-	if (!may_log_in(s)) {
-		reply_error(s, "-ERR plaintext logins need TLS");
+	if (!may_log_in(s) || MUTANT(POP3_USER_REFUSED)) {
+		reply_error(s,
+			    MUTANT(POP3_USER_REFUSED) ? "-ERR [AUTH] no" : "-ERR plaintext logins need TLS");
 		return;
 	}
 	assert(argument.n <= sizeof(s->user_text));
@@ -130,7 +133,8 @@ static void on_auth(struct pop3_server *s, struct span argument)
 	s->auth_response_given = span_take_until(&argument, ' ', &mechanism);
 	if (s->auth_response_given)
 		response = argument;
-	if (!is_offered(mechanisms(s), mechanism)) {
+	if (!is_offered(mechanisms(s), mechanism) ||
+	    (MUTANT(POP3_NO_INITIAL_RESPONSE) && s->auth_response_given)) {
 		reply_error(s, "-ERR no such mechanism here");
 		return;
 	}
@@ -201,7 +205,10 @@ static bool range_matches(struct span range, struct span tag)
 static void on_lang(struct pop3_server *s, struct span argument)
 {
 	if (argument.n == 0)
-		reply(s, "+OK languages\r\nen English\r\ni-default English\r\n.");
+		reply(s, MUTANT(POP3_LANG_NO_LIST) ? "+OK\r\n."
+						   : "+OK languages\r\nen English\r\ni-default English\r\n.");
+	else if (MUTANT(POP3_LANG_NO_TAG))
+		reply(s, "+OK English it is");
 	else if (range_matches(argument, SPAN_LIT("en")))
 		reply(s, "+OK en English it is");
 	else if (range_matches(argument, SPAN_LIT("i-default")))
@@ -214,23 +221,33 @@ static void on_lang(struct pop3_server *s, struct span argument)
 static void on_capa(struct pop3_server *s, struct span argument)
 {
 	(void)argument;
-	reply(s, "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\nLANG");
-	if (s->config->expire_days > 0)
+	reply(s, MUTANT(POP3_AUTH_CODE_UNLISTED) ? "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES"
+						 : "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE");
+	reply(s, "PIPELINING\r\nUTF8 USER\r\nLANG");
+	if (MUTANT(POP3_CAPA_SAYS_APOP))
+		reply(s, "APOP");
+	if (MUTANT(POP3_CAPA_LONG_LINE))
+		buf_addf(s->out, "X-%600s\r\n", "LONG");
+	if (MUTANT(POP3_EXPIRE_SHRINKS) && s->state == POP3_STATE_TRANSACTION)
+		reply(s, "EXPIRE 1 USER");
+	else if (s->config->expire_days > 0)
 		buf_addf(s->out, "EXPIRE %u\r\n", s->config->expire_days);
 	else
 		reply(s, "EXPIRE NEVER");
 	if (s->config->login_delay_s > 0)
-		buf_addf(s->out, "LOGIN-DELAY %u\r\n", s->config->login_delay_s);
-	if (may_log_in(s))
+		buf_addf(s->out, "LOGIN-DELAY %u\r\n",
+			 s->config->login_delay_s +
+				 (MUTANT(POP3_DELAY_GROWS) && s->state == POP3_STATE_TRANSACTION));
+	if (may_log_in(s) && !(MUTANT(POP3_CAPA_FORGETS) && s->state == POP3_STATE_TRANSACTION))
 		reply(s, "USER");
-	if (mechanisms(s).n > 0) {
+	if (mechanisms(s).n > 0 && !(MUTANT(POP3_CAPA_FORGETS) && s->state == POP3_STATE_TRANSACTION)) {
 		buf_add_cstr(s->out, "SASL ");
 		buf_add(s->out, mechanisms(s));
 		buf_add_cstr(s->out, "\r\n");
 	}
 	if (!s->tls && s->config->offer_stls && s->state == POP3_STATE_AUTHORIZATION)
 		reply(s, "STLS");
-	reply(s, "IMPLEMENTATION postriderd\r\n.");
+	reply(s, MUTANT(POP3_CAPA_NO_DOT) ? "IMPLEMENTATION postriderd" : "IMPLEMENTATION postriderd\r\n.");
 }
 
 static void on_quit(struct pop3_server *s, struct span argument)
@@ -261,7 +278,8 @@ static uint32_t left_count(const struct pop3_server *s)
 static void on_stat(struct pop3_server *s, struct span argument)
 {
 	(void)argument;
-	buf_addf(s->out, "+OK %u %llu\r\n", left_count(s), left_octets(s));
+	buf_addf(s->out, "+OK %u %llu%s\r\n", left_count(s), left_octets(s),
+		 MUTANT(POP3_STAT_SAYS_MORE) ? " octets" : "");
 }
 
 /* NULL, and replied, when the text names no message that is still there. */
@@ -288,8 +306,9 @@ static unsigned number_of(const struct pop3_server *s, const struct pop3_message
 
 static void add_scan_line(struct pop3_server *s, const struct pop3_message *m)
 {
-	buf_addf(s->out, "%u %llu\r\n", number_of(s, m),
-		 (unsigned long long)m->octets + MUTANT(POP3_WRONG_OCTETS));
+	buf_addf(s->out, "%u %llu%s\r\n", number_of(s, m),
+		 (unsigned long long)m->octets + MUTANT(POP3_WRONG_OCTETS),
+		 MUTANT(POP3_LIST_SAYS_MORE) ? " octets" : "");
 }
 
 static void add_uidl_line(struct pop3_server *s, const struct pop3_message *m)
@@ -299,7 +318,9 @@ static void add_uidl_line(struct pop3_server *s, const struct pop3_message *m)
 		buf_addf(s->out, "%u", number_of(s, m));
 	else
 		buf_add(s->out, m->uidl);
-	buf_add_cstr(s->out, "\r\n");
+	if (MUTANT(POP3_LONG_UID))
+		buf_addf(s->out, "%060u", 0u);
+	buf_add_cstr(s->out, MUTANT(POP3_UIDL_SAYS_MORE) ? " new\r\n" : "\r\n");
 }
 
 /* LIST and UIDL: one message, or all that are left. */
@@ -318,7 +339,7 @@ static void list(struct pop3_server *s, struct span argument,
 	for (uint32_t i = 0; i < s->message_count; i++)
 		if (!s->messages[i].deleted)
 			add_line(s, &s->messages[i]);
-	reply(s, ".");
+	reply(s, MUTANT(POP3_LIST_NO_DOT) ? "" : ".");
 }
 
 static void on_list(struct pop3_server *s, struct span argument)
@@ -370,22 +391,28 @@ static void on_top(struct pop3_server *s, struct span argument)
 	retrieve(s, m);
 }
 
+static void mark(struct pop3_server *s, struct pop3_message *m)
+{
+	m->deleted = true;
+	s->deleted_count++;
+	s->deleted_octets += m->octets;
+}
+
 static void on_dele(struct pop3_server *s, struct span argument)
 {
 	struct pop3_message *m = find_message(s, argument);
 
 	if (m == NULL)
 		return;
-	m->deleted = true;
-	s->deleted_count++;
-	s->deleted_octets += m->octets;
+	if (!MUTANT(POP3_DELE_FORGETS))
+		mark(s, m);
 	reply(s, "+OK");
 }
 
 static void on_noop(struct pop3_server *s, struct span argument)
 {
 	(void)argument;
-	reply(s, "+OK");
+	reply(s, MUTANT(POP3_SYS_WITH_OK) ? "+OK [SYS/TEMP]" : "+OK");
 }
 
 static void on_rset(struct pop3_server *s, struct span argument)
@@ -447,13 +474,16 @@ static enum pop3_look look_at(struct pop3_server *s, struct span bytes, bool las
 enum pop3_look pop3_server_look(struct pop3_server *s, struct span bytes, bool last)
 {
 	assert(s->wish == POP3_WISH_RETRIEVE && !s->content_begun);
-	enum pop3_look seen = s->utf8 ? POP3_LOOK_CLEAR : look_at(s, bytes, last);
+	enum pop3_look seen =
+		s->utf8 || MUTANT(POP3_UTF8_UNASKED) ? POP3_LOOK_CLEAR : look_at(s, bytes, last);
 
 	if (seen == POP3_LOOK_MORE)
 		return seen;
 	s->top_line_empty = true;
 	if (seen == POP3_LOOK_REFUSED) {
-		reply(s, "-ERR [UTF8] this message is for sessions that began with UTF8");
+		reply(s, MUTANT(POP3_UTF8_NO_CODE)
+				 ? "-ERR not for you"
+				 : "-ERR [UTF8] this message is for sessions that began with UTF8");
 		s->wish = POP3_WISH_INPUT;
 	}
 	return seen;
@@ -502,10 +532,18 @@ bool pop3_server_content(struct pop3_server *s, struct span bytes, bool last)
 		bytes.n = top_part(s, bytes, &full);
 		last |= full;
 	}
+	if (MUTANT(POP3_STUFFING_FORGETS))
+		stuffing_init(&s->stuffing);
+	size_t before = buf_bytes(s->out);
 	(MUTANT(POP3_NO_STUFFING) ? stuffing_pass : stuffing_add)(&s->stuffing, s->out, bytes);
+	if (MUTANT(POP3_UTF8_SEVEN_BITS) && s->utf8)
+		for (size_t k = before; k < buf_bytes(s->out); k++)
+			s->out->p[s->out->begin + k] &= 0x7f;
 	if (!last)
 		return true;
 	stuffing_end(&s->stuffing, s->out);
+	if (MUTANT(POP3_FETCHED_GOES) && !s->wanted_top && !s->messages[s->wanted_index].deleted)
+		mark(s, &s->messages[s->wanted_index]);
 	s->wish = POP3_WISH_INPUT;
 	return false;
 }
@@ -525,9 +563,9 @@ void pop3_server_content_failed(struct pop3_server *s)
 void pop3_server_auth_challenge(struct pop3_server *s, struct span challenge)
 {
 	assert(s->wish == POP3_WISH_AUTH || s->wish == POP3_WISH_AUTH_STEP);
-	buf_add_cstr(s->out, "+ ");
+	buf_add_cstr(s->out, MUTANT(POP3_BARE_PLUS) && challenge.n == 0 ? "+" : "+ ");
 	buf_add(s->out, challenge);
-	buf_add_cstr(s->out, "\r\n");
+	buf_add_cstr(s->out, MUTANT(POP3_CHALLENGE_SAYS_MORE) ? " go ahead\r\n" : "\r\n");
 	s->wish = POP3_WISH_INPUT;
 }
 
@@ -554,7 +592,9 @@ void pop3_server_auth_fail(struct pop3_server *s, enum pop3_auth_failure why)
 	assert(why < POP3_AUTH_FAILURE_COUNT);
 	s->wish = POP3_WISH_INPUT;
 	enter(s, POP3_STATE_AUTHORIZATION);
-	reply_error(s, lines[why]);
+	reply_error(s, MUTANT(POP3_NO_AUTH_CODE)     ? "-ERR no"
+		       : MUTANT(POP3_BROKEN_BRACKET) ? "-ERR [wrong name or password"
+						     : lines[why]);
 	s->auth_failure_count += why == POP3_AUTH_BAD_CREDENTIALS;
 	if (s->state != POP3_STATE_CLOSED && s->config->auth_failure_count_max > 0 &&
 	    s->auth_failure_count >= s->config->auth_failure_count_max)
@@ -588,7 +628,9 @@ void pop3_server_open_failed(struct pop3_server *s, enum pop3_open_failure why)
 	s->wish = POP3_WISH_INPUT;
 	enter(s, POP3_STATE_AUTHORIZATION);
 	s->user.n = 0;
-	reply(s, lines[why]);
+	reply(s, MUTANT(POP3_DELAY_NO_CODE)    ? "-ERR no"
+		 : MUTANT(POP3_IN_USE_AS_AUTH) ? "-ERR [AUTH] in use"
+					       : lines[why]);
 }
 
 void pop3_server_updated(struct pop3_server *s, bool all_removed)
@@ -635,9 +677,10 @@ static void run(struct pop3_server *s, const struct command *command, struct spa
 		s->user.n = 0;
 	if ((command->allowed_in & IN(s->state)) == 0 && !MUTANT(POP3_ANY_STATE))
 		reply_error(s, "-ERR not in this state");
-	else if (command->argument == ARGUMENT_NONE && argument.n > 0)
+	else if (command->argument == ARGUMENT_NONE && argument.n > 0 &&
+		 !(MUTANT(POP3_UTF8_PARAMETER) && command->run == on_utf8))
 		reply_error(s, "-ERR this command has no argument");
-	else if (command->argument == ARGUMENT_REQUIRED && argument.n == 0)
+	else if (command->argument == ARGUMENT_REQUIRED && argument.n == 0 && !MUTANT(POP3_NO_ARGUMENT))
 		reply_error(s, "-ERR this command needs an argument");
 	else
 		command->run(s, argument);
@@ -651,11 +694,14 @@ static void on_command_line(struct pop3_server *s, struct span line)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!(MUTANT(POP3_VERBS_IN_CAPITALS) ? span_eq : span_eq_nocase)(commands[i].verb, verb))
 			continue;
+		if (MUTANT(POP3_NO_RSET) && commands[i].run == on_rset)
+			break;
 		/* Blanks are part of a password, and of nothing else. */
 		run(s, &commands[i], commands[i].run == on_pass ? argument : span_trim(argument));
 		return;
 	}
-	reply_error(s, "-ERR unknown command");
+	reply_error(s,
+		    MUTANT(POP3_AUTH_CODE_ANYWHERE) ? "-ERR [AUTH] unknown command" : "-ERR unknown command");
 }
 
 static void on_bad_line(struct pop3_server *s, const char *line)
@@ -672,7 +718,9 @@ static void on_bad_line(struct pop3_server *s, const char *line)
 static bool take_line(struct pop3_server *s, struct span in, size_t *ret_used_bytes)
 {
 	size_t bytes_max =
-		(s->state == POP3_STATE_AUTH ? POP3_AUTH_LINE_BYTES_MAX : POP3_COMMAND_BYTES_MAX) - 2;
+		(s->state == POP3_STATE_AUTH && !MUTANT(POP3_SHORT_RESPONSES) ? POP3_AUTH_LINE_BYTES_MAX
+									      : POP3_COMMAND_BYTES_MAX) -
+		2;
 	struct span line;
 
 	if (s->swallowing) {

@@ -2,6 +2,9 @@
 
 #include "base/buf.h"
 #include "base/random.h"
+#include "reference-server/core/base64.h"
+#include "reference-server/core/mutant.h"
+#include "reference-server/core/scram.h"
 #include "reference-server/store/account.h"
 
 #include <assert.h>
@@ -50,6 +53,7 @@ struct auth_exchange {
 	bool login;        /* LOGIN, the one mechanism in which an empty message is one */
 	bool empty;        /* what the client said last */
 	bool server_first; /* nothing was said yet, and the mechanism begins with a question */
+	bool begun;        /* the client's first message was taken */
 	bool finished;     /* the mechanism has said its last word; the client's empty answer to it is due */
 	bool freed;        /* meanwhile */
 	uint8_t address[ADDR_HOST_KEY_BYTES];
@@ -66,6 +70,17 @@ struct auth_exchange {
 };
 
 /* ---- accounts by name ---- */
+
+/* Appends what a name or password is compared as; negative errno when it cannot be one. */
+static int prepare(struct span s, struct buf *ret_prepared)
+{
+	if (!MUTANT(POP3_UNPREPARED) && !MUTANT(POP3_STRIPS_ODD))
+		return account_prepare_query(s, ret_prepared);
+	for (size_t i = 0; i < s.n; i++)
+		if (MUTANT(POP3_UNPREPARED) || (s.p[i] >= ' ' && s.p[i] <= '~'))
+			buf_add(ret_prepared, span_sub(s, i, 1));
+	return 0;
+}
 
 /* 0, -ENOENT, or what the store says: then nobody is refused for good. */
 static int find_prepared(struct auth *a, const char *name, struct account *ret_account)
@@ -86,9 +101,8 @@ static int find_prepared(struct auth *a, const char *name, struct account *ret_a
 static int find(struct auth *a, const char *name, struct account *ret_account)
 {
 	struct buf prepared = { 0 };
-	int rc = account_prepare_query(span_of(name), &prepared) == 0
-			 ? find_prepared(a, buf_cstr(&prepared), ret_account)
-			 : -ENOENT;
+	int rc = prepare(span_of(name), &prepared) == 0 ? find_prepared(a, buf_cstr(&prepared), ret_account)
+							: -ENOENT;
 	buf_free(&prepared);
 	return rc;
 }
@@ -154,7 +168,7 @@ static enum auth_result check_password(struct auth *a, const char *name, struct 
 	struct buf prepared = { 0 };
 
 	/* What no password can be is still worth the time of a wrong one. */
-	bool can_be = account_prepare_query(password, &prepared) == 0;
+	bool can_be = prepare(password, &prepared) == 0;
 	enum auth_result result =
 		check_prepared(a, name, can_be ? buf_span(&prepared) : (struct span){ "", 0 }, ret_identity);
 	if (prepared.p != NULL)
@@ -185,7 +199,8 @@ static int give_scram_keys(struct auth_exchange *x)
 	x->trouble = found != 0 && found != -ENOENT;
 	if (found != 0)
 		decoy_keys(x->auth, name, &account.keys);
-	(void)snprintf(iterations, sizeof(iterations), "%u", account.keys.iterations);
+	(void)snprintf(iterations, sizeof(iterations), "%u",
+		       MUTANT(POP3_FEW_ITERATIONS) ? 1000 : account.keys.iterations);
 	memcpy(x->identity, account.address, sizeof(account.address));
 	int rc = gsasl_property_set(x->session, GSASL_SCRAM_ITER, iterations);
 	if (rc == GSASL_OK)
@@ -247,6 +262,40 @@ static int on_gsasl(Gsasl *g, Gsasl_session *s, Gsasl_property property)
 
 /* ---- steps ---- */
 
+static bool is_scram(const struct auth_exchange *x)
+{
+	return strncmp(gsasl_mechanism_name(x->session), "SCRAM", 5) == 0;
+}
+
+/* Only of SCRAM, which says who it is before it proves it. */
+static void break_refusal(struct auth_exchange *x)
+{
+	bool refused = x->result == AUTH_BAD || x->result == AUTH_MALFORMED;
+
+	if (!refused || !is_scram(x))
+		return;
+	if (MUTANT(POP3_SCRAM_ANYBODY) && x->identity[0] != '\0')
+		x->result = AUTH_OK;
+	if (MUTANT(POP3_SCRAM_GOES_ON)) {
+		x->result = AUTH_CHALLENGE;
+		buf_reset(&x->out);
+		buf_add_cstr(&x->out, "eA==");
+	}
+}
+
+/* GNU SASL takes an "=" that begins no escape for itself. */
+static bool first_message_is_malformed(struct auth_exchange *x)
+{
+	struct buf message = { 0 };
+	bool first = !x->begun && buf_bytes(&x->in) > 0;
+	bool malformed = first && is_scram(x) && base64_decode(&message, buf_span(&x->in)) &&
+			 !scram_names_are_escaped(buf_span(&message)) && !MUTANT(POP3_SCRAM_ODD_ESCAPES);
+
+	x->begun |= first;
+	buf_free(&message);
+	return malformed;
+}
+
 static void run_sasl(struct auth_exchange *x)
 {
 	if (x->finished) {
@@ -255,7 +304,8 @@ static void run_sasl(struct auth_exchange *x)
 						     : AUTH_BAD;
 		return;
 	}
-	if (x->empty && !x->login) { /* neither PLAIN nor SCRAM has such a message */
+	/* Neither PLAIN nor SCRAM has an empty message. */
+	if ((x->empty && !x->login) || first_message_is_malformed(x)) {
 		x->result = AUTH_MALFORMED;
 		return;
 	}
@@ -298,6 +348,7 @@ static void run_sasl(struct auth_exchange *x)
 	}
 	if (x->trouble) /* whatever was made of it */
 		x->result = AUTH_TROUBLE;
+	break_refusal(x);
 }
 
 static void on_work(void *job)
@@ -436,6 +487,11 @@ static struct auth_exchange *new_exchange(struct auth *a, const struct conn *con
 	return x;
 }
 
+bool auth_server_begins(struct span mechanism)
+{
+	return span_eq_nocase(mechanism, SPAN_LIT("LOGIN"));
+}
+
 struct auth_exchange *auth_start(struct auth *a, const struct conn *conn, struct span mechanism, auth_fn *fn,
 				 void *ctx)
 {
@@ -462,7 +518,7 @@ struct auth_exchange *auth_start(struct auth *a, const struct conn *conn, struct
 		return NULL;
 	}
 	gsasl_session_hook_set(x->session, x);
-	x->server_first = x->login = strcmp(name, "LOGIN") == 0;
+	x->server_first = x->login = auth_server_begins(mechanism);
 	return x;
 }
 

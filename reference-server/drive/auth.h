@@ -55,6 +55,9 @@ typedef void auth_fn(void *ctx, enum auth_result result, struct span text);
 
 struct auth_exchange;
 
+/* Whether the mechanism begins with a question of the server, so that no response goes with AUTH (RFC 5034 4). */
+bool auth_server_begins(struct span mechanism);
+
 /*
  * NULL: no such mechanism, or it cannot be bound to this connection.  conn is
  * the client's, for its address and its TLS; used in this call only.

@@ -38,14 +38,16 @@ static void *must(void *p)
 struct pop3_lock *pop3_lock(uint32_t account_id)
 {
 	struct pop3_lock *l;
+	bool refused = false;
 
 	for (l = LIST_FIRST(&locks[account_id % LOCK_BUCKETS]); l != NULL; l = LIST_NEXT(l, next))
-		if (l->account_id == account_id && !MUTANT(POP3_NO_LOCK))
-			return NULL;
+		refused |= l->account_id == account_id && !MUTANT(POP3_NO_LOCK);
+	if (refused && !MUTANT(POP3_LOCK_STAYS))
+		return NULL;
 	l = must(calloc(1, sizeof(*l)));
 	l->account_id = account_id;
 	LIST_INSERT_HEAD(&locks[account_id % LOCK_BUCKETS], l, next);
-	return l;
+	return refused ? NULL : l;
 }
 
 void pop3_unlock(struct pop3_lock *l)
@@ -78,7 +80,7 @@ static void forget(int64_t before_ms)
 
 bool pop3_login_too_soon(uint32_t account_id, int64_t delay_ms)
 {
-	const struct login *l = delay_ms > 0 ? find(account_id) : NULL;
+	const struct login *l = delay_ms > 0 && !MUTANT(POP3_DELAY_IGNORED) ? find(account_id) : NULL;
 	return l != NULL && clock_mono_ms() - l->at_ms < delay_ms;
 }
 

@@ -1,6 +1,7 @@
 #include "reference-server/drive/pop3_session_parts.h"
 
 #include "base/log.h"
+#include "reference-server/core/mutant.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -196,6 +197,11 @@ void pop3_login_begin(struct pop3_session *s)
 void pop3_login_auth(struct pop3_session *s)
 {
 	pop3_login_drop(s);
+	if (s->core.auth_response_given && auth_server_begins(s->core.auth_mechanism) &&
+	    !MUTANT(POP3_LOGIN_WITH_NAME)) {
+		pop3_server_auth_fail(&s->core, POP3_AUTH_SERVER_FIRST);
+		return;
+	}
 	s->auth = auth_start(s->server->auth, s->conn, s->core.auth_mechanism, on_auth_result, s);
 	if (s->auth == NULL) {
 		auth_failed(s, POP3_AUTH_TEMPORARY);

@@ -179,6 +179,10 @@ static void begin_update(struct pop3_session *s)
 static void begin_tls(struct pop3_session *s)
 {
 	pop3_session_flush(s);
+	if (MUTANT(POP3_NO_HANDSHAKE) && s->core.state == POP3_STATE_TLS) {
+		pop3_server_tls_started(&s->core);
+		return;
+	}
 	s->handshake_due = true;
 	/* Drops what is behind STLS. */
 	size_t injected_bytes = conn_start_tls(s->conn, s->server->tls_in, CONN_TLS_SERVER, NULL);
@@ -309,6 +313,8 @@ static void on_timeout(struct pop3_session *s)
 			  LOG_I("unread", conn_output_bytes(s->conn)));
 		session_end(s, "does not read");
 	} else {
+		if (MUTANT(POP3_SILENCE_REMOVES) && s->core.deleted_count > 0)
+			begin_update(s);
 		close_session(s, POP3_CLOSE_TIMEOUT, "silent");
 	}
 }
@@ -364,6 +370,12 @@ static struct pop3_server_config core_config(const struct config *c, enum servic
 	struct span all = SPAN_LIT("SCRAM-SHA-256 PLAIN LOGIN"), safe = SPAN_LIT("SCRAM-SHA-256");
 	struct span under_tls = SPAN_LIT("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
 
+	if (MUTANT(POP3_ALL_IN_CLEAR))
+		safe = under_tls;
+	if (MUTANT(POP3_PLUS_ONLY))
+		under_tls = SPAN_LIT("SCRAM-SHA-256-PLUS PLAIN LOGIN");
+	if (MUTANT(POP3_PLAIN_ONLY))
+		under_tls = SPAN_LIT("PLAIN LOGIN");
 	return (struct pop3_server_config){
 		.host = span_of(c->hostname),
 		.error_count_max = c->limits.error_count_max,

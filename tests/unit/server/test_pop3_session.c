@@ -772,6 +772,23 @@ static void passwords_go_over_tls_only(void **state)
 	tear_down(&w);
 }
 
+static void login_begins_with_the_servers_question(void **state)
+{
+	struct world w;
+	struct client c;
+	(void)state;
+
+	build(&w);
+	dial(&w, &c, SERVICE_POP3);
+	say(&c, "AUTH LOGIN c2FsZXM=\r\nAUTH LOGIN =\r\nSTAT\r\nAUTH "
+		"LOGIN\r\nc2FsZXM=\r\nc2VjcmV0\r\nSTAT\r\nQUIT\r\n");
+	expect(&c, "+OK*\n-ERR this mechanism has no initial response\n-ERR this mechanism has no initial "
+		   "response\n"
+		   "-ERR*state\n+ *\n+ *\n+OK*\n+OK 0 0\n+OK*\n");
+	expect_end(&c);
+	tear_down(&w);
+}
+
 static void silence_ends_a_session(void **state)
 {
 	struct world w;
@@ -887,6 +904,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_goes_during_quit_has_quit),
 		cmocka_unit_test(everything_at_once_and_a_closed_sending_side_is_still_answered),
 		cmocka_unit_test(passwords_go_over_tls_only),
+		cmocka_unit_test(login_begins_with_the_servers_question),
 		cmocka_unit_test(silence_ends_a_session),
 		cmocka_unit_test(shutting_down_ends_idle_sessions_with_a_reason),
 		cmocka_unit_test(too_many_connections_are_turned_away),
