@@ -11,6 +11,7 @@ import xml.etree.ElementTree
 
 from lib import OUT, POSTRIDER, POSTRIDERD, ROOT, alone, check, check_equal, run_program, scratch, slow, turns_red
 
+APOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "apop_server.py")
 HOSTILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile_server.py")
 
 HEAD = "case: {name}\ntitle: a case of a test\nreq: RFC5321-4.1.1.9-noop-250 {level}\nrole: server\nneeds: {needs}\n{more}== greeting\nS: 220 ...\nC: EHLO probe.example\nS: 250 ...\n== verdict\n"
@@ -57,7 +58,7 @@ def verdict_of(path, *arguments, hostile=None):
     return status, only["verdict"], only.get("why", "")
 
 
-# What they ask about the reference does not do, or does at another time; a mutant does most of it.
+# What they ask about the reference does not do, or does at another time; a mutant, or another test here, does most of it.
 NOT_TESTED = [
     "lmtp/rfc3848/1/received-says-lmtpa",
     "smtp/rfc1870/3/size-zero-is-no-limit",
@@ -69,6 +70,21 @@ NOT_TESTED = [
     "smtp/rfc2645/5.2.1/atrn-without-login",
     "smtp/rfc2852/4/time-below-the-least",
     "smtp/rfc3207/4.2/transaction-is-forgotten",
+    "pop3/rfc1939/13/not-both-pass-and-apop",
+    "pop3/rfc1939/7/apop-is-not-enough",
+    "pop3/rfc1939/7/apop-of-an-earlier-greeting",
+    "pop3/rfc1939/7/apop-only-in-authorization",
+    "pop3/rfc1939/7/apop-opens-the-maildrop",
+    "pop3/rfc1939/7/apop-timestamp-is-new",
+    "pop3/rfc1939/7/apop-with-a-wrong-digest",
+    "pop3/rfc2449/6.5/login-delay-is-enforced",
+    "pop3/rfc2449/6.5/login-delay-may-differ",
+    "pop3/rfc2449/6.5/login-delay-of-the-user",
+    "pop3/rfc2449/8.1.1/login-delay-has-its-code",
+    "pop3/rfc5034/4/cram-md5-takes-no-initial-response",
+    "pop3/rfc5802/5.1/count-of-sha-1-is-large-enough",
+    "pop3/rfc5802/5/scram-sha-1-login",
+    "pop3/rfc6856/2.2/apop-name-is-prepared",
     "smtp/rfc5321/3.1/refusing-greeting-waits-for-quit",
     "smtp/rfc5321/3.3/late-recipient-failure-is-notified",
     "smtp/rfc5321/3.5.1/vrfy-knows-local-parts",
@@ -275,6 +291,64 @@ def test_a_target_may_be_a_file_of_ones_own():
     check_equal((status, verdicts(result)), (3, {"good": "not-tested"}), "what another program serves is not judged")
     status, _, err = conform("--target", target(**mine, ready="ready: { lines: x }\n"), good)
     check(status == 2 and "mine.yaml:" in err, f"a mistake in it is told: {err}")
+
+
+def like_the_reference(name, more):
+    """A target file: the reference with more in its configuration."""
+    with open(os.path.join(ROOT, "scenarios/targets/reference.yaml")) as file:
+        text = file.read().replace("target: reference", f"target: {name}")
+    path = os.path.join(scratch(), f"{name}.yaml")
+    with open(path, "w") as file:
+        file.write(text)
+    os.mkdir(os.path.join(scratch(), name))
+    shutil.copy(os.path.join(ROOT, "scenarios/targets/reference/postriderd.conf"), os.path.join(scratch(), name))
+    with open(os.path.join(scratch(), name, "postriderd.conf"), "a") as file:
+        file.write(more)
+    return path
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_a_login_delay_is_judged():
+    status, result = conform_json("--strict", "--target", like_the_reference("delay", "pop3: { login_delay: 30s }\n"), "pop3/rfc2449/6.5", "pop3/rfc2449/8.1.1")
+    check_equal((status, set(verdicts(result).values())), (0, {"pass"}), f"exit status and verdicts: {verdicts(result)}")
+    check_equal(len(result["cases"]), 4, "cases")
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_an_autologout_is_judged():
+    names = [f"pop3/rfc1939/3/{name}" for name in ("no-autologout-within-ten-minutes", "no-autologout-before-login", "autologout-removes-nothing")]
+    status, result = conform_json("--strict", "--slow", "--target", like_the_reference("impatient", "timeouts: { pop3: 1s }\n"), *names)
+    check_equal([verdicts(result)[name] for name in names], ["fail", "fail", "pass"], "of one that waits for a second")
+    check_equal(status, 1, "exit status")
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_apop_is_judged():
+    cases = {
+        "opens-the-maildrop": ("no-digest",),
+        "timestamp-is-new": ("same-timestamp", "odd-timestamp"),
+        "announced-is-there": ("no-timestamp",),
+        "with-a-wrong-digest": ("any-digest",),
+        "of-an-earlier-greeting": ("own-timestamp",),
+        "is-not-enough": ("name-is-enough",),
+        "only-in-authorization": ("twice",),
+    }
+    names = {f"pop3/rfc1939/7/apop-{name}": wrong for name, wrong in cases.items()}
+    names["pop3/rfc1939/13/not-both-pass-and-apop"] = ("pass-too",)
+    names["pop3/rfc6856/2.2/apop-name-is-prepared"] = ("unprepared",)
+
+    def judge(behaviour, *chosen):
+        env = {**os.environ, "APOP": behaviour}
+        command = [POSTRIDER, "conform", "--json", "--strict", "--results", os.path.join(scratch(), "results"), "--program", APOP, *chosen]
+        status, out, err = run_program(command, env=env, cwd=ROOT, timeout_s=60)
+        check(out.startswith("{"), f"JSON is printed, got {out[:200]!r} {err[:500]!r}")
+        return status, verdicts(json.loads(out))
+
+    _, seen = judge("right", *names)
+    check_equal({n: v for n, v in seen.items() if v != ("not-tested" if "announced" in n else "pass")}, {}, "of a server that is right")
+    for name, wrong in names.items():
+        for behaviour in wrong:
+            check_equal(judge(behaviour, name), (1, {name: "fail"}), f"exit status and verdict of one with {behaviour}")
 
 
 @turns_red("output-is-silent")
