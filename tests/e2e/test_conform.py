@@ -105,15 +105,16 @@ NOT_TESTED = [
 
 
 @slow
-@turns_red("output-is-silent", "server-dies-badly")
+@turns_red("output-is-silent")
 def test_every_case_passes_on_the_reference_in_any_order():
     expected = None
-    for arguments in (["--in-order"], ["--seed", "1"], ["--seed", "2", "--jobs", "3"]):
+    orders = (["--seed", "1"],) if os.path.basename(OUT) in ("asan", "tsan") else (["--in-order"], ["--seed", "2", "--jobs", "3"])
+    for arguments in orders:
         status, result = conform_json("--strict", *arguments)
         bad = {case: verdict for case, verdict in verdicts(result).items() if verdict != "pass"}
         check_equal(bad, dict.fromkeys(NOT_TESTED, "not-tested"), f"cases that do not pass with {arguments}")
         check_equal(status, 0, "exit status")
-        check(len(result["cases"]) >= 225, f"{len(result['cases'])} cases were played")
+        check(len(result["cases"]) >= 450, f"{len(result['cases'])} cases were played")
         expected = expected or verdicts(result)
         check_equal(verdicts(result), expected, f"verdicts with {arguments}")
     check(result["totals"]["pass"] == len(result["cases"]) - len(NOT_TESTED), "totals agree")
