@@ -1,6 +1,7 @@
 #include "harness/cli/cli.h"
 
 #include "base/opt.h"
+#include "harness/cli/check_dsn.h"
 #include "harness/cli/conform.h"
 #include "harness/cli/dns.h"
 #include "harness/cli/doctor.h"
@@ -24,6 +25,7 @@ static const struct opt_verb verbs[] = {
 	{ "doctor", cli_doctor, "says what can be tested on this machine, and why not the rest" },
 	{ "lint", cli_lint, "checks flows, cases and targets; starts nothing" },
 	{ "explain", cli_explain, "says what a requirement demands, and which cases judge it" },
+	{ "check-dsn", cli_check_dsn, "checks a delivery status notification, with lines and clauses" },
 	{ "report", cli_report, "draws report.html of a result directory again" },
 	{ "send", cli_send, "sends messages to a server of yours" },
 	{ "sink", cli_sink, "is a mail server that takes everything and keeps nothing" },
@@ -50,7 +52,7 @@ static void print_help(FILE *out)
 		    "commands:\n",
 		    out);
 	for (const struct opt_verb *v = verbs; v->name != NULL; v++)
-		(void)fprintf(out, "  %-8s  %s\n", v->name, v->help);
+		(void)fprintf(out, "  %-9s  %s\n", v->name, v->help);
 	(void)fputs("\n"
 		    "exit codes of run: 0 promise kept, 1 broken, 2 mistake in the command or a flow,\n"
 		    "  3 nothing could be judged, 4 error of the harness, 130 interrupted\n"

@@ -1,7 +1,7 @@
 #include "harness/cli/conform_world.h"
 
 #include "base/file.h"
-#include "harness/cli/residue.h"
+#include "harness/cli/conform_queue.h"
 #include "harness/cli/run_end.h"
 #include "harness/peer/sink.h"
 #include "harness/scenario/flow.h"
@@ -23,13 +23,6 @@ struct control {
 	void *ctx;
 };
 
-/* Who waits for an answer about the queue. */
-struct queue_question {
-	struct queue_question *next;
-	sut_queue_fn *answer;
-	void *ctx;
-};
-
 struct conform_world {
 	struct conform_world_options o;
 	struct target *target;
@@ -47,21 +40,27 @@ struct conform_world {
 	bool starting;
 	struct task *ready;                     /* of a server elsewhere, which is not started */
 	struct sink *next_hops[FLOW_HOSTS_MAX]; /* of the other domains, by host; they take everything */
-	/* One question is out at a time: it answers all that asked before it was begun. */
-	struct residue *residue;
-	struct queue_question *waiting, *asking;
+	struct conform_queue *queue;
 	struct control control;
 };
 
 /* ---- the flow that a world is made from ---- */
 
+/* Where mail for anywhere comes from without a login: an address of the loopback network that is not the one
+ * other connections come from. */
+#define TRUSTED "127.0.0.9"
+
 /* Small limits, so that a case reaches them; no delay, which would grow from case to case; rights enforced. */
-static const char REFERENCE_SETTINGS[] = "    settings:\n"
-					 "      auth: { failure_delay: 0ms, iterations: 4096 }\n"
-					 "      submission: { sender: own }\n"
-					 "      limits: { message_size: 1MiB, recipients: 100, errors: 20 }\n"
-					 "      retry: { first: 200ms, max: 1s, expire: 30s }\n"
-					 "      smtp: { vrfy: yes, expn: yes }\n";
+static const char REFERENCE_SETTINGS[] =
+	"    settings:\n"
+	"      relay_from: [" TRUSTED "]\n"
+	"      auth: { failure_delay: 0ms, iterations: 4096 }\n"
+	"      submission: { sender: own }\n"
+	"      limits: { message_size: 1MiB, recipients: 100, errors: 20 }\n"
+	"      retry: { first: 200ms, max: 1s, expire: 12s }\n"
+	"      notifications: { delay: 3s }\n"
+	"      outbound: { reply_timeout: 3s, connect_timeout: 3s, idle: 1s }\n"
+	"      smtp: { vrfy: yes, expn: yes }\n";
 
 static bool is_reference(const struct conform_world *w)
 {
@@ -79,7 +78,7 @@ static void make_flow_text(const struct conform_world *w, struct buf *out)
 
 	buf_addf(out,
 		 "flow: conform\ntitle: the server under test\nhosts:\n"
-		 "  sut:\n    domain: %s\n    accounts: [u0]\n%s"
+		 "  sut:\n    domain: %s\n    accounts: [u0]\n    tls-out: yes\n%s"
 		 "  probe: { domain: probe.example, target: none }\n"
 		 "  elsewhere: { domain: elsewhere.example, target: none }\n"
 		 "dns:\n  records: [\"nomail.example. MX 0 .\", \"loop.example. MX 10 mx.sut.example.\"]\n"
@@ -176,58 +175,6 @@ static int make_accounts(struct conform_world *w, struct err *reterr)
 	return rc;
 }
 
-/* ---- its queue ---- */
-
-static void begin_question(struct conform_world *w);
-
-static void answer_all(struct queue_question *q, bool known, uint32_t count)
-{
-	while (q != NULL) {
-		struct queue_question *next = q->next;
-		q->answer(q->ctx, known, count);
-		free(q);
-		q = next;
-	}
-}
-
-static void on_residue(void *ctx, struct residue *residue, bool known, uint32_t count)
-{
-	struct conform_world *w = ctx;
-	struct queue_question *answered = w->asking;
-
-	(void)residue;
-	w->residue = NULL;
-	w->asking = NULL;
-	answer_all(answered, known, count);
-	if (w->waiting != NULL && w->residue == NULL)
-		begin_question(w);
-}
-
-static void begin_question(struct conform_world *w)
-{
-	w->asking = w->waiting;
-	w->waiting = NULL;
-	w->residue = residue_ask_host(w->o.loop, conform_world_host(w), on_residue, w);
-	if (w->residue != NULL)
-		return;
-	struct queue_question *unanswered = w->asking;
-	w->asking = NULL;
-	answer_all(unanswered, false, 0);
-}
-
-static void ask_queue(void *queue_ctx, sut_queue_fn *answer, void *ctx)
-{
-	struct conform_world *w = queue_ctx;
-	struct queue_question *q = calloc(1, sizeof(*q));
-
-	if (q == NULL)
-		abort();
-	*q = (struct queue_question){ w->waiting, answer, ctx };
-	w->waiting = q;
-	if (w->residue == NULL)
-		begin_question(w);
-}
-
 /* ---- what a case needs to know ---- */
 
 static void describe_services(struct conform_world *w)
@@ -320,6 +267,24 @@ static bool can(const struct target *t, const char *word)
 	return false;
 }
 
+/* What it takes to play next hops for it. */
+static void describe_relay(struct conform_world *w)
+{
+	const struct target *t = w->target;
+	struct err e;
+
+	for (uint32_t i = 0; i < t->roles.count && !t->remote.is; i++)
+		if (strcmp(t->roles.items[i], "relay") == 0)
+			w->sut.world = w->world;
+	if (is_reference(w) && !world_is_private(w->world))
+		(void)addr_parse(TRUSTED, 0, &w->sut.trusted);
+	w->sut.abilities = t->capabilities.items;
+	w->sut.ability_count = t->capabilities.count;
+	/* The domains that all others are below are there, and have no mail. */
+	(void)dns_add(world_dns(w->world), DNS_VIEW_ALL, SUT_NEXT_DOMAIN ". 0 IN MX 0 .", &e);
+	(void)dns_add(world_dns(w->world), DNS_VIEW_ALL, SUT_FENCE_DOMAIN ". 0 IN MX 0 .", &e);
+}
+
 static void describe_sut(struct conform_world *w)
 {
 	const struct target *t = w->target;
@@ -340,13 +305,15 @@ static void describe_sut(struct conform_world *w)
 	w->sut.passwords = w->password_list;
 	w->sut.account_count = w->account_count;
 	if (conform_world_host(w) != NULL && t->queue.run.count > 0) {
-		w->sut.ask_queue = ask_queue;
-		w->sut.queue_ctx = w;
+		w->queue = conform_queue_new(w->o.loop, conform_world_host(w));
+		w->sut.ask_queue = conform_queue_ask;
+		w->sut.queue_ctx = w->queue;
 	}
 	if (conform_world_host(w) != NULL && can(t, "can-restart") && can(t, "can-kill")) {
 		w->sut.control = control;
 		w->sut.control_ctx = w;
 	}
+	describe_relay(w);
 }
 
 /* ---- next hops ---- */
@@ -464,11 +431,8 @@ void conform_world_end(struct conform_world *w, bool keep)
 {
 	struct redact *redact = world_redact_new(w->world);
 
-	residue_free(w->residue);
-	w->residue = NULL;
-	answer_all(w->asking, false, 0);
-	answer_all(w->waiting, false, 0);
-	w->asking = w->waiting = NULL;
+	conform_queue_free(w->queue);
+	w->queue = NULL;
 	end_next_hops(w);
 	world_free(w->world);
 	w->world = NULL;
@@ -480,7 +444,7 @@ void conform_world_free(struct conform_world *w)
 {
 	if (w == NULL)
 		return;
-	residue_free(w->residue);
+	conform_queue_free(w->queue);
 	end_next_hops(w);
 	world_free(w->world);
 	tls_free(w->tls);

@@ -32,7 +32,8 @@ struct work {
 static const char *const STAGES[SINK_STAGE_COUNT] = {
 	[SINK_GREETING] = "greeting", [SINK_HELLO] = "hello", [SINK_STARTTLS] = "starttls",
 	[SINK_MAIL] = "mail",         [SINK_RCPT] = "rcpt",   [SINK_DATA] = "data",
-	[SINK_FINAL] = "final",       [SINK_RSET] = "rset",   [SINK_QUIT] = "quit",
+	[SINK_CHUNK] = "chunk",       [SINK_FINAL] = "final", [SINK_RSET] = "rset",
+	[SINK_QUIT] = "quit",
 };
 
 static void on_message(void *ctx, const struct sink_message *m)
@@ -179,9 +180,9 @@ int cli_sink(int argc, char **argv)
 		{ "show", OPT_FLAG, &w.show, .help = "print a line for every message" },
 		{ "json", OPT_FLAG, &w.json, .help = "print the count at the end as JSON, in one line" },
 		{ "reply", OPT_LIST, &replies, .value = "STAGE=REPLY",
-		  .help = "answer so instead; STAGE is greeting, hello, starttls, mail, rcpt, data, final, "
-			  "rset or "
-			  "quit; REPLY a code with text, or close, reset, silent; repeatable" },
+		  .help = "answer so instead; STAGE is greeting, hello, starttls, mail, rcpt, data, chunk, "
+			  "final, rset or quit; REPLY a code with text, or close, reset, silent; "
+			  "repeatable" },
 		{ "delay", OPT_LIST, &delays, .value = "STAGE=TIME",
 		  .help = "answer so much later; repeatable" },
 		{ "cert", OPT_STR, &cert, .value = "FILE",

@@ -482,6 +482,11 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 	case CASE_CHECK_HEADER_COUNT:
 	case CASE_CHECK_RECEIVED:
 	case CASE_CHECK_FORM:
+	case CASE_CHECK_UNCHANGED:
+	case CASE_CHECK_DSN:
+	case CASE_CHECK_VALID:
+	case CASE_CHECK_THEN:
+	case CASE_CHECK_APART:
 		break;
 	}
 	buf_add_cstr(why, "this check is for messages");

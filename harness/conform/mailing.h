@@ -13,9 +13,11 @@
 
 struct mailing {
 	enum case_service service;
-	const char *sender;
-	const char *recipient;
-	struct span content; /* not stuffed; ends in CRLF, or gets one */
+	const char *sender;          /* without <>; NULL: whom the service makes likely */
+	const char *recipient;       /* or several, each with a LF behind it */
+	const char *mail_parameters; /* of MAIL; NULL: none */
+	const char *rcpt_parameters; /* of each RCPT */
+	struct span content;         /* not stuffed; ends in CRLF, or gets one */
 };
 
 /* The service by which mail for a case's mailboxes goes: its own, or the first that takes mail. */

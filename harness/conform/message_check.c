@@ -4,6 +4,7 @@
 #include "harness/judge/dsn_check.h"
 #include "harness/wire/mail_form.h"
 #include "harness/wire/message.h"
+#include "harness/wire/mime.h"
 #include "harness/wire/received.h"
 
 #include <string.h>
@@ -142,7 +143,73 @@ static bool check_form(struct span message, const struct case_check *c, struct b
 	return fine;
 }
 
-static bool passes(struct span message, const struct case_check *c, struct span want, struct buf *why)
+/* ---- notifications ---- */
+
+/* Whether a group of fields speaks of that address. */
+static bool group_is_of(struct span group, struct span address)
+{
+	static const char *const FIELDS[] = { "Final-Recipient", "Original-Recipient" };
+
+	for (int i = 0; i < 2; i++) {
+		struct buf value = { 0 };
+		struct span type, what = { 0 };
+		bool is = field_value(group, span_of(FIELDS[i]), &value) &&
+			  status_typed_value(buf_span(&value), &type, &what) && span_eq_nocase(what, address);
+		buf_free(&value);
+		if (is)
+			return true;
+	}
+	return false;
+}
+
+/* Any field of that name passes: of the recipient's group, or of any when none is said; of `lacks`, all must. */
+static bool check_dsn_field(struct span message, const struct case_check *c, struct span of, struct span want,
+			    struct buf *why)
+{
+	struct mime_part part;
+	struct span body, group;
+	uint32_t count = 0, good = 0;
+	struct buf seen = { 0 };
+
+	bool is = mime_find(message, SPAN_LIT("message"), SPAN_LIT("delivery-status"), &part) ||
+		  mime_find(message, SPAN_LIT("message"), SPAN_LIT("global-delivery-status"), &part);
+	body = is ? part.body : (struct span){ 0 };
+	while (status_group_next(&body, &group)) {
+		if (of.n > 0 && !group_is_of(group, of))
+			continue;
+		for (uint32_t i = 0; i < field_count(group, span_of(c->name)); i++) {
+			struct field f;
+			(void)field_find(group, span_of(c->name), i, &f);
+			buf_reset(&seen);
+			field_unfold(f.raw, &seen);
+			count++;
+			good += text_passes(buf_span(&seen), want, c->op);
+		}
+	}
+	bool fine = c->op == CASE_LACKS ? is && good == count : good > 0;
+	if (!fine && count == 0)
+		buf_addf(why, "the notification has no field %s%s%.*s", c->name, of.n > 0 ? " of " : "",
+			 SPAN_FMT(of));
+	else if (!fine)
+		(void)check_text(c->name, buf_span(&seen), want, c->op, why);
+	buf_free(&seen);
+	return fine;
+}
+
+static bool check_valid(struct span message, struct buf *why)
+{
+	struct dsn_report *r = dsn_check(message, (struct span){ 0 });
+	const struct dsn_finding *f = dsn_first_breach(r);
+
+	if (f != NULL)
+		buf_addf(why, "the notification is not as %s has it: %s", f->section, f->text);
+	bool fine = f == NULL;
+	dsn_report_free(r);
+	return fine;
+}
+
+static bool passes(struct span message, const struct case_check *c, struct span of, struct span want,
+		   struct buf *why)
 {
 	struct span header, body;
 
@@ -151,6 +218,10 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 		body = (struct span){ 0 };
 	}
 	switch (c->kind) {
+	case CASE_CHECK_DSN:
+		return check_dsn_field(message, c, of, want, why);
+	case CASE_CHECK_VALID:
+		return check_valid(message, why);
 	case CASE_CHECK_BODY:
 		return check_text("the body", body, want, c->op, why);
 	case CASE_CHECK_RAW:
@@ -163,6 +234,7 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 	case CASE_CHECK_FORM:
 		return check_form(message, c, why);
 	case CASE_CHECK_COUNT:
+	case CASE_CHECK_UNCHANGED: /* of the next hop's record (play_relay.c) */
 		return true;
 	case CASE_CHECK_TEXT:
 	case CASE_CHECK_LONGEST:
@@ -180,6 +252,8 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 	case CASE_CHECK_LINES:
 	case CASE_CHECK_DATA:
 	case CASE_CHECK_OCTETS:
+	case CASE_CHECK_THEN:
+	case CASE_CHECK_APART:
 		break;
 	}
 	return false;
@@ -191,14 +265,16 @@ bool message_passes(struct span message, const struct case_step *s, const struct
 	bool fine = true;
 
 	for (uint32_t i = 0; i < s->check_count && fine; i++) {
-		struct buf want = { 0 };
+		struct buf want = { 0 }, of = { 0 };
 		struct span missing;
-		fine = values_expand(v, &s->checks[i].text, &want, NULL, &missing);
+		fine = values_expand(v, &s->checks[i].text, &want, NULL, &missing) &&
+		       values_expand(v, &s->checks[i].of, &of, NULL, &missing);
 		if (!fine)
 			buf_addf(ret_why, "${%.*s} has no value", SPAN_FMT(missing));
 		else
-			fine = passes(message, &s->checks[i], buf_span(&want), ret_why);
+			fine = passes(message, &s->checks[i], buf_span(&of), buf_span(&want), ret_why);
 		buf_free(&want);
+		buf_free(&of);
 	}
 	return fine;
 }
@@ -216,6 +292,17 @@ bool message_count_passes(uint32_t count, const struct case_step *s, bool *ret_a
 		}
 	}
 	return true;
+}
+
+bool message_is_notification(struct span message, struct buf *ret_why)
+{
+	struct dsn_report *r = dsn_check(message, (struct span){ 0 });
+	bool is = r->is_report;
+
+	if (!is)
+		buf_add_cstr(ret_why, "the message is no multipart/report");
+	dsn_report_free(r);
+	return is;
 }
 
 bool message_is_bounce(struct span message, struct buf *ret_why)

@@ -21,5 +21,7 @@ bool message_passes(struct span message, const struct case_step *s, const struct
 bool message_count_passes(uint32_t count, const struct case_step *s, bool *ret_any, struct buf *ret_why);
 /* Whether it says, as RFC 3464 has it, that a recipient failed. */
 bool message_is_bounce(struct span message, struct buf *ret_why);
+/* Whether it is a notification as RFC 3464 has it, whatever it says. */
+bool message_is_notification(struct span message, struct buf *ret_why);
 
 #endif

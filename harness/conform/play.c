@@ -95,6 +95,10 @@ static void set_given(struct play *p)
 	values_set(&p->values, SPAN_LIT("domain.label"), span_sub(domain, 0, span_find(domain, '.')), false);
 	set_literal(p);
 	set(p, "elsewhere", "nobody@elsewhere.example");
+	if (p->file->role == CASE_ROLE_CLIENT && p->o.first_account + 1 < p->o.sut->account_count) {
+		set(p, "sender", p->o.sut->addresses[p->o.first_account]);
+		set(p, "sender2", p->o.sut->addresses[p->o.first_account + 1]);
+	}
 	set_account(p, p->o.first_account, "");
 	set_account(p, p->o.first_account + 1, "2");
 }
@@ -109,12 +113,14 @@ struct play *play_new(const struct play_options *o)
 		abort();
 	p->o = *o;
 	p->file = o->file;
+	p->o.trusted = o->trusted || o->file->role == CASE_ROLE_CLIENT;
 	p->timer = timer_new(o->loop, on_timer, p);
 	p->overall = timer_new(o->loop, on_overall, p);
 	p->task = task_new(o->loop, advance, p);
 	for (uint32_t i = 0; i < CASE_CONNECTIONS_MAX; i++)
 		p->conns[i] = (struct play_conn){ .play = p, .index = i };
 	set_given(p);
+	play_world_begin(p);
 	return p;
 }
 
@@ -146,6 +152,7 @@ static void drop_all(struct play *p)
 	for (uint32_t i = 0; i < CASE_CONNECTIONS_MAX; i++)
 		play_conn_drop(&p->conns[i]);
 	play_mailbox_end(p);
+	play_world_end(p);
 }
 
 void play_free(struct play *p)
@@ -455,11 +462,33 @@ static void carry_out(struct play *p)
 	case CASE_STORED:
 	case CASE_NOT_STORED:
 	case CASE_BOUNCED:
+	case CASE_NOTIFIED:
+	case CASE_NOT_BOUNCED:
+	case CASE_NOT_NOTIFIED:
 		play_mailbox_look(p);
 		return;
 	case CASE_SERVER:
 		if (p->wait == PLAY_RUNS)
 			play_server(p);
+		return;
+	case CASE_NEXT_HOP:
+		play_hops_open(p);
+		return;
+	case CASE_ZONE:
+		play_hops_zone(p);
+		return;
+	case CASE_SUBMIT:
+		play_relay_submit(p);
+		return;
+	case CASE_RECEIVED:
+	case CASE_NOT_RECEIVED:
+	case CASE_HEARD:
+	case CASE_NOT_HEARD:
+	case CASE_CONNECTED:
+	case CASE_NOT_CONNECTED:
+	case CASE_QUEUED:
+	case CASE_NOT_QUEUED:
+		play_relay_judge(p);
 		return;
 	case CASE_STEP_KIND_COUNT:
 		break;
@@ -481,8 +510,8 @@ static void advance(void *ctx)
 		return;
 	}
 	p->wrote_on = 0;
-	if (p->wait == PLAY_WAITS_MAILBOX || p->wait == PLAY_WAITS_CHILD) {
-		play_mailbox_go_on(p);
+	if (p->wait == PLAY_WAITS_MAILBOX || p->wait == PLAY_WAITS_CHILD || p->wait == PLAY_WAITS_RELAY) {
+		(case_step_is_mailbox(play_step(p)->kind) ? play_mailbox_go_on : play_relay_go_on)(p);
 		return;
 	}
 	/* What follows without waiting is done in this round: lines that a case sends together leave together. */
@@ -504,7 +533,7 @@ static void on_timer(void *ctx)
 		play_poke(p);
 		return;
 	}
-	if (p->wait == PLAY_WAITS_MAILBOX || p->wait == PLAY_WAITS_CHILD) {
+	if (p->wait == PLAY_WAITS_MAILBOX || p->wait == PLAY_WAITS_CHILD || p->wait == PLAY_WAITS_RELAY) {
 		play_poke(p); /* the deadline decides there */
 		return;
 	}

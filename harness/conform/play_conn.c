@@ -145,10 +145,14 @@ void play_conn_open(struct play *p, uint32_t index, enum case_service service)
 		play_finish(p, CONFORM_ERROR, play_step(p)->line, "%s", e.text);
 		return;
 	}
+	bool trusted = p->o.trusted && service == CASE_SMTP && s->trusted.n > 0;
 	c->conn = conn_connect(
 		&(struct conn_options){
 			.loop = p->o.loop, .on_event = on_conn, .ctx = c, .input_bytes_max = 65536 },
-		&at->at, own_address(p, &at->at, &own) ? &own : NULL);
+		&at->at,
+		trusted                         ? &s->trusted
+		: own_address(p, &at->at, &own) ? &own
+						: NULL);
 	if (c->conn != NULL && case_service_has_tls(service))
 		(void)conn_start_tls(c->conn, tls_of(c), CONN_TLS_CLIENT, s->host);
 	play_await(p, PLAY_WAITS_OPEN, play_step(p)->within_ms);

@@ -16,6 +16,11 @@ enum {
 	ACCOUNTS = 2,
 };
 
+static bool is_absence(enum case_step_kind k)
+{
+	return k == CASE_NOT_STORED || k == CASE_NOT_BOUNCED || k == CASE_NOT_NOTIFIED;
+}
+
 /* ---- looking ---- */
 
 static void on_message(void *ctx, const struct retrieved *m)
@@ -99,24 +104,31 @@ static void close_mailbox(struct play *p)
 	*b = (struct play_mailbox){ 0 };
 }
 
-static void end_child(struct play *p)
+void play_child_end(struct play *p)
 {
 	play_free(p->child);
 	case_free(p->child_file);
 	p->child = NULL;
 	p->child_file = NULL;
+	p->child_ok = false;
+}
+
+void play_queue_forget(struct play *p)
+{
+	if (p->queue != NULL)
+		p->queue->play = NULL;
+	p->queue = NULL;
+	p->queue_answered = false;
 }
 
 void play_mailbox_end(struct play *p)
 {
 	close_mailbox(p);
-	end_child(p);
-	if (p->queue != NULL)
-		p->queue->play = NULL;
-	p->queue = NULL;
+	play_child_end(p);
+	play_queue_forget(p);
 	timer_free(p->queue_timer);
 	p->queue_timer = NULL;
-	p->fence_sent = p->child_ok = p->counting = false;
+	p->fence_sent = p->counting = false;
 	p->queue_empty_ns = 0;
 }
 
@@ -155,26 +167,26 @@ static void on_child(void *ctx, struct play *child)
 		play_poke(p);
 }
 
-static void start_child(struct play *p, const char *recipient, struct span content)
+void play_child_start(struct play *p, struct mailing *m)
 {
-	struct mailing m = { .recipient = recipient, .content = content };
 	struct buf text = { 0 }, messages = { 0 };
 	const struct sut *s = p->o.sut;
 
-	if (!mailing_service(s, p->file, &m.service)) {
+	if (!mailing_service(s, p->file, &m->service)) {
 		play_finish(p, CONFORM_NOT_TESTED, play_step(p)->line,
 			    "the target has no service that takes mail");
 		return;
 	}
-	const char *lack = mailing_lacks(s, &m);
+	const char *lack = mailing_lacks(s, m);
 	if (lack != NULL) {
 		play_finish(p, CONFORM_NOT_TESTED, play_step(p)->line,
-			    "mail cannot be sent: %s does not offer %s", case_service_name(m.service), lack);
+			    "mail cannot be sent: %s does not offer %s", case_service_name(m->service), lack);
 		return;
 	}
-	bool submits = m.service == CASE_SUBMISSION || m.service == CASE_SUBMISSIONS;
-	m.sender = submits ? s->addresses[p->o.first_account] : "harness@probe.example";
-	mailing_text(&m, &text);
+	bool submits = m->service == CASE_SUBMISSION || m->service == CASE_SUBMISSIONS;
+	if (m->sender == NULL)
+		m->sender = submits ? s->addresses[p->o.first_account] : "harness@probe.example";
+	mailing_text(m, &text);
 	p->child_file = case_read(&(struct case_options){
 		.path = "mailing", .text = buf_span(&text), .ret_messages = &messages });
 	if (p->child_file == NULL) {
@@ -205,11 +217,11 @@ static void start_fence(struct play *p, const char *recipient)
 		 "<%s@probe.example>\r\n" MESSAGE_FENCE_FIELD
 		 ": %s\r\n\r\nAll that came before this has come.\r\n",
 		 recipient, p->fence, p->fence);
-	start_child(p, recipient, buf_span(&content));
+	play_child_start(p, &(struct mailing){ .recipient = recipient, .content = buf_span(&content) });
 	buf_free(&content);
 }
 
-static void set_deadline(struct play *p)
+void play_set_deadline(struct play *p)
 {
 	p->deadline_ns = play_now() + play_step(p)->within_ms * 1000000;
 	timer_set_ms(p->timer, play_step(p)->within_ms);
@@ -220,7 +232,7 @@ void play_mailbox_mail(struct play *p)
 	struct buf address = { 0 }, content = { 0 };
 	uint32_t which;
 
-	set_deadline(p);
+	play_set_deadline(p);
 	if (which_mailbox(p, &which, &address) && play_expand(p, &play_step(p)->content, &content)) {
 		/* The case may have deleted some of what was placed. */
 		p->counting = p->placed[which] > 0;
@@ -228,7 +240,8 @@ void play_mailbox_mail(struct play *p)
 		if (p->counting)
 			(void)open_mailbox(p, which);
 		else
-			start_child(p, buf_cstr(&address), buf_span(&content));
+			play_child_start(p, &(struct mailing){ .recipient = buf_cstr(&address),
+							       .content = buf_span(&content) });
 	}
 	buf_free(&address);
 	buf_free(&content);
@@ -239,9 +252,9 @@ void play_mailbox_look(struct play *p)
 	const struct case_step *s = play_step(p);
 	struct buf address = { 0 };
 	uint32_t which;
-	bool counts = s->kind == CASE_NOT_STORED;
+	bool counts = is_absence(s->kind);
 
-	set_deadline(p);
+	play_set_deadline(p);
 	for (uint32_t i = 0; i < s->check_count; i++)
 		counts = counts || s->checks[i].kind == CASE_CHECK_COUNT;
 	if (which_mailbox(p, &which, &address)) {
@@ -256,12 +269,7 @@ void play_mailbox_look(struct play *p)
 
 /* ---- the server's queue ---- */
 
-static void ask_queue(struct play *p);
-
-static void on_queue_timer(void *ctx)
-{
-	ask_queue(ctx);
-}
+static void on_queue_timer(void *ctx);
 
 static void on_queue(void *ctx, bool known, uint32_t count)
 {
@@ -272,6 +280,13 @@ static void on_queue(void *ctx, bool known, uint32_t count)
 	if (p == NULL)
 		return;
 	p->queue = NULL;
+	p->queue_answered = true;
+	p->queue_known = known;
+	p->queue_count = count;
+	if (p->wait == PLAY_WAITS_RELAY) {
+		play_poke(p);
+		return;
+	}
 	if (known && count == 0) {
 		p->queue_empty_ns = play_now(); /* the next look into the mailbox decides */
 		return;
@@ -283,13 +298,36 @@ static void on_queue(void *ctx, bool known, uint32_t count)
 
 static void ask_queue(struct play *p)
 {
+	const struct sut *s = p->o.sut;
 	struct play_queue *q = calloc(1, sizeof(*q));
+	struct sut_whose whose = { 0 };
 
 	if (q == NULL)
 		abort();
+	if (p->file->role == CASE_ROLE_CLIENT)
+		whose = (struct sut_whose){ p->world.zone, s->addresses + p->o.first_account, ACCOUNTS };
 	q->play = p;
 	p->queue = q;
-	p->o.sut->ask_queue(p->o.sut->queue_ctx, on_queue, q);
+	s->ask_queue(s->queue_ctx, &whose, on_queue, q);
+}
+
+static void on_queue_timer(void *ctx)
+{
+	ask_queue(ctx);
+}
+
+void play_queue_ask(struct play *p)
+{
+	if (p->o.sut->ask_queue == NULL) {
+		p->queue_answered = true;
+		p->queue_known = false;
+		return;
+	}
+	if (p->queue_timer == NULL)
+		p->queue_timer = timer_new(p->o.loop, on_queue_timer, p);
+	if (p->queue == NULL && !timer_is_set(p->queue_timer))
+		timer_set_ms(p->queue_timer, p->queue_asked ? QUEUE_MS : 0);
+	p->queue_asked = true;
 }
 
 /*
@@ -333,7 +371,10 @@ static bool is_wanted(struct play *p, struct span message, struct buf *why)
 	const struct case_step *s = play_step(p);
 
 	buf_reset(why);
-	if (s->kind == CASE_BOUNCED && !message_is_bounce(message, why))
+	if ((s->kind == CASE_BOUNCED || s->kind == CASE_NOT_BOUNCED) && !message_is_bounce(message, why))
+		return false;
+	if ((s->kind == CASE_NOTIFIED || s->kind == CASE_NOT_NOTIFIED) &&
+	    !message_is_notification(message, why))
 		return false;
 	return message_passes(message, s, &p->values, why);
 }
@@ -368,9 +409,10 @@ static void judge_last(struct play *p)
 	uint32_t count = count_messages(p);
 	bool counts, fine;
 
-	if (s->kind == CASE_NOT_STORED) {
-		fine = count == 0;
-		buf_addf(&why, "the mailbox has %u message%s", count, count == 1 ? "" : "s");
+	if (is_absence(s->kind)) {
+		fine = !any_is_wanted(p, &why);
+		buf_reset(&why);
+		buf_addf(&why, "the mailbox has such a message; it has %u", count);
 	} else {
 		fine = message_count_passes(count, s, &counts, &why);
 		if (fine && !(counts && count == 0) && !any_is_wanted(p, &why)) {
@@ -396,7 +438,7 @@ static void overdue(struct play *p)
 	if (p->fence_sent && fence_is_here(p))
 		buf_add_cstr(&why, ", or did but the server's queue did not become empty");
 	/* With a fence out of sight, only an empty mailbox where a message was due says something. */
-	bool nothing_came = s->kind != CASE_NOT_STORED && p->mailbox.count == 0;
+	bool nothing_came = !is_absence(s->kind) && p->mailbox.count == 0;
 	bool blind = p->mailbox.problem[0] != '\0' || (p->fence_sent && !nothing_came);
 	play_mailbox_end(p);
 	if (blind)
@@ -413,7 +455,7 @@ static void count_before_mail(struct play *p, uint32_t which, const char *addres
 	p->placed[which] = count_messages(p);
 	play_mailbox_end(p);
 	if (play_expand(p, &play_step(p)->content, &content))
-		start_child(p, address, buf_span(&content));
+		play_child_start(p, &(struct mailing){ .recipient = address, .content = buf_span(&content) });
 	buf_free(&content);
 }
 
@@ -459,8 +501,7 @@ void play_mailbox_go_on(struct play *p)
 	if (!which_mailbox(p, &which, &address))
 		goto out;
 	if (p->wait == PLAY_WAITS_CHILD && p->child_ok) {
-		end_child(p);
-		p->child_ok = false;
+		play_child_end(p);
 		p->wait = PLAY_WAITS_MAILBOX;
 		if (!open_mailbox(p, which))
 			goto out;

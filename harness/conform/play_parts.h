@@ -1,13 +1,16 @@
 /*
  * play_parts: the inside of harness/conform/play, shared by its parts: the
  * steps and their outcome (play.c), connections (play_conn.c), mailboxes
- * (play_mailbox.c), the server's life (play_server.c).  Nobody else includes this.
+ * (play_mailbox.c), the server's life (play_server.c), next hops (play_hops.c)
+ * and what is judged of them (play_relay.c).  Nobody else includes this.
  */
 #ifndef HARNESS_CONFORM_PLAY_PARTS_H
 #define HARNESS_CONFORM_PLAY_PARTS_H
 
 #include "base/conn.h"
 #include "harness/conform/answer.h"
+#include "harness/conform/hop.h"
+#include "harness/conform/mailing.h"
 #include "harness/conform/play.h"
 #include "harness/load/retriever.h"
 
@@ -22,6 +25,7 @@ enum play_wait {
 	PLAY_WAITS_MAILBOX,
 	PLAY_WAITS_SERVER, /* to be ready again */
 	PLAY_WAITS_CHILD,  /* a conversation of its own, which puts a message on its way */
+	PLAY_WAITS_RELAY,  /* for what the relay does */
 	PLAY_IS_OVER,
 };
 
@@ -38,6 +42,38 @@ struct play_conn {
 	char failure[256];
 	struct buf in;
 	struct answer_reader reader;
+};
+
+/* Role client: all that could happen has happened, or how far we are with finding that out. */
+enum play_settle {
+	PLAY_UNSETTLED,
+	PLAY_SENDS_FENCE,
+	PLAY_AWAITS_FENCE,
+	PLAY_ASKS_QUEUE,
+	PLAY_SETTLED,
+};
+
+struct play_fault {
+	struct dns *dns;
+	struct dns_fault *fault; /* NULL: over */
+	struct timer *end;       /* NULL: it lasts */
+};
+
+/* The world of a case with role client. */
+struct play_world {
+	char zone[80];  /* "c12.next.example" */
+	char fence[80]; /* "c12.fence.example" */
+	struct hop *hops[CASE_HOPS_MAX];
+	struct hop *fence_hop;
+	struct play_fault faults[CASE_DETAILS_MAX];
+	uint32_t fault_count;
+	struct dns_watch *watch;
+	uint32_t submitted; /* messages */
+	struct buf content; /* of the last one */
+	enum play_settle settle;
+	uint32_t fences;          /* sent */
+	struct timer *impatience; /* then it is looked whether anything can still happen */
+	bool impatient;
 };
 
 /* A question may outlive who asked. */
@@ -89,12 +125,17 @@ struct play {
 	struct buf child_messages;
 	bool child_ok;
 	bool fence_sent;
+	bool queue_known; /* by the last answer ... */
+	uint32_t queue_count;
+	bool queue_answered;      /* ... since the last question */
+	bool queue_asked;         /* before: the next question has time */
 	struct play_queue *queue; /* a question that is out; NULL: none */
 	int64_t queue_empty_ns;   /* when it was, after the fence had arrived; 0: not yet */
 	struct timer *queue_timer;
 	char fence[64];
 	uint32_t fence_count;
 	int64_t deadline_ns; /* of the mailbox step */
+	struct play_world world;
 };
 
 /* ---- play.c ---- */
@@ -131,6 +172,27 @@ void play_mailbox_look(struct play *p);
 /* Called for PLAY_WAITS_MAILBOX and PLAY_WAITS_CHILD when something happened. */
 void play_mailbox_go_on(struct play *p);
 void play_mailbox_end(struct play *p);
+void play_set_deadline(struct play *p);
+/* Puts a message on its way by a conversation of its own: PLAY_WAITS_CHILD; p->child_ok when it was taken. */
+void play_child_start(struct play *p, struct mailing *m);
+void play_child_end(struct play *p);
+/* Asks how much of this case, or of all that is for mailboxes, waits: p->queue_answered, with a poke. */
+void play_queue_ask(struct play *p);
+/* Nobody waits for the answer any more. */
+void play_queue_forget(struct play *p);
+
+/* ---- play_hops.c ---- */
+void play_world_begin(struct play *p);
+void play_world_end(struct play *p);
+void play_hops_open(struct play *p); /* CASE_NEXT_HOP */
+void play_hops_zone(struct play *p);
+bool play_hops_fence(struct play *p); /* makes the fence's next hop; false: the play is over */
+
+/* ---- play_relay.c ---- */
+void play_relay_submit(struct play *p);
+void play_relay_judge(struct play *p);
+/* For PLAY_WAITS_CHILD and PLAY_WAITS_RELAY when something happened. */
+void play_relay_go_on(struct play *p);
 
 /* ---- play_server.c ---- */
 void play_server(struct play *p);

@@ -34,6 +34,14 @@ bool sut_offers(const struct sut *s, enum case_service service, const char *keyw
 	return false;
 }
 
+static bool is_able(const struct sut *s, const char *ability)
+{
+	for (uint32_t i = 0; i < s->ability_count; i++)
+		if (strcmp(s->abilities[i], ability) == 0)
+			return true;
+	return false;
+}
+
 const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_text, size_t text_bytes)
 {
 	for (int i = 0; i < CASE_SERVICE_COUNT; i++) {
@@ -57,6 +65,22 @@ const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_
 			continue;
 		(void)snprintf(ret_text, text_bytes, "the server does not offer %s on %s", c->keywords[i],
 			       case_service_name(c->service));
+		return ret_text;
+	}
+	for (uint32_t i = 0; i < c->ability_count; i++) {
+		if (is_able(s, c->abilities[i]))
+			continue;
+		(void)snprintf(ret_text, text_bytes, "the target does not say that it can do \"%s\"",
+			       c->abilities[i]);
+		return ret_text;
+	}
+	if (c->role == CASE_ROLE_CLIENT && s->world == NULL) {
+		(void)snprintf(ret_text, text_bytes,
+			       "the target is no relay whose next hops could be played");
+		return ret_text;
+	}
+	if (c->role == CASE_ROLE_CLIENT && c->service == CASE_SMTP && s->trusted.n == 0) {
+		(void)snprintf(ret_text, text_bytes, "the target relays for nobody who has not logged in");
 		return ret_text;
 	}
 	if (sut_accounts_of(c) > s->account_count) {

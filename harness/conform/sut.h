@@ -13,11 +13,23 @@
 #include "base/buf.h"
 #include "base/tls.h"
 #include "harness/scenario/case.h"
+#include "harness/world/world.h"
 
 typedef void sut_queue_fn(void *ctx, bool known, uint32_t count);
 
 enum sut_deed { SUT_STOP, SUT_KILL, SUT_START };
 typedef void sut_deed_fn(void *ctx, bool done, const char *why_not);
+
+/* Whose mail is meant by a question about the queue. */
+struct sut_whose {
+	const char *domain; /* its recipients; NULL: everybody's but that of next hops (SUT_NEXT_DOMAIN) */
+	const char *const *addresses; /* with domain: notifications to them count, too */
+	uint32_t address_count;
+};
+
+/* Below it are the domains that cases have next hops for. */
+#define SUT_NEXT_DOMAIN "next.example"
+#define SUT_FENCE_DOMAIN "fence.example"
 
 struct sut_service {
 	bool there;
@@ -44,9 +56,9 @@ struct sut {
 	uint32_t account_count;
 	/*
 	 * Asks how many messages wait in its queue; answer is called once, from
-	 * the loop.  NULL: it cannot be asked.
+	 * the loop; whose is copied.  NULL: it cannot be asked.
 	 */
-	void (*ask_queue)(void *queue_ctx, sut_queue_fn *answer, void *ctx);
+	void (*ask_queue)(void *queue_ctx, const struct sut_whose *whose, sut_queue_fn *answer, void *ctx);
 	void *queue_ctx;
 	/*
 	 * Stops the server (SIGTERM), kills it, or starts it again once it has
@@ -55,6 +67,10 @@ struct sut {
 	 */
 	void (*control)(void *control_ctx, enum sut_deed deed, sut_deed_fn *done, void *ctx);
 	void *control_ctx;
+	struct world *world; /* where next hops can be played; NULL: nowhere */
+	struct addr trusted; /* from there its smtp service takes mail for anywhere; n == 0: from nowhere */
+	const char *const *abilities; /* what it can do, such as "short-retry" */
+	uint32_t ability_count;
 };
 
 /* "PIPELINING", or "AUTH=PLAIN": the keyword with such a parameter. */

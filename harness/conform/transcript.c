@@ -81,6 +81,16 @@ void transcript_add(struct transcript *t, int64_t at_ns, enum transcript_kind ki
 	keep(t, e, bytes);
 }
 
+void transcript_add_hop(struct transcript *t, int64_t at_ns, enum transcript_kind kind, const char *who,
+			uint32_t connection, struct span bytes)
+{
+	uint32_t count = t->count;
+
+	transcript_add(t, at_ns, kind, connection, bytes);
+	if (t->count > count)
+		t->events[count].who = who;
+}
+
 void transcript_extend(struct transcript *t, struct span bytes)
 {
 	if (t->count == 0 || t->left_out > 0)
@@ -113,19 +123,23 @@ static void print_event(const struct transcript *t, const struct transcript_even
 			struct buf *out)
 {
 	static const char *const ARROWS[] = { "--", "->", "<-" };
+	static const char *const HOP_ARROWS[] = { "--", "<-", "->" };
 	struct span rest = span_sub(buf_span(&t->bytes), e->begin, e->bytes);
 	bool first = true;
 
 	do {
 		size_t n = e->kind == TRANSCRIPT_NOTE ? rest.n : span_find(rest, '\n') + 1;
 		struct span line = span_sub(rest, 0, n);
-		if (first)
-			buf_addf(out, "%s%9.3f %c%" PRIu32 " %s ", indent,
-				 (double)(e->at_ns - t->zero_ns) / 1e9,
-				 e->kind == TRANSCRIPT_SERVER ? 'S' : 'C', e->connection + 1,
-				 ARROWS[e->kind]);
+		const char *arrow = e->who == NULL ? ARROWS[e->kind] : HOP_ARROWS[e->kind];
+		double at_s = (double)(e->at_ns - t->zero_ns) / 1e9;
+		if (first && e->who != NULL)
+			buf_addf(out, "%s%9.3f %s.%" PRIu32 " %s ", indent, at_s, e->who, e->connection + 1,
+				 arrow);
+		else if (first)
+			buf_addf(out, "%s%9.3f %c%" PRIu32 " %s ", indent, at_s,
+				 e->kind == TRANSCRIPT_SERVER ? 'S' : 'C', e->connection + 1, arrow);
 		else
-			buf_addf(out, "%s           | %s ", indent, ARROWS[e->kind]);
+			buf_addf(out, "%s           | %s ", indent, arrow);
 		first = false;
 		add_shown(out, line);
 		buf_add_cstr(out, "\n");

@@ -25,6 +25,7 @@ struct transcript_event {
 	int64_t at_ns;
 	enum transcript_kind kind;
 	uint32_t connection; /* from 0 */
+	const char *who; /* a next hop that we play, for the relay is the client; NULL: we are the client */
 	size_t begin, bytes; /* what is kept of it */
 	size_t bytes_in_all;
 };
@@ -44,6 +45,9 @@ struct transcript {
 void transcript_add_secret(struct transcript *t, struct span secret);
 void transcript_add(struct transcript *t, int64_t at_ns, enum transcript_kind kind, uint32_t connection,
 		    struct span bytes);
+/* The same on a connection to a next hop that we play: "server" is we, "client" the relay.  who is borrowed. */
+void transcript_add_hop(struct transcript *t, int64_t at_ns, enum transcript_kind kind, const char *who,
+			uint32_t connection, struct span bytes);
 /* The last event had more bytes: one write of both. */
 void transcript_extend(struct transcript *t, struct span bytes);
 void transcript_note(struct transcript *t, int64_t at_ns, uint32_t connection, const char *fmt, ...)
@@ -56,6 +60,8 @@ void transcript_note(struct transcript *t, int64_t at_ns, uint32_t connection, c
  *     0.001 S1 <- 220 mx.sut.example ESMTP\r\n
  *     0.001 C1 -> MAIL FROM:<a@probe.example>\r\n
  *            | -> RCPT TO:<b@sut.example>\r\n          the same segment
+ *     0.014 mx.1 <- EHLO mx.sut.example\r\n            the relay to a next hop, on its first connection
+ *     0.014 mx.1 -> 250-mx\r\n
  */
 void transcript_print(const struct transcript *t, const char *indent, struct buf *out);
 void transcript_free(struct transcript *t);

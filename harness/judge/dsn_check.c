@@ -16,6 +16,24 @@ enum {
 
 /* ---- findings ---- */
 
+/* What the next findings are about: a part of the message. */
+static void look_at(struct dsn_report *r, struct span at)
+{
+	r->at = at;
+}
+
+static uint32_t line_of(const struct dsn_report *r)
+{
+	struct span m = r->message;
+	uint32_t line = 1;
+
+	if (r->at.p == NULL || r->at.p < m.p || r->at.p > m.p + m.n)
+		return 1;
+	for (const char *p = m.p; p < r->at.p; p++)
+		line += *p == '\n';
+	return line;
+}
+
 __attribute__((format(printf, 4, 5))) static void find_fault(struct dsn_report *r, enum dsn_level level,
 							     const char *section, const char *fmt, ...)
 {
@@ -27,6 +45,7 @@ __attribute__((format(printf, 4, 5))) static void find_fault(struct dsn_report *
 	struct dsn_finding *f = &r->findings[r->finding_count++];
 	f->level = level;
 	f->section = section;
+	f->line = line_of(r);
 	va_start(ap, fmt);
 	(void)vsnprintf(f->text, sizeof(f->text), fmt, ap);
 	va_end(ap);
@@ -220,11 +239,17 @@ static void check_field(struct dsn_report *r, const struct field_rule *rule, str
 {
 	struct buf value = { 0 };
 	uint32_t count = field_count(group, span_of(rule->name));
+	struct field f;
 
+	look_at(r, group);
+	if (count > 0 && field_find(group, span_of(rule->name), count > 1 ? 1 : 0, &f))
+		look_at(r, f.whole);
 	if (count == 0 && rule->required)
 		find_fault(r, DSN_BREACH, rule->section, "%s is missing", rule->name);
 	if (count > 1)
 		find_fault(r, DSN_BREACH, rule->section, "%s is there %u times", rule->name, count);
+	if (count > 0 && field_find(group, span_of(rule->name), 0, &f))
+		look_at(r, f.whole);
 	if (group_value(group, rule->name, &value))
 		check_value(r, rule, buf_span(&value));
 	buf_free(&value);
@@ -233,6 +258,7 @@ static void check_field(struct dsn_report *r, const struct field_rule *rule, str
 /* Every line of a group is a field or its continuation. */
 static void check_lines(struct dsn_report *r, struct span group)
 {
+	look_at(r, group);
 	if ((message_notes(group) & MESSAGE_ODD_FIELD) != 0)
 		find_fault(r, DSN_BREACH, "RFC 3464 2.1.1", "a line among the fields is no field");
 }
@@ -284,6 +310,11 @@ static void read_recipient(struct dsn_report *r, struct span group, struct dsn_r
 	struct buf action = { 0 };
 	struct buf status = { 0 };
 
+	struct field f;
+
+	look_at(r, group);
+	if (field_find(group, SPAN_LIT("Status"), 0, &f))
+		look_at(r, f.whole);
 	ret->original = address_in(group, "Original-Recipient");
 	ret->final = address_in(group, "Final-Recipient");
 	if (group_value(group, "Action", &action))
@@ -292,6 +323,8 @@ static void read_recipient(struct dsn_report *r, struct span group, struct dsn_r
 		ret->status = copy_of(buf_span(&status));
 		check_action_against_status(r, ret->action, buf_span(&status));
 	}
+	if (field_find(group, SPAN_LIT("Will-Retry-Until"), 0, &f))
+		look_at(r, f.whole);
 	if (field_count(group, SPAN_LIT("Will-Retry-Until")) > 0 && ret->action != DSN_ACTION_DELAYED)
 		find_fault(r, DSN_BREACH, "RFC 3464 2.3.9", "Will-Retry-Until, but nothing is delayed");
 	buf_free(&action);
@@ -330,6 +363,7 @@ static void check_status_part(struct dsn_report *r, const struct mime_part *part
 	struct span group;
 	uint32_t groups = 0;
 
+	look_at(r, part->header);
 	if (!span_eq_nocase(part->encoding, SPAN_LIT("7bit")) || has_8bit(body))
 		find_fault(r, DSN_BREACH, "RFC 3464 2.1", "message/delivery-status is not 7bit");
 	for (; status_group_next(&body, &group); groups++) {
@@ -341,6 +375,7 @@ static void check_status_part(struct dsn_report *r, const struct mime_part *part
 			check_field(r, &message_rules[i], group);
 		check_lines(r, group);
 	}
+	look_at(r, part->body);
 	if (groups < 2)
 		find_fault(r, DSN_BREACH, "RFC 3464 2.1", "no group of fields speaks of a recipient");
 }
@@ -375,19 +410,27 @@ static bool gather_part(void *ctx, const struct mime_part *part)
 
 static void check_parts(struct dsn_report *r, const struct top *t)
 {
+	look_at(r, t->whole.header);
 	if (t->part_count < 2 || t->part_count > 3)
 		find_fault(r, DSN_BREACH, "RFC 6522 3", "%s%u parts where there are two or three",
 			   t->part_count == TOP_PARTS_KEPT ? "at least " : "", t->part_count);
+	if (t->part_count >= 1)
+		look_at(r, t->parts[0].header);
 	if (t->part_count >= 1 && is_type(&t->parts[0], "message", "delivery-status"))
 		find_fault(r, DSN_BREACH, "RFC 3464 2", "the first part is not for people");
+	if (t->part_count >= 2)
+		look_at(r, t->parts[1].header);
 	if (t->part_count >= 2 && !is_type(&t->parts[1], "message", "delivery-status"))
 		find_fault(r, DSN_BREACH, "RFC 3464 2",
 			   "the second part is %.*s/%.*s, not message/delivery-status",
 			   SPAN_FMT(t->parts[1].type), SPAN_FMT(t->parts[1].subtype));
+	if (t->part_count >= 3)
+		look_at(r, t->parts[2].header);
 	if (t->part_count >= 3 && !may_return_content(&t->parts[2]))
 		find_fault(r, DSN_BREACH, "RFC 3464 2",
 			   "the third part is %.*s/%.*s, not the original message",
 			   SPAN_FMT(t->parts[2].type), SPAN_FMT(t->parts[2].subtype));
+	look_at(r, t->whole.header);
 	if (t->part_count == 2)
 		find_fault(r, DSN_REMARK, "RFC 6522 3", "nothing of the original message is returned");
 	/* Wherever it stands, what it says about recipients is wanted. */
@@ -429,6 +472,11 @@ static void check_return_path(struct dsn_report *r, struct span header)
 {
 	struct buf value = { 0 };
 
+	struct field f;
+
+	look_at(r, header);
+	if (field_find(header, SPAN_LIT("Return-Path"), 0, &f))
+		look_at(r, f.whole);
 	if (!field_value(header, SPAN_LIT("Return-Path"), &value))
 		find_fault(r, DSN_REMARK, "RFC 5321 4.4",
 			   "no Return-Path: whether it was null cannot be seen");
@@ -453,6 +501,7 @@ static void check_header(struct dsn_report *r, struct span header, struct span s
 	struct buf version = { 0 };
 
 	check_return_path(r, header);
+	look_at(r, header);
 	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
 		if (field_count(header, span_of(required[i])) != 1)
 			find_fault(r, DSN_BREACH, "RFC 5322 3.6", "%s is there %u times, not once",
@@ -476,14 +525,17 @@ struct dsn_report *dsn_check(struct span message, struct span sender)
 
 	if (r == NULL)
 		abort();
+	r->message = message;
 	uint32_t notes = mime_walk(message, gather_part, &top);
 	check_header(r, top.whole.header, sender);
+	look_at(r, top.whole.content_type);
 	r->is_report = is_type(&top.whole, "multipart", "report");
 	if (!r->is_report) {
 		find_fault(r, DSN_BREACH, "RFC 3464 2", "%.*s/%.*s, not multipart/report",
 			   SPAN_FMT(top.whole.type), SPAN_FMT(top.whole.subtype));
 		return r;
 	}
+	look_at(r, top.whole.content_type);
 	check_report_type(r, &top.whole);
 	check_notes(r, notes);
 	check_parts(r, &top);

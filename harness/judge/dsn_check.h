@@ -32,6 +32,7 @@ enum dsn_level { DSN_BREACH, DSN_REMARK };
 struct dsn_finding {
 	enum dsn_level level;
 	const char *section; /* "RFC 3464 2.3.4" */
+	uint32_t line;       /* of the message, from 1: the field, group, part or header that is meant */
 	char text[200];      /* printable ASCII */
 };
 
@@ -52,7 +53,8 @@ struct dsn_recipient {
 };
 
 struct dsn_report {
-	bool is_report; /* multipart/report: what follows was looked at */
+	struct span message, at; /* borrowed, for the lines; of no use afterwards */
+	bool is_report;          /* multipart/report: what follows was looked at */
 	uint32_t breaches;
 	uint32_t finding_count;
 	struct dsn_finding findings[DSN_FINDINGS_MAX];

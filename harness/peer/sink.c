@@ -37,7 +37,9 @@ struct client {
 	bool held; /* nothing is read until the deed is done */
 	struct timer *delay;
 	struct deed deed;
-	char text[400];
+	uint32_t piece; /* of the deed's rule, the next */
+	size_t shown;   /* bytes of the input that were recorded, and are not consumed yet */
+	struct buf text;
 	/* the transaction */
 	bool has_mail;
 	struct buf path; /* of the command that is being answered */
@@ -56,6 +58,7 @@ struct client {
 	uint64_t chunk_bytes_left;
 	bool chunk_last;
 	bool chunk_refused;
+	bool chunk_failed; /* one was refused: the rest of the transaction is too (RFC 3030 section 2) */
 };
 LIST_HEAD(client_list, client);
 
@@ -78,6 +81,35 @@ static void *must(void *p)
 	return p;
 }
 
+/* ---- the record ---- */
+static void tell(const struct client *c, enum sink_event_kind kind, struct span bytes, const char *text)
+{
+	const struct sink *s = c->sink;
+	if (s->o.on_event != NULL)
+		s->o.on_event(s->o.ctx, &(struct sink_event){ kind, c->number, bytes, text });
+}
+
+/* What came is told in the pieces in which it came. */
+static void tell_input(struct client *c)
+{
+	struct span in = conn_input(c->conn);
+	if (in.n > c->shown)
+		tell(c, SINK_HEARD, span_sub(in, c->shown, in.n), NULL);
+	c->shown = in.n;
+}
+
+static void consume(struct client *c, size_t n)
+{
+	conn_consume(c->conn, n);
+	c->shown -= n;
+}
+
+static void say(struct client *c, struct span bytes)
+{
+	conn_write(c->conn, bytes);
+	tell(c, SINK_SAID, bytes, NULL);
+}
+
 /* ---- a client's end ---- */
 /* How: conn_free, conn_finish or conn_reset. */
 static void client_end(struct client *c, void (*how)(struct conn *))
@@ -87,6 +119,7 @@ static void client_end(struct client *c, void (*how)(struct conn *))
 	LIST_REMOVE(c, link);
 	s->client_count--;
 	timer_free(c->delay);
+	buf_free(&c->text);
 	buf_free(&c->path);
 	buf_free(&c->reverse_path);
 	buf_free(&c->recipients);
@@ -104,6 +137,7 @@ static void end_transaction(struct client *c)
 	c->has_mail = false;
 	c->recipient_count = 0;
 	c->ending = false;
+	c->chunk_failed = false;
 	c->taken_count = 0;
 	c->content_bytes = 0;
 	c->dots = (struct dots_reader){ 0 };
@@ -114,12 +148,10 @@ static void end_transaction(struct client *c)
 }
 
 /* ---- what a reply brings about ---- */
-static void hand_over(struct client *c)
+static void tell_message(const struct client *c, sink_message_fn *fn)
 {
-	struct sink *s = c->sink;
-	s->message_count++;
-	s->content_bytes += c->content_bytes;
-	if (s->o.on_message == NULL)
+	const struct sink *s = c->sink;
+	if (fn == NULL)
 		return;
 	struct span *recipients =
 		must(calloc(c->recipient_count > 0 ? c->recipient_count : 1, sizeof(*recipients)));
@@ -138,8 +170,15 @@ static void hand_over(struct client *c)
 		.dots_notes = c->dots.notes,
 		.over_tls = conn_is_tls(c->conn),
 	};
-	s->o.on_message(s->o.ctx, &m);
+	fn(s->o.ctx, &m);
 	free(recipients);
+}
+
+static void hand_over(struct client *c)
+{
+	c->sink->message_count++;
+	c->sink->content_bytes += c->content_bytes;
+	tell_message(c, c->sink->o.on_message);
 }
 
 static void accepted(struct client *c, enum sink_stage stage)
@@ -150,7 +189,10 @@ static void accepted(struct client *c, enum sink_stage stage)
 		end_transaction(c);
 		break;
 	case SINK_STARTTLS:
+		if (c->sink->o.tls_ctx == NULL)
+			break;
 		(void)conn_start_tls(c->conn, c->sink->o.tls_ctx, CONN_TLS_SERVER, NULL);
+		c->shown = 0; /* what had come is dropped */
 		end_transaction(c);
 		break;
 	case SINK_MAIL:
@@ -176,6 +218,7 @@ static void accepted(struct client *c, enum sink_stage stage)
 		}
 		break;
 	case SINK_GREETING:
+	case SINK_CHUNK:
 	case SINK_QUIT:
 	case SINK_STAGE_COUNT:
 		break;
@@ -184,43 +227,87 @@ static void accepted(struct client *c, enum sink_stage stage)
 
 static void reply(struct client *c, const char *text)
 {
-	conn_write(c->conn, span_of(text));
-	conn_write(c->conn, SPAN_LIT("\r\n"));
+	struct buf line = { 0 };
+	buf_add_cstr(&line, text);
+	buf_add_cstr(&line, "\r\n");
+	say(c, buf_span(&line));
+	buf_free(&line);
+}
+
+/* Says the next pieces of a reply; false: a pause comes first. */
+static bool say_pieces(struct client *c)
+{
+	const struct sink_rule *r = c->deed.rule;
+	while (c->piece < r->piece_count) {
+		const struct sink_piece *next = &r->pieces[c->piece++];
+		say(c, next->bytes);
+		if (c->piece == r->piece_count)
+			break;
+		/* Even without a pause, what follows is a segment of its own. */
+		timer_set_ms(c->delay, r->pieces[c->piece].pause_ms > 0 ? r->pieces[c->piece].pause_ms : 1);
+		return false;
+	}
+	c->piece = 0;
+	return true;
+}
+
+/* The first character of what is answered. */
+static char answer_class(const struct deed *d)
+{
+	if (d->rule != NULL && d->rule->piece_count > 0)
+		return d->rule->pieces[0].bytes.n > 0 ? d->rule->pieces[0].bytes.p[0] : '\0';
+	return d->rule != NULL && d->rule->reply != NULL ? d->rule->reply[0] : d->usual[0];
+}
+
+static void end_by_us(struct client *c, void (*how)(struct conn *))
+{
+	tell(c, SINK_ENDED, (struct span){ 0 }, how == conn_reset ? "reset" : NULL);
+	client_end(c, how);
+}
+
+/* The reply has been said: what it brings about.  Returns false when the client is gone. */
+static bool answered(struct client *c)
+{
+	const struct deed *d = &c->deed;
+	char class = answer_class(d);
+	c->held = false;
+	if (d->rule != NULL && d->rule->action == SINK_CLOSE) {
+		end_by_us(c, conn_finish);
+		return false;
+	}
+	if (class == (d->stage == SINK_DATA ? '3' : '2'))
+		accepted(c, d->stage);
+	else if (d->stage == SINK_CHUNK)
+		c->chunk_failed = true;
+	if (d->stage == SINK_FINAL && !c->ending)
+		end_transaction(c);
+	if (d->stage == SINK_QUIT) {
+		end_by_us(c, conn_finish);
+		return false;
+	}
+	return true;
 }
 
 /* Returns false when the client is gone. */
 static bool act(struct client *c)
 {
 	const struct deed *d = &c->deed;
-	const char *text = d->rule != NULL && d->rule->reply != NULL ? d->rule->reply : d->usual;
-	char wanted = d->stage == SINK_DATA ? '3' : '2';
 	enum sink_action action = d->rule != NULL ? d->rule->action : SINK_REPLY;
-	switch (action) {
-	case SINK_SILENT:
+	bool pieces = d->rule != NULL && d->rule->piece_count > 0;
+	if (action == SINK_SILENT) {
 		c->held = true;
 		return true;
-	case SINK_RESET:
-		client_end(c, conn_reset);
-		return false;
-	case SINK_CLOSE:
-		if (d->rule->reply != NULL)
-			reply(c, text);
-		client_end(c, conn_finish);
-		return false;
-	case SINK_REPLY:
-		break;
 	}
-	c->held = false;
-	reply(c, text);
-	if (text[0] == wanted)
-		accepted(c, d->stage);
-	if (d->stage == SINK_FINAL && !c->ending)
-		end_transaction(c);
-	if (d->stage == SINK_QUIT) {
-		client_end(c, conn_finish);
+	if (action == SINK_RESET) {
+		end_by_us(c, conn_reset);
 		return false;
 	}
-	return true;
+	c->held = true;
+	if (pieces && !say_pieces(c))
+		return true;
+	if (!pieces && (action == SINK_REPLY || d->rule->reply != NULL))
+		reply(c, d->rule != NULL && d->rule->reply != NULL ? d->rule->reply : d->usual);
+	return answered(c);
 }
 
 /* ---- rules ---- */
@@ -228,7 +315,8 @@ static bool fits(const struct sink_rule *r, enum sink_stage stage, struct span p
 {
 	if (r->stage != stage)
 		return false;
-	if (r->path == NULL || (stage != SINK_MAIL && stage != SINK_RCPT && stage != SINK_FINAL))
+	if (r->path == NULL ||
+	    (stage != SINK_MAIL && stage != SINK_RCPT && stage != SINK_FINAL && stage != SINK_HELLO))
 		return true;
 	return memmem(path.p, path.n, r->path, strlen(r->path)) != NULL;
 }
@@ -264,19 +352,38 @@ static bool answer(struct client *c, enum sink_stage stage, const char *usual)
 }
 
 /* ---- commands ---- */
+static void add_keywords(const struct client *c, struct buf *out)
+{
+	const struct sink_options *o = &c->sink->o;
+	struct span rest = span_of(o->keywords != NULL ? o->keywords : ""), word;
+	if (o->tls_ctx != NULL && !o->no_starttls && !conn_is_tls(c->conn))
+		buf_add_cstr(out, "\r\n250-STARTTLS");
+	while (o->keywords != NULL && span_take_until(&rest, '\n', &word))
+		buf_addf(out, "\r\n250-%.*s", SPAN_FMT(word));
+	if (o->keywords == NULL)
+		buf_addf(out, "%s%s%s\r\n250-SIZE %llu\r\n250-ENHANCEDSTATUSCODES",
+			 o->no_pipelining ? "" : "\r\n250-PIPELINING",
+			 o->no_8bitmime ? "" : "\r\n250-8BITMIME", o->no_chunking ? "" : "\r\n250-CHUNKING",
+			 (unsigned long long)o->content_bytes_max);
+}
+
 static bool hello(struct client *c, bool extended)
 {
 	const struct sink_options *o = &c->sink->o;
-	bool starttls = o->tls_ctx != NULL && !o->no_starttls && !conn_is_tls(c->conn);
 	if (!extended)
 		return answer(c, SINK_HELLO, "250 sink");
 	if (o->no_ehlo)
 		return answer(c, SINK_HELLO, "500 5.5.1 not known");
-	(void)snprintf(c->text, sizeof(c->text), "250-%s%s%s%s%s\r\n250-SIZE %llu\r\n250 ENHANCEDSTATUSCODES",
-		       o->name, o->no_pipelining ? "" : "\r\n250-PIPELINING",
-		       o->no_8bitmime ? "" : "\r\n250-8BITMIME", o->no_chunking ? "" : "\r\n250-CHUNKING",
-		       starttls ? "\r\n250-STARTTLS" : "", (unsigned long long)o->content_bytes_max);
-	return answer(c, SINK_HELLO, c->text);
+	buf_reset(&c->text);
+	buf_addf(&c->text, "250-%s", o->name);
+	add_keywords(c, &c->text);
+	/* The last line has a blank behind its code. */
+	size_t n = buf_bytes(&c->text);
+	struct span all = buf_span(&c->text);
+	while (n > 0 && all.p[n - 1] != '\n')
+		n--;
+	c->text.p[c->text.begin + n + 3] = ' ';
+	return answer(c, SINK_HELLO, buf_cstr(&c->text));
 }
 
 static bool chunk(struct client *c, struct span args)
@@ -288,7 +395,7 @@ static bool chunk(struct client *c, struct span args)
 		return true;
 	}
 	/* The chunk comes in any case (RFC 3030 section 2). */
-	c->chunk_refused = c->recipient_count == 0;
+	c->chunk_refused = c->recipient_count == 0 || c->chunk_failed;
 	c->mode = MODE_CHUNK;
 	return true;
 }
@@ -345,8 +452,10 @@ static bool command(struct client *c, struct span line)
 	buf_reset(&c->path);
 	if (verb_is(verb, "MAIL") || verb_is(verb, "RCPT"))
 		buf_add(&c->path, command_path(&args));
-	if (hello_verb(c, verb, &extended))
+	if (hello_verb(c, verb, &extended)) {
+		buf_add_cstr(&c->path, extended ? "EHLO" : "HELO");
 		return hello(c, extended);
+	}
 	if (verb_is(verb, "MAIL"))
 		return answer(c, SINK_MAIL, c->has_mail ? "503 5.5.1 once only" : "250 2.1.0 ok");
 	if (verb_is(verb, "RCPT"))
@@ -404,6 +513,7 @@ static bool content_ended(struct client *c)
 {
 	c->mode = MODE_COMMAND;
 	c->final_dot_ns = clock_mono_ns();
+	tell_message(c, c->sink->o.on_content);
 	if (c->sink->o.lmtp) {
 		c->ending = true;
 		buf_reset(&c->unanswered);
@@ -412,21 +522,24 @@ static bool content_ended(struct client *c)
 	}
 	if (c->content_bytes > c->sink->o.content_bytes_max)
 		return answer(c, SINK_FINAL, "552 5.3.4 too big");
-	(void)snprintf(c->text, sizeof(c->text), "250 2.0.0 ok, taken as %llu-%u",
-		       (unsigned long long)c->number, c->sink->message_count + 1);
-	return answer(c, SINK_FINAL, c->text);
+	buf_reset(&c->text);
+	buf_addf(&c->text, "250 2.0.0 ok, taken as %llu-%u", (unsigned long long)c->number,
+		 c->sink->message_count + 1);
+	return answer(c, SINK_FINAL, buf_cstr(&c->text));
 }
 
 static bool chunk_ended(struct client *c)
 {
-	char text[100];
 	if (c->chunk_last && !c->chunk_refused)
 		return content_ended(c);
 	c->mode = MODE_COMMAND;
-	(void)snprintf(text, sizeof(text), "250 2.0.0 %llu octets so far",
-		       (unsigned long long)c->content_bytes);
-	reply(c, c->chunk_refused ? "503 5.5.1 no valid recipients" : text);
-	return true;
+	if (c->chunk_refused) {
+		reply(c, "503 5.5.1 no transaction to add this to");
+		return true;
+	}
+	buf_reset(&c->text);
+	buf_addf(&c->text, "250 2.0.0 %llu octets so far", (unsigned long long)c->content_bytes);
+	return answer(c, SINK_CHUNK, buf_cstr(&c->text));
 }
 
 /* ---- reading ---- */
@@ -438,14 +551,14 @@ static bool read_command(struct client *c, struct span in)
 		if (n <= LINE_BYTES_MAX)
 			return false;
 		reply(c, "500 5.5.2 line too long");
-		client_end(c, conn_finish);
+		end_by_us(c, conn_finish);
 		return false;
 	}
 	/* Copied, for the answer may start TLS, which drops the input. */
 	struct buf *line = &c->sink->line;
 	buf_reset(line);
 	buf_add(line, (struct span){ in.p, n > 0 && in.p[n - 1] == '\r' ? n - 1 : n });
-	conn_consume(c->conn, n + 1);
+	consume(c, n + 1);
 	return command(c, buf_span(line));
 }
 
@@ -455,7 +568,7 @@ static bool read_content(struct client *c, struct span in)
 	bool end;
 	size_t n = dots_read(&c->dots, in, &data, &end);
 	keep(c, data);
-	conn_consume(c->conn, n);
+	consume(c, n);
 	return end ? content_ended(c) : true;
 }
 
@@ -464,7 +577,7 @@ static bool read_chunk(struct client *c, struct span in)
 	size_t n = c->chunk_bytes_left < in.n ? (size_t)c->chunk_bytes_left : in.n;
 	keep(c, span_sub(in, 0, n));
 	c->chunk_bytes_left -= n;
-	conn_consume(c->conn, n);
+	consume(c, n);
 	return c->chunk_bytes_left == 0 ? chunk_ended(c) : true;
 }
 
@@ -486,7 +599,13 @@ static void read_all(struct client *c)
 static void on_delay(void *ctx)
 {
 	struct client *c = ctx;
-	if (!act(c) || c->held)
+	if (c->piece > 0) { /* a reply is under way */
+		if (!say_pieces(c) || !answered(c))
+			return;
+	} else if (!act(c)) {
+		return;
+	}
+	if (c->held)
 		return;
 	if (c->ending && (!answer_recipients(c) || c->held))
 		return;
@@ -495,10 +614,19 @@ static void on_delay(void *ctx)
 
 static void greet(struct client *c)
 {
-	(void)snprintf(c->text, sizeof(c->text), "220 %s %s", c->sink->o.name,
-		       c->sink->o.lmtp ? "LMTP" : "ESMTP");
+	buf_reset(&c->text);
+	buf_addf(&c->text, "220 %s %s", c->sink->o.name, c->sink->o.lmtp ? "LMTP" : "ESMTP");
 	buf_reset(&c->path);
-	(void)answer(c, SINK_GREETING, c->text);
+	(void)answer(c, SINK_GREETING, buf_cstr(&c->text));
+}
+
+static void on_secured(struct client *c)
+{
+	char text[120];
+	(void)snprintf(text, sizeof(text), "%s, %s", conn_tls_version(c->conn), conn_tls_cipher(c->conn));
+	tell(c, SINK_SECURED, (struct span){ 0 }, text);
+	if (c->sink->o.implicit_tls)
+		greet(c);
 }
 
 static void on_event(void *ctx, enum conn_event event)
@@ -506,15 +634,21 @@ static void on_event(void *ctx, enum conn_event event)
 	struct client *c = ctx;
 	switch (event) {
 	case CONN_INPUT:
+		tell_input(c);
+		read_all(c);
+		break;
 	case CONN_DRAINED:
 		read_all(c);
 		break;
 	case CONN_SECURED:
-		if (c->sink->o.implicit_tls)
-			greet(c);
+		on_secured(c);
 		break;
 	case CONN_EOF:
+		tell(c, SINK_LEFT, (struct span){ 0 }, NULL);
+		client_end(c, conn_free);
+		break;
 	case CONN_FAILED:
+		tell(c, SINK_LEFT, (struct span){ 0 }, conn_error(c->conn)->text);
 		client_end(c, conn_free);
 		break;
 	case CONN_CONNECTED:
@@ -534,6 +668,7 @@ static void on_accept(void *ctx, int fd, const struct addr *peer)
 	c->conn = conn_take(&(struct conn_options){ .loop = s->o.loop, .on_event = on_event, .ctx = c }, fd);
 	LIST_INSERT_HEAD(&s->clients, c, link);
 	s->client_count++;
+	tell(c, SINK_OPENED, (struct span){ 0 }, NULL);
 	if (s->o.implicit_tls)
 		(void)conn_start_tls(c->conn, s->o.tls_ctx, CONN_TLS_SERVER, NULL);
 	else

@@ -23,6 +23,7 @@ enum sink_stage {
 	SINK_MAIL,
 	SINK_RCPT,
 	SINK_DATA,
+	SINK_CHUNK, /* after a BDAT that is not the last */
 	SINK_FINAL, /* after the final dot or BDAT LAST */
 	SINK_RSET,
 	SINK_QUIT,
@@ -36,16 +37,26 @@ enum sink_action {
 	SINK_SILENT, /* never answers this one, nor anything behind it */
 };
 
+/* One write, after a pause. */
+struct sink_piece {
+	int64_t pause_ms;
+	struct span bytes;
+};
+
 /* Strings are borrowed and outlive the sink. */
 struct sink_rule {
 	enum sink_stage stage;
-	const char *path;  /* MAIL, RCPT, and with LMTP FINAL: only when the path contains this; NULL: any */
+	const char *path; /* MAIL, RCPT, and with LMTP FINAL: only when the path contains this; HELLO: EHLO or
+			      HELO; NULL: any */
 	uint32_t from_nth; /* applies from the nth time the stage and path fit, from 1; 0: from the first */
 	uint32_t count;    /* that many times; 0: for ever */
 	enum sink_action action;
 	const char *reply; /* "450 4.2.1 busy", lines joined by \r\n, without the last CRLF; NULL: the usual
 			      one */
 	int64_t delay_ms;  /* before it acts */
+	/* In place of reply: exactly these bytes, one after the other.  The first decides whether it is a good reply. */
+	const struct sink_piece *pieces;
+	uint32_t piece_count;
 };
 
 /* Spans die when the callback returns. */
@@ -66,6 +77,23 @@ typedef void sink_message_fn(void *ctx, const struct sink_message *m);
 /* Called for every command line, before it is answered; AUTH arguments are left out. */
 typedef void sink_command_fn(void *ctx, uint64_t connection, struct span line);
 
+/* What happens on a connection, for a record of it. */
+enum sink_event_kind {
+	SINK_OPENED,
+	SINK_HEARD,   /* bytes, as they were read */
+	SINK_SAID,    /* bytes, as they were written */
+	SINK_SECURED, /* a TLS handshake is over; text: version and cipher */
+	SINK_LEFT,    /* the client ended the connection, or it was lost; text says how */
+	SINK_ENDED,   /* we did */
+};
+struct sink_event {
+	enum sink_event_kind kind;
+	uint64_t connection;
+	struct span bytes;
+	const char *text; /* NULL: nothing to say */
+};
+typedef void sink_event_fn(void *ctx, const struct sink_event *e);
+
 /* Called when the last open connection has ended; its last reply may not have been written yet. */
 typedef void sink_quiet_fn(void *ctx);
 
@@ -82,12 +110,17 @@ struct sink_options {
 	bool no_starttls;
 	bool lmtp;    /* RFC 2033: LHLO, and a final reply for each recipient */
 	bool no_ehlo; /* EHLO draws 500 */
+	const char *
+		keywords; /* what EHLO offers but for STARTTLS, each with a LF behind it; NULL: the usual, by the
+				 flags above */
 	bool keep_content;
 	uint64_t content_bytes_max; /* 0: 256 MiB; larger is answered 552 */
 	const struct sink_rule *rules;
 	uint32_t rule_count;
 	sink_message_fn *on_message; /* may be NULL */
 	sink_command_fn *on_command; /* may be NULL */
+	sink_message_fn *on_content; /* every content that ended, whatever is answered; may be NULL */
+	sink_event_fn *on_event;     /* may be NULL */
 	sink_quiet_fn *on_quiet;     /* may be NULL */
 	void *ctx;
 };

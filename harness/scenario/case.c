@@ -109,6 +109,11 @@ bool case_has_tag(const struct case_file *c, const char *tag)
 	return false;
 }
 
+bool case_step_is_mailbox(enum case_step_kind k)
+{
+	return k >= CASE_MAIL && k <= CASE_NOT_NOTIFIED;
+}
+
 /* ---- words ---- */
 
 struct span case_word(struct span *rest)
@@ -214,8 +219,15 @@ static void read_req(struct case_reader *r, struct span value)
 
 static void read_role(struct case_reader *r, struct span value)
 {
-	if (!span_eq(value, SPAN_LIT("server")))
-		case_error(r, value, "the role is \"server\"");
+	static const char *const ROLES[] = { "server", "client", NULL };
+	int role = case_index(value, ROLES);
+
+	if (role < 0)
+		case_error(r, value, "the role is \"server\" or \"client\"");
+	else
+		r->c->role = (enum case_role)role;
+	if (role == CASE_ROLE_CLIENT)
+		r->c->needs_mailbox = true; /* of the sender */
 }
 
 static bool is_keyword(struct span s)
@@ -230,10 +242,12 @@ static bool is_keyword(struct span s)
 
 static void read_needs(struct case_reader *r, struct span value)
 {
+	static const char *const ABILITIES[] = { "short-retry", "short-timeout", NULL };
 	struct case_file *c = r->c;
 	bool any = false;
 
 	c->keywords = case_alloc(c, WORDS_MAX * sizeof(*c->keywords));
+	c->abilities = case_alloc(c, WORDS_MAX * sizeof(*c->abilities));
 	for (struct span word = case_word(&value); word.n > 0; word = case_word(&value)) {
 		int service = case_index(word, SERVICES);
 		if (service >= 0) {
@@ -242,10 +256,14 @@ static void read_needs(struct case_reader *r, struct span value)
 			any = c->services[service] = true;
 		} else if (span_eq(word, SPAN_LIT("mailbox"))) {
 			c->needs_mailbox = true;
+		} else if (case_index(word, ABILITIES) >= 0 && c->ability_count < WORDS_MAX) {
+			c->abilities[c->ability_count++] = case_keep(c, word);
 		} else if (is_keyword(word) && c->keyword_count < WORDS_MAX) {
 			c->keywords[c->keyword_count++] = case_keep(c, word);
 		} else {
-			case_error(r, word, "needs are services, \"mailbox\", and extensions in capitals");
+			case_error(r, word,
+				   "needs are services, \"mailbox\", \"short-retry\", \"short-timeout\", "
+				   "and extensions in capitals");
 		}
 	}
 	if (!any)
@@ -336,6 +354,8 @@ static void read_section(struct case_reader *r)
 
 	r->in_steps = true;
 	r->step = NULL;
+	r->hop = NULL;
+	r->submission = NULL;
 	if (rest.n == 0) {
 		case_error(r, r->line, "the section has no name");
 		return;
@@ -402,11 +422,13 @@ static void check_whole(struct case_reader *r)
 	for (uint32_t i = 0; i < c->step_count; i++) {
 		enum case_step_kind k = c->steps[i].kind;
 		judged = judged || (c->sections[c->steps[i].section].judges && k != CASE_SEND &&
-				    k != CASE_LET && k != CASE_MAIL && k != CASE_SERVER);
+				    k != CASE_LET && k != CASE_MAIL && k != CASE_ZONE && k != CASE_NEXT_HOP &&
+				    k != CASE_SUBMIT && k != CASE_SERVER);
 	}
 	if (!judged)
 		case_file_error(r,
 				"nothing is judged: a section \"== verdict\" with an expectation is missing");
+	case_check_relay(r);
 }
 
 static void read_lines(struct case_reader *r)

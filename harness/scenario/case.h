@@ -11,8 +11,9 @@
  * `== verdict` can come to CASE_FAIL or CASE_WARN.  What the conversation does
  * with the steps is harness/conform/play.h.
  *
- * Limits: a file of 256 KiB, 1000 steps, 8 connections, 16 requirements, 64
- * checks or alternatives of one step, 100 messages kept.
+ * Limits: a file of 256 KiB, 1000 steps, 8 connections, 8 next hops, 16
+ * requirements, 64 checks, alternatives or departures of one step, 100 recipients
+ * of a submission, 100 messages kept.
  */
 #ifndef HARNESS_SCENARIO_CASE_H
 #define HARNESS_SCENARIO_CASE_H
@@ -57,6 +58,11 @@ const char *case_level_name(enum case_level l); /* "MUST NOT" */
 struct case_req {
 	const char *id; /* "RFC5321-4.5.2-leading-dot-deleted" */
 	enum case_level level;
+};
+
+enum case_role {
+	CASE_ROLE_SERVER, /* the server under test is spoken to */
+	CASE_ROLE_CLIENT, /* what it says to its next hops is judged */
 };
 
 /* ---- texts ---- */
@@ -141,6 +147,11 @@ enum case_check_kind {
 	CASE_CHECK_HEADER_COUNT, /* how many fields `name` */
 	CASE_CHECK_RECEIVED,     /* the first Received field, as RECEIVED_ASPECTS[n] has it */
 	CASE_CHECK_FORM,         /* the message, as MAIL_FORM_ASPECTS[n] has it */
+	CASE_CHECK_UNCHANGED,    /* what was submitted is all there, behind trace fields */
+	CASE_CHECK_DSN,   /* a field `name` of a notification as `text`; of the recipient `of`, if said */
+	CASE_CHECK_VALID, /* the notification is as RFC 3464 has it */
+	CASE_CHECK_THEN,  /* heard: later on the same connection a line as `text` */
+	CASE_CHECK_APART, /* heard, connected: n ms at least between each and the next */
 };
 enum case_op { CASE_EQ, CASE_HAS, CASE_LACKS, CASE_AT_LEAST, CASE_AT_MOST };
 struct case_check {
@@ -151,7 +162,70 @@ struct case_check {
 	uint64_t n;
 	bool has_text;
 	struct case_text text;
+	struct case_text of;
 };
+
+/* ---- next hops: role client ---- */
+enum { CASE_HOPS_MAX = 8 };
+
+enum case_stage {
+	CASE_AT_GREETING,
+	CASE_AT_EHLO,
+	CASE_AT_HELO,
+	CASE_AT_STARTTLS,
+	CASE_AT_MAIL,
+	CASE_AT_RCPT,
+	CASE_AT_DATA,
+	CASE_AT_BDAT,      /* a chunk that is not the last */
+	CASE_AT_FINAL_DOT, /* or the last chunk */
+	CASE_AT_RSET,
+	CASE_AT_QUIT,
+	CASE_STAGE_COUNT,
+};
+enum case_act { CASE_ACT_REPLY, CASE_ACT_CLOSE, CASE_ACT_RESET, CASE_ACT_SILENCE };
+
+/* Where a next hop departs from what is usual.  The first that fits decides. */
+struct case_departure {
+	uint32_t line;
+	enum case_stage stage;
+	struct case_text path; /* MAIL, RCPT: only paths that have this in them; no parts: any */
+	uint32_t from_nth;     /* the nth time and later ... */
+	uint32_t count;        /* ... so many times; 0: always */
+	enum case_act act;
+	int64_t pause_ms; /* before it */
+	/* The reply: one line without its end, or raw segments; none with an act that says nothing. */
+	struct case_segment *segments;
+	uint32_t segment_count;
+	bool raw;
+};
+
+enum case_tls { CASE_TLS_NONE, CASE_TLS_GOOD, CASE_TLS_WRONG_NAME, CASE_TLS_SELF_SIGNED };
+
+struct case_hop {
+	const char *name;
+	uint32_t line;
+	bool absent;
+	enum case_tls tls;
+	bool says_offers;
+	const char **offers; /* "SIZE 1000" */
+	uint32_t offer_count;
+	struct case_departure *departures;
+	uint32_t departure_count;
+	bool has_address; /* gets an A record: no zone line says another thing of its name */
+};
+
+struct case_submission {
+	struct case_text *recipients;
+	uint32_t recipient_count;
+	bool has_from;
+	struct case_text from; /* without <> */
+	struct case_text mail; /* parameters */
+	struct case_text rcpt;
+	bool has_content;
+	struct case_text content;
+};
+
+enum case_zone_kind { CASE_ZONE_RECORD, CASE_ZONE_SERVFAIL, CASE_ZONE_NXDOMAIN, CASE_ZONE_TIMEOUT };
 
 /* ---- steps ---- */
 enum case_step_kind {
@@ -171,7 +245,22 @@ enum case_step_kind {
 	CASE_STORED,     /* a message is in the mailbox */
 	CASE_NOT_STORED, /* none is, when all that could come has come */
 	CASE_BOUNCED,    /* a failure notification is in the mailbox */
-	CASE_SERVER,     /* the server is stopped, killed or started, as `server` says */
+	CASE_NOTIFIED,   /* any notification is */
+	CASE_NOT_BOUNCED,
+	CASE_NOT_NOTIFIED,
+	CASE_SERVER, /* the server is stopped, killed or started, as `server` says */
+	/* role client */
+	CASE_NEXT_HOP,
+	CASE_ZONE,
+	CASE_SUBMIT,
+	CASE_RECEIVED, /* by `hop` */
+	CASE_NOT_RECEIVED,
+	CASE_HEARD, /* a line as `text` */
+	CASE_NOT_HEARD,
+	CASE_CONNECTED, /* to `hop`, before `other_hop` if said */
+	CASE_NOT_CONNECTED,
+	CASE_QUEUED,
+	CASE_NOT_QUEUED,
 	CASE_STEP_KIND_COUNT,
 };
 const char *case_step_name(enum case_step_kind k); /* as the file has it */
@@ -211,6 +300,13 @@ struct case_step {
 	enum case_op op;          /* CASE_NUMBER, CASE_LENGTH */
 	struct case_text text;    /* compared; the address of CASE_MAIL and the mailbox steps */
 	struct case_text content; /* of CASE_MAIL; what is compared with */
+	uint32_t hop;             /* index */
+	bool has_other_hop;
+	uint32_t other_hop;
+	enum case_zone_kind zone; /* CASE_ZONE: owner and record in `text`, or owner alone ... */
+	uint32_t zone_count;      /* ... and how many lookups fail; 0: all ... */
+	int64_t zone_ms;          /* ... for so long; 0: always */
+	const struct case_submission *submission; /* CASE_SUBMIT */
 	struct case_check *checks;
 	uint32_t check_count;
 	struct case_alternative *alternatives;
@@ -228,6 +324,7 @@ struct case_file {
 	const char *path;
 	const char *id; /* "smtp/rfc5321/4.5.2/receiver-removes-leading-dot" */
 	const char *title;
+	enum case_role role;
 	struct case_req *reqs; /* at least one */
 	uint32_t req_count;
 	enum case_service service; /* the first service of needs */
@@ -235,6 +332,11 @@ struct case_file {
 	bool needs_mailbox;
 	const char **keywords; /* EHLO or CAPA must offer them: "PIPELINING", "AUTH=PLAIN" */
 	uint32_t keyword_count;
+	const char **abilities; /* what the target must be able to do: "short-retry" */
+	uint32_t ability_count;
+	struct case_hop *hops[CASE_HOPS_MAX];
+	uint32_t hop_count;
+	bool says_mx;      /* a zone line speaks of the domain itself, so hops are no MX by themselves */
 	const char **tags; /* "slow" "intrusive" "alone" */
 	uint32_t tag_count;
 	int64_t timeout_ms;
@@ -257,6 +359,8 @@ struct case_file *case_read(const struct case_options *o);
 void case_free(struct case_file *c); /* accepts NULL */
 
 bool case_has_tag(const struct case_file *c, const char *tag);
+/* Whether the step looks into a mailbox. */
+bool case_step_is_mailbox(enum case_step_kind k);
 
 /* ---- where cases are ---- */
 struct case_list {

@@ -1,5 +1,6 @@
 #include "harness/scenario/case_read.h"
 
+#include "base/unit.h"
 #include "harness/wire/mail_form.h"
 #include "harness/wire/received.h"
 
@@ -10,8 +11,9 @@ enum { ASPECTS_MAX = 32 };
 static const char *const REPLY_WORDS[] = { "else",    "has",  "lacks",  "status", "strict",     "line",
 					   "lines",   "data", "octets", "bare",   "empty",      "text",
 					   "longest", "only", "domain", "spaced", "parameters", NULL };
-static const char *const MESSAGE_WORDS[] = { "else",   "count",    "body", "raw",
-					     "header", "received", "form", NULL };
+static const char *const MESSAGE_WORDS[] = { "else", "count", "body",  "raw",       "header", "received",
+					     "form", "dsn",   "valid", "unchanged", NULL };
+static const char *const RECORD_WORDS[] = { "else", "count", "then", "apart", NULL };
 
 /* ---- alternatives ---- */
 
@@ -276,6 +278,52 @@ static bool take_form_aspect(struct case_reader *r, struct span *rest, struct ca
 	return take_name_of(r, rest, names, c);
 }
 
+/* dsn Status == "5.1.1", dsn joe@${zone} Action has "x" */
+static bool take_dsn(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	struct span after = *rest;
+	struct span word = case_word(&after);
+
+	c->kind = CASE_CHECK_DSN;
+	if (r->step->kind == CASE_RECEIVED || r->step->kind == CASE_STORED) {
+		case_error(r, r->line, "only a notification has such fields: bounced, notified");
+		return false;
+	}
+	if (span_find(word, '@') < word.n) {
+		c->of = case_text_of(r, word, false);
+		*rest = after;
+	}
+	return take_keyword(r, rest, c) && take_text_test(r, rest, c);
+}
+
+/* Of lines that a next hop heard, or connections to it. */
+static bool read_record_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
+{
+	int64_t ms = 0;
+
+	if (word == 1) {
+		c->kind = CASE_CHECK_COUNT;
+		return take_comparison(r, rest, c);
+	}
+	if (word == 2) {
+		c->kind = CASE_CHECK_THEN;
+		if (r->step->kind != CASE_HEARD)
+			case_error(r, r->line, "only of lines that are heard one comes after the other");
+		take_pattern(r, rest, c);
+		if (c->text.count == 0)
+			case_error(r, r->line, "which line?");
+		return true;
+	}
+	c->kind = CASE_CHECK_APART;
+	struct span op = case_word(rest), value = case_word(rest);
+	if (!span_eq(op, SPAN_LIT(">=")) || !unit_parse_duration_ms(value, &ms)) {
+		case_error(r, op.n > 0 ? op : r->line, "it goes: apart >= 200ms");
+		return false;
+	}
+	c->n = (uint64_t)ms;
+	return true;
+}
+
 static bool read_message_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
 {
 	switch (word) {
@@ -292,6 +340,17 @@ static bool read_message_check(struct case_reader *r, int word, struct span *res
 		return take_received_aspect(r, rest, c);
 	case 6:
 		return take_form_aspect(r, rest, c);
+	case 7:
+		return take_dsn(r, rest, c);
+	case 8:
+		c->kind = CASE_CHECK_VALID;
+		return true;
+	case 9:
+		c->kind = CASE_CHECK_UNCHANGED;
+		if (r->step->kind != CASE_RECEIVED)
+			case_error(r, r->line,
+				   "only of what a next hop received is it known what was submitted");
+		return true;
 	default:
 		c->kind = CASE_CHECK_HEADER;
 		if (!take_keyword(r, rest, c))
@@ -305,33 +364,55 @@ static bool read_message_check(struct case_reader *r, int word, struct span *res
 	}
 }
 
-void case_read_detail(struct case_reader *r)
+/* What may stand below a step of that kind; NULL: alternatives alone. */
+typedef bool check_fn(struct case_reader *r, int word, struct span *rest, struct case_check *c);
+static check_fn *check_of(enum case_step_kind k, const char *const **ret_words)
 {
-	struct span rest = case_without_comment(r->line, true);
-	struct case_check c = { .line = r->line_number };
+	bool record = k == CASE_HEARD || k == CASE_CONNECTED;
+	bool message = k == CASE_STORED || k == CASE_BOUNCED || k == CASE_NOTIFIED || k == CASE_RECEIVED;
 
-	if (rest.n == 0 || rest.p[0] == '#')
-		return;
-	if (r->step == NULL) {
-		case_error(r, rest, "an indented line belongs to the step above it, and there is none");
-		return;
-	}
-	enum case_step_kind kind = r->step->kind;
-	bool replies = kind == CASE_EXPECT;
-	bool messages = kind == CASE_STORED || kind == CASE_BOUNCED;
-	const char *const *words = replies ? REPLY_WORDS : MESSAGE_WORDS;
+	*ret_words = k == CASE_EXPECT ? REPLY_WORDS : record ? RECORD_WORDS : MESSAGE_WORDS;
+	return k == CASE_EXPECT ? read_reply_check
+	       : record         ? read_record_check
+	       : message        ? read_message_check
+				: NULL;
+}
+
+static void read_check_or_else(struct case_reader *r, struct span rest)
+{
+	struct case_check c = { .line = r->line_number };
+	const char *const *words;
+	check_fn *read = check_of(r->step->kind, &words);
 	struct span word = case_word(&rest);
 	int index = case_index(word, words);
+
 	if (index < 0) {
 		case_unknown(r, word, "detail", words);
 	} else if (index == 0) {
 		read_else(r, rest);
-	} else if (!replies && !messages) {
-		case_error(r, word, "nothing of \"%s\" can be checked that way", case_step_name(kind));
-	} else if ((replies ? read_reply_check : read_message_check)(r, index, &rest, &c)) {
+	} else if (read == NULL) {
+		case_error(r, word, "nothing of \"%s\" can be checked that way",
+			   case_step_name(r->step->kind));
+	} else if (read(r, index, &rest, &c)) {
 		if (span_trim(rest).n > 0)
 			case_error(r, span_trim(rest), "nothing belongs here");
 		else
 			add_check(r, &c);
 	}
+}
+
+void case_read_detail(struct case_reader *r)
+{
+	struct span rest = case_without_comment(r->line, true);
+
+	if (rest.n == 0 || rest.p[0] == '#')
+		return;
+	if (r->hop != NULL)
+		case_read_hop_detail(r);
+	else if (r->submission != NULL)
+		case_read_submit_detail(r);
+	else if (r->step != NULL)
+		read_check_or_else(r, rest);
+	else
+		case_error(r, rest, "an indented line belongs to the step above it, and there is none");
 }

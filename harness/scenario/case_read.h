@@ -1,7 +1,8 @@
 /*
  * case_read: the inside of harness/scenario/case, shared by its parts: lines,
  * sections and header (case.c), texts and patterns (case_text.c), steps
- * (case_step.c), what follows a step (case_detail.c), messages (case_error.c).
+ * (case_step.c), those of role client (case_relay.c), what follows a step
+ * (case_detail.c), messages (case_error.c).
  * Nobody else includes this.
  */
 #ifndef HARNESS_SCENARIO_CASE_READ_H
@@ -27,6 +28,8 @@ struct case_reader {
 	const char *bound[CASE_VARIABLES_MAX];
 	uint32_t bound_count;
 	uint32_t step_room, section_room;
+	struct case_hop *hop;               /* whose details are read */
+	struct case_submission *submission; /* likewise */
 	bool connection_used[CASE_CONNECTIONS_MAX];
 };
 
@@ -70,6 +73,24 @@ bool case_is_name(struct span s);
 void case_read_step(struct case_reader *r);
 /* " within 30s" at the end of *s is cut off and read. */
 void case_take_within(struct case_reader *r, struct span *s, int64_t *within_ms);
+
+/* A step of that kind at this line; NULL after a mistake. */
+struct case_step *case_add_step(struct case_reader *r, enum case_step_kind kind);
+/* "text" ~20ms~ "more"; false after a mistake. */
+bool case_take_segments(struct case_reader *r, struct span rest, struct case_segment **ret_segments,
+			uint32_t *ret_count);
+/* stored and its like: ADDRESS within 10s: */
+void case_read_mailbox(struct case_reader *r, enum case_step_kind kind, struct span rest);
+
+/* ---- case_relay.c ---- */
+/* A step of role client; false: the word is none. */
+bool case_read_relay_step(struct case_reader *r, struct span word, struct span rest);
+bool case_read_relay_absence(struct case_reader *r, struct span word, struct span rest);
+/* An indented line below next-hop or submit. */
+void case_read_hop_detail(struct case_reader *r);
+void case_read_submit_detail(struct case_reader *r);
+/* What only the whole file shows. */
+void case_check_relay(struct case_reader *r);
 
 /* ---- case_detail.c ---- */
 /* "==", ">=" or "<="; false after a mistake. */

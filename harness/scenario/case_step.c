@@ -12,16 +12,22 @@ enum {
 	REPEAT_MAX = 1024 * 1024,
 };
 
-static const char *const VERBS[] = { "connect", "C:",     "S:",     "starttls", "close",  "reset",
-				     "closed",  "let",    "differ", "match",    "number", "length",
-				     "mail",    "stored", "not",    "bounced",  "server", NULL };
+static const char *const VERBS[] = { "connect", "C:",     "S:",       "starttls", "close",     "reset",
+				     "closed",  "let",    "differ",   "match",    "number",    "length",
+				     "mail",    "stored", "not",      "bounced",  "notified",  "next-hop",
+				     "zone",    "submit", "received", "heard",    "connected", "queued",
+				     "server",  NULL };
 
 const char *case_step_name(enum case_step_kind k)
 {
-	static const char *const NAMES[] = { "connect", "C:",     "S:",   "starttls", "close",
-					     "reset",   "closed", "let",  "differ",   "match",
-					     "number",  "length", "mail", "stored",   "not stored",
-					     "bounced", "server" };
+	static const char *const NAMES[] = { "connect",       "C:",          "S:",           "starttls",
+					     "close",         "reset",       "closed",       "let",
+					     "differ",        "match",       "number",       "length",
+					     "mail",          "stored",      "not stored",   "bounced",
+					     "notified",      "not bounced", "not notified", "server",
+					     "next-hop",      "zone",        "submit",       "received",
+					     "not received",  "heard",       "not heard",    "connected",
+					     "not connected", "queued",      "not queued" };
 
 	assert(k < CASE_STEP_KIND_COUNT);
 	return NAMES[k];
@@ -29,11 +35,13 @@ const char *case_step_name(enum case_step_kind k)
 
 /* ---- pieces ---- */
 
-static struct case_step *add_step(struct case_reader *r, enum case_step_kind kind)
+struct case_step *case_add_step(struct case_reader *r, enum case_step_kind kind)
 {
 	struct case_file *c = r->c;
 
 	r->step = NULL;
+	r->hop = NULL;
+	r->submission = NULL;
 	if (c->section_count == 0) {
 		case_error(r, r->line, "a step stands in a section; \"== name\" opens one");
 		return NULL;
@@ -114,7 +122,7 @@ static void set_segments(struct case_reader *r, struct case_step *s, const struc
 /* "C: text": verbatim, CRLF added. */
 static void read_send_line(struct case_reader *r, struct span number, struct span rest)
 {
-	struct case_step *s = add_step(r, CASE_SEND);
+	struct case_step *s = case_add_step(r, CASE_SEND);
 
 	if (s == NULL)
 		return;
@@ -144,42 +152,54 @@ static bool take_pause(struct case_reader *r, struct span *rest, int64_t *pause_
 	return true;
 }
 
-/* C| "bytes" ~20ms~ "more" */
-static void read_send_raw(struct case_reader *r, struct span number, struct span rest)
+bool case_take_segments(struct case_reader *r, struct span rest, struct case_segment **ret_segments,
+			uint32_t *ret_count)
 {
-	struct case_step *s = add_step(r, CASE_SEND);
 	struct case_segment segments[SEGMENTS_MAX];
 	uint32_t count = 0;
 	int64_t pause_ms = 0;
+
+	while (rest.n > 0 && count < SEGMENTS_MAX) {
+		if (rest.p[0] == '~') {
+			if (!take_pause(r, &rest, &pause_ms))
+				return false;
+			continue;
+		}
+		segments[count] = (struct case_segment){ .pause_ms = pause_ms };
+		if (!case_take_quoted(r, &rest, &segments[count++].text))
+			return false;
+		rest = span_trim(rest);
+		pause_ms = 0;
+	}
+	if (count == 0 || pause_ms > 0) {
+		case_error(r, r->line, "a \"quoted text\" is missing");
+		return false;
+	}
+	if (rest.n > 0) {
+		case_error(r, rest, "more than %d segments", SEGMENTS_MAX);
+		return false;
+	}
+	*ret_segments = case_alloc(r->c, count * sizeof(*segments));
+	memcpy(*ret_segments, segments, count * sizeof(*segments));
+	*ret_count = count;
+	return true;
+}
+
+/* C| "bytes" ~20ms~ "more" */
+static void read_send_raw(struct case_reader *r, struct span number, struct span rest)
+{
+	struct case_step *s = case_add_step(r, CASE_SEND);
 
 	if (s == NULL)
 		return;
 	s->connection = connection_of(r, number);
 	s->segmented = true;
-	rest = case_without_comment(rest, true);
-	while (rest.n > 0 && count < SEGMENTS_MAX) {
-		if (rest.p[0] == '~') {
-			if (!take_pause(r, &rest, &pause_ms))
-				return;
-			continue;
-		}
-		segments[count] = (struct case_segment){ .pause_ms = pause_ms };
-		if (!case_take_quoted(r, &rest, &segments[count++].text))
-			return;
-		rest = span_trim(rest);
-		pause_ms = 0;
-	}
-	if (count == 0 || pause_ms > 0)
-		case_error(r, r->line, "a \"quoted text\" is missing");
-	else if (rest.n > 0)
-		case_error(r, rest, "more than %d segments", SEGMENTS_MAX);
-	else
-		set_segments(r, s, segments, count);
+	(void)case_take_segments(r, case_without_comment(rest, true), &s->segments, &s->segment_count);
 }
 
 static void read_expect(struct case_reader *r, struct span number, struct span rest)
 {
-	struct case_step *s = add_step(r, CASE_EXPECT);
+	struct case_step *s = case_add_step(r, CASE_EXPECT);
 
 	if (s == NULL)
 		return;
@@ -194,7 +214,7 @@ static void read_expect(struct case_reader *r, struct span number, struct span r
 /* starttls, close, reset, closed: a number perhaps, and a time perhaps. */
 static void read_plain(struct case_reader *r, enum case_step_kind kind)
 {
-	struct case_step *s = add_step(r, kind);
+	struct case_step *s = case_add_step(r, kind);
 
 	if (s == NULL)
 		return;
@@ -207,7 +227,7 @@ static void read_plain(struct case_reader *r, enum case_step_kind kind)
 
 static void read_connect(struct case_reader *r, struct span rest)
 {
-	struct case_step *s = add_step(r, CASE_CONNECT);
+	struct case_step *s = case_add_step(r, CASE_CONNECT);
 	const char *names[CASE_SERVICE_COUNT + 1] = { 0 };
 
 	if (s == NULL)
@@ -289,7 +309,7 @@ static bool read_maker(struct case_reader *r, struct case_step *s, struct span *
 /* let NAME = "text" | base64 "text" | repeat 600 "text" | … */
 static void read_let(struct case_reader *r, struct span rest)
 {
-	struct case_step *s = add_step(r, CASE_LET);
+	struct case_step *s = case_add_step(r, CASE_LET);
 	struct span name = case_word(&rest);
 
 	if (s == NULL)
@@ -317,7 +337,7 @@ static void read_let(struct case_reader *r, struct span rest)
 /* differ "text" "text" */
 static void read_differ(struct case_reader *r, struct span rest)
 {
-	struct case_step *s = add_step(r, CASE_DIFFER);
+	struct case_step *s = case_add_step(r, CASE_DIFFER);
 
 	if (s == NULL)
 		return;
@@ -330,7 +350,7 @@ static void read_differ(struct case_reader *r, struct span rest)
 /* match "text" PATTERN */
 static void read_match(struct case_reader *r, struct span rest)
 {
-	struct case_step *s = add_step(r, CASE_MATCH);
+	struct case_step *s = case_add_step(r, CASE_MATCH);
 
 	if (s == NULL)
 		return;
@@ -347,7 +367,7 @@ static void read_match(struct case_reader *r, struct span rest)
 /* number "4096" >= "${n}", length "${uid}" <= "70" */
 static void read_compared(struct case_reader *r, enum case_step_kind kind, struct span rest)
 {
-	struct case_step *s = add_step(r, kind);
+	struct case_step *s = case_add_step(r, kind);
 
 	if (s == NULL)
 		return;
@@ -360,7 +380,7 @@ static void read_compared(struct case_reader *r, enum case_step_kind kind, struc
 /* mail ADDRESS "content" */
 static void read_mail(struct case_reader *r, struct span rest)
 {
-	struct case_step *s = add_step(r, CASE_MAIL);
+	struct case_step *s = case_add_step(r, CASE_MAIL);
 
 	if (s == NULL)
 		return;
@@ -374,9 +394,9 @@ static void read_mail(struct case_reader *r, struct span rest)
 }
 
 /* stored ADDRESS within 10s: */
-static void read_mailbox(struct case_reader *r, enum case_step_kind kind, struct span rest)
+void case_read_mailbox(struct case_reader *r, enum case_step_kind kind, struct span rest)
 {
-	struct case_step *s = add_step(r, kind);
+	struct case_step *s = case_add_step(r, kind);
 
 	if (s == NULL)
 		return;
@@ -398,7 +418,7 @@ static void read_mailbox(struct case_reader *r, enum case_step_kind kind, struct
 static void read_server(struct case_reader *r, struct span rest)
 {
 	static const char *const WHAT[] = { "stop", "kill", "start", NULL };
-	struct case_step *s = add_step(r, CASE_SERVER);
+	struct case_step *s = case_add_step(r, CASE_SERVER);
 
 	if (s == NULL)
 		return;
@@ -420,9 +440,18 @@ static void read_not(struct case_reader *r, struct span rest)
 	struct span word = case_word(&rest);
 
 	if (span_eq(word, SPAN_LIT("stored")))
-		read_mailbox(r, CASE_NOT_STORED, rest);
-	else
-		case_error(r, word, "there is \"not stored\"");
+		case_read_mailbox(r, CASE_NOT_STORED, rest);
+	else if (span_eq(word, SPAN_LIT("bounced")))
+		case_read_mailbox(r, CASE_NOT_BOUNCED, rest);
+	else if (span_eq(word, SPAN_LIT("notified")))
+		case_read_mailbox(r, CASE_NOT_NOTIFIED, rest);
+	else if (!case_read_relay_absence(r, word, rest)) {
+		r->step = NULL;
+		case_error(
+			r, word,
+			"there is \"not stored\", \"not bounced\", \"not notified\", and with role: client "
+			"\"not received\", \"not heard\", \"not connected\" and \"not queued\"");
+	}
 }
 
 void case_read_step(struct case_reader *r)
@@ -462,14 +491,16 @@ void case_read_step(struct case_reader *r)
 	else if (span_eq(word, SPAN_LIT("mail")))
 		read_mail(r, rest);
 	else if (span_eq(word, SPAN_LIT("stored")))
-		read_mailbox(r, CASE_STORED, rest);
+		case_read_mailbox(r, CASE_STORED, rest);
 	else if (span_eq(word, SPAN_LIT("bounced")))
-		read_mailbox(r, CASE_BOUNCED, rest);
+		case_read_mailbox(r, CASE_BOUNCED, rest);
 	else if (span_eq(word, SPAN_LIT("server")))
 		read_server(r, rest);
+	else if (span_eq(word, SPAN_LIT("notified")))
+		case_read_mailbox(r, CASE_NOTIFIED, rest);
 	else if (span_eq(word, SPAN_LIT("not")))
 		read_not(r, rest);
-	else {
+	else if (!case_read_relay_step(r, word, rest)) {
 		r->step = NULL;
 		case_unknown(r, word, "step", VERBS);
 	}

@@ -10,6 +10,7 @@ static const char *const GIVEN[] = {
 	"user2",   "password",    "password2", "host",  "domain",     "domain.label",
 	"literal", "rcpt2.local", "elsewhere", "plain", "plain2",     NULL,
 };
+static const char *const GIVEN_TO_CLIENTS[] = { "zone", "sender", "sender2", NULL };
 
 /* ---- names ---- */
 
@@ -31,6 +32,9 @@ static bool is_bound(const struct case_reader *r, struct span name)
 {
 	for (size_t i = 0; GIVEN[i] != NULL; i++)
 		if (span_eq(name, span_of(GIVEN[i])))
+			return true;
+	for (size_t i = 0; r->c->role == CASE_ROLE_CLIENT && GIVEN_TO_CLIENTS[i] != NULL; i++)
+		if (span_eq(name, span_of(GIVEN_TO_CLIENTS[i])))
 			return true;
 	for (uint32_t i = 0; i < r->bound_count; i++)
 		if (span_eq(name, span_of(r->bound[i])))

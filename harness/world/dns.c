@@ -42,6 +42,15 @@ struct dns_fault {
 	struct lookup lookups[LOOKUPS_REMEMBERED]; /* the oldest is forgotten first */
 };
 
+/* ---- watches ---- */
+
+struct dns_watch {
+	LIST_ENTRY(dns_watch) entry;
+	ldns_rdf *domain;
+	dns_query_fn *fn;
+	void *ctx;
+};
+
 /* ---- the server ---- */
 
 struct view {
@@ -67,6 +76,7 @@ struct dns {
 	LIST_HEAD(, tcp) tcps;
 	uint32_t tcp_count;
 	LIST_HEAD(, dns_fault) faults;
+	LIST_HEAD(, dns_watch) watches;
 	dns_query_fn *on_query;
 	void *ctx;
 };
@@ -81,6 +91,7 @@ struct dns *dns_new(struct loop *l)
 	d->zone = dns_zone_new();
 	LIST_INIT(&d->tcps);
 	LIST_INIT(&d->faults);
+	LIST_INIT(&d->watches);
 	return d;
 }
 
@@ -111,7 +122,17 @@ void dns_free(struct dns *d)
 
 int dns_add(struct dns *d, int view, const char *line, struct err *reterr)
 {
-	return dns_zone_add(d->zone, view, line, reterr);
+	return dns_zone_add(d->zone, view, NULL, line, reterr);
+}
+
+int dns_add_below(struct dns *d, const char *origin, const char *line, struct err *reterr)
+{
+	return dns_zone_add(d->zone, DNS_VIEW_ALL, origin, line, reterr);
+}
+
+void dns_remove_below(struct dns *d, const char *domain)
+{
+	dns_zone_remove_below(d->zone, domain);
 }
 
 int dns_add_file(struct dns *d, const char *path, struct err *reterr)
@@ -123,6 +144,28 @@ void dns_on_query(struct dns *d, dns_query_fn *fn, void *ctx)
 {
 	d->on_query = fn;
 	d->ctx = ctx;
+}
+
+struct dns_watch *dns_watch_new(struct dns *d, const char *domain, dns_query_fn *fn, void *ctx)
+{
+	struct dns_watch *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		abort();
+	*w = (struct dns_watch){ .domain = ldns_dname_new_frm_str(domain), .fn = fn, .ctx = ctx };
+	assert(w->domain != NULL);
+	ldns_dname2canonical(w->domain);
+	LIST_INSERT_HEAD(&d->watches, w, entry);
+	return w;
+}
+
+void dns_watch_free(struct dns_watch *w)
+{
+	if (w == NULL)
+		return;
+	LIST_REMOVE(w, entry);
+	ldns_rdf_deep_free(w->domain);
+	free(w);
 }
 
 struct dns_fault *dns_fault_add(struct dns *d, const char *domain, enum dns_fault_kind kind,
@@ -227,12 +270,21 @@ static const char *rcode_name(ldns_pkt_rcode rcode)
 static void tell(struct view *v, const ldns_rr *question, bool tcp, const char *result, int64_t now_ns)
 {
 	struct dns *d = v->dns;
+	struct dns_watch *w;
 
-	if (d->on_query == NULL)
+	if (d->on_query == NULL && LIST_EMPTY(&d->watches))
 		return;
 	char *name = ldns_rdf2str(ldns_rr_owner(question));
 	char *type = ldns_rr_type2str(ldns_rr_get_type(question));
-	d->on_query(d->ctx, &(struct dns_query){ v->number, name, type, tcp, result, now_ns });
+	const struct dns_query q = { v->number, name, type, tcp, result, now_ns };
+	if (d->on_query != NULL)
+		d->on_query(d->ctx, &q);
+	ldns_rdf *owner = ldns_rdf_clone(ldns_rr_owner(question));
+	ldns_dname2canonical(owner);
+	LIST_FOREACH (w, &d->watches, entry)
+		if (ldns_dname_compare(owner, w->domain) == 0 || ldns_dname_is_subdomain(owner, w->domain))
+			w->fn(w->ctx, &q);
+	ldns_rdf_deep_free(owner);
 	free(name);
 	free(type);
 }

@@ -43,6 +43,10 @@ const struct addr *dns_addr(const struct dns *d, int view);
 /* One zone file line, "mx.fredsco.example. 0 IN A 127.1.2.3"; without a TTL it is 0; relative names are below
  * the root. */
 int dns_add(struct dns *d, int view, const char *line, struct err *reterr);
+/* The same below a domain: names without a dot at the end, and "@", are relative to it. */
+int dns_add_below(struct dns *d, const char *origin, const char *line, struct err *reterr);
+/* Forgets all records at and below a domain. */
+void dns_remove_below(struct dns *d, const char *domain);
 /* A whole zone file with $ORIGIN and the like, into all views; the error names line and reason. */
 int dns_add_file(struct dns *d, const char *path, struct err *reterr);
 
@@ -66,6 +70,10 @@ struct dns_query {
 };
 typedef void dns_query_fn(void *ctx, const struct dns_query *q);
 void dns_on_query(struct dns *d, dns_query_fn *fn, void *ctx);
+/* Queries for names at and below a domain, besides. */
+struct dns_watch;
+struct dns_watch *dns_watch_new(struct dns *d, const char *domain, dns_query_fn *fn, void *ctx);
+void dns_watch_free(struct dns_watch *w); /* accepts NULL; before the dns is freed, and not in its callback */
 
 /*
  * Without the wire: what is answered to a query, from the records that all

@@ -59,15 +59,35 @@ static int take_record(struct dns_zone *z, int view, ldns_rr *rr, struct err *re
 	return 0;
 }
 
-int dns_zone_add(struct dns_zone *z, int view, const char *line, struct err *reterr)
+int dns_zone_add(struct dns_zone *z, int view, const char *origin, const char *line, struct err *reterr)
 {
 	ldns_rr *rr = NULL;
-	ldns_status status = ldns_rr_new_frm_str(&rr, line, 0, NULL, NULL);
+	ldns_rdf *below = origin != NULL ? ldns_dname_new_frm_str(origin) : NULL;
+	ldns_status status = ldns_rr_new_frm_str(&rr, line, 0, below, NULL);
 
+	ldns_rdf_deep_free(below);
 	if (status != LDNS_STATUS_OK || rr == NULL)
 		return err_set(reterr, -EINVAL, "DNS record \"%s\": %s", line,
 			       ldns_get_errorstr_by_id(status));
 	return take_record(z, view, rr, reterr);
+}
+
+void dns_zone_remove_below(struct dns_zone *z, const char *domain)
+{
+	ldns_rdf *below = ldns_dname_new_frm_str(domain);
+	size_t kept = 0;
+
+	assert(below != NULL);
+	ldns_dname2canonical(below);
+	for (size_t i = 0; i < z->count; i++) {
+		const ldns_rdf *owner = ldns_rr_owner(z->records[i].rr);
+		if (ldns_dname_compare(owner, below) == 0 || ldns_dname_is_subdomain(owner, below))
+			ldns_rr_free(z->records[i].rr);
+		else
+			z->records[kept++] = z->records[i];
+	}
+	z->count = kept;
+	ldns_rdf_deep_free(below);
 }
 
 /* Record by record: ldns forgets to free those it had read when a later line of a zone is wrong. */

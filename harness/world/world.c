@@ -31,6 +31,7 @@ enum {
 	PASSWORD_FILE_BYTES_MAX = 65536,
 	/* Of a private network, where ports are those of life. */
 	FIRST_LINK_SOURCE = 256 + 1,
+	FIRST_PLAYED = 1024,
 	SMTP_PORT = 25,
 	DNS_PORT = 53,
 };
@@ -164,6 +165,21 @@ struct addr world_spare_addr(const struct world *w, uint32_t n)
 {
 	assert(n < SPARES_MAX);
 	return addr_in(w, FIRST_SPARE + n, w->first_port);
+}
+
+/* On loopback, the rest of the run's 127.a.0.0/16: another run that has the same has other ports. */
+struct addr world_played_addr(const struct world *w, uint32_t n)
+{
+	char text[24];
+	struct addr at;
+
+	assert(n < WORLD_PLAYED_MAX);
+	if (w->network != NULL)
+		return network_own_addr(FIRST_PLAYED + n, w->first_port);
+	(void)snprintf(text, sizeof(text), "127.%u.%u.%u", w->a, (w->b + 1u + n / 250) % 256, 1 + n % 250);
+	if (!addr_parse(text, w->first_port, &at))
+		abort();
+	return at;
 }
 
 static struct addr dns_addr_of(const struct world *w, uint32_t host)
@@ -645,6 +661,11 @@ struct dns *world_dns(const struct world *w)
 uint32_t world_lookup_count(const struct world *w, uint32_t from, uint32_t to)
 {
 	return w->lookups[from][to];
+}
+
+struct ca *world_ca(const struct world *w)
+{
+	return w->ca;
 }
 
 const char *world_ca_path(const struct world *w)

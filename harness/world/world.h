@@ -24,6 +24,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "harness/scenario/flow.h"
+#include "harness/world/ca.h"
 #include "harness/world/dns.h"
 #include "harness/world/host.h"
 #include "harness/world/redact.h"
@@ -64,6 +65,7 @@ const struct flow *world_flow(const struct world *w);
 /* NULL for a host where we start no server. */
 struct host *world_host(const struct world *w, uint32_t index);
 struct dns *world_dns(const struct world *w);
+struct ca *world_ca(const struct world *w);
 /* How often the host `from` has asked for the IPv4 address of the host `to`, that is, of the link between them. */
 uint32_t world_lookup_count(const struct world *w, uint32_t from, uint32_t to);
 const char *world_ca_path(const struct world *w);
@@ -85,6 +87,10 @@ const struct target *world_target(const struct world *w, uint32_t host);
 const char *world_tls_name(const struct world *w, uint32_t host);
 /* A free address of this run for whatever else listens (port: world_smtp_port); 0 ≤ n < 32. */
 struct addr world_spare_addr(const struct world *w, uint32_t n);
+/* Addresses for hosts that the harness plays by itself (port: world_smtp_port); 0 ≤ n < WORLD_PLAYED_MAX.  On
+ * loopback somebody else may have one. */
+enum { WORLD_PLAYED_MAX = 60000 };
+struct addr world_played_addr(const struct world *w, uint32_t n);
 
 /* The account's password in this run.  Secret: never to be printed. */
 const char *world_password(const struct world *w, uint32_t host, uint32_t account);

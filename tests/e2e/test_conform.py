@@ -189,6 +189,87 @@ def test_levels_outcomes_and_exit_codes():
         check_equal((status, verdict), (wanted_status, wanted), f"exit status and verdict of {name} ({why})")
 
 
+RELAY_HEAD = "case: {name}\ntitle: t\nreq: RFC5321-4.5.4.1-queued-and-retried MUST\nrole: client\nneeds: {needs}\n== world\n{world}== submission\n{submission}== verdict\n"
+
+
+def relay_case(name, verdict, world="next-hop mx\n", submission="submit joe@${zone}\n", needs="submission"):
+    path = os.path.join(scratch(), f"{name}.case")
+    with open(path, "w") as file:
+        file.write(RELAY_HEAD.format(name=name, world=world, submission=submission, needs=needs) + verdict)
+    return path
+
+
+@slow
+@turns_red("output-is-silent", "server-dies-badly")
+def test_what_a_relay_says_to_its_next_hops_is_judged():
+    busy_once, refused, busy = "next-hop mx\n   at rcpt 1: 450 4.2.1 busy\n", "next-hop mx\n   at rcpt: 550 5.1.1 no\n", "next-hop mx\n   at rcpt: 450 4.2.1 busy\n"
+    two = "next-hop mx\nnext-hop far\n"
+    rows = (
+        ("taken", "received mx:\n   unchanged\n   count == 1\nnot bounced ${sender}\nnot queued\n", {}, "pass", ""),
+        ("not-taken", "not received mx\n", {}, "fail", "mx: 1 messages it has taken"),
+        ("other-body", 'received mx:\n   body == "z\\r\\n"\n', {}, "fail", "the body is not"),
+        ("other-count", "received mx:\n   count == 2\n", {}, "fail", "there is 1 message"),
+        ("changed", 'received mx:\n   unchanged\n', {"submission": 'C| "x"\nsubmit joe@${zone}\n   content "Subject: x\\n\\nbare\\n"\n'}, "inconclusive", ""),
+        ("nothing-came", "received mx:\n", {"world": refused}, "fail", "mx has taken no message"),
+        ("heard", "heard mx: RCPT TO:<joe@${zone}>...\n   then BDAT ...\n   count == 1\nheard mx: MAIL FROM:<${who}> SIZE=${size}\n", {}, "pass", ""),
+        ("not-heard", "heard mx: DATA\n", {}, "fail", "mx has heard no such line"),
+        ("heard-after-all", "not heard mx: BDAT ...\n", {}, "fail", "such lines it has heard"),
+        ("wrong-order", "heard mx: BDAT ...\n   then RCPT ...\n", {}, "fail", "but not what should come then"),
+        ("too-often", "heard mx: RCPT ...\n   count == 1\n", {"world": busy_once}, "fail", "there are 2 such lines"),
+        ("too-soon", "heard mx: RCPT ...\n   count >= 2\n   apart >= 30s\n", {"world": busy_once}, "fail", "ms lie between"),
+        ("connected", "connected mx before far\n", {"world": "next-hop mx\n   absent\nnext-hop far\n"}, "fail", "no connection to mx came"),
+        ("connected-in-order", "connected mx before far\n", {"world": "next-hop mx\n   at greeting 1: 421 4.3.2 no then close\nnext-hop far\n"}, "pass", ""),
+        ("connected-in-another-order", "connected far before mx\n", {"world": "next-hop mx\n   at greeting 1: 421 4.3.2 no then close\nnext-hop far\n"}, "fail", "came before that to"),
+        ("connected-after-all", "not connected mx\n", {"world": two}, "fail", "connections to it"),
+        ("bounced", 'bounced ${sender}:\n   dsn joe@${zone} Status == "5.1.1"\n   dsn Action == "failed"\n   valid\n   count == 1\n', {"world": refused}, "pass", ""),
+        ("other-status", 'bounced ${sender}:\n   dsn joe@${zone} Status == "5.1.2"\n', {"world": refused}, "fail", "Status is not"),
+        ("other-recipient", 'bounced ${sender}:\n   dsn ann@${zone} Status has "5"\n', {"world": refused}, "fail", "no field Status of ann@"),
+        ("bounced-after-all", "not bounced ${sender}\n", {"world": refused}, "fail", "has such a message"),
+        ("not-bounced", "bounced ${sender} within 2s\n", {}, "fail", "no message arrived"),
+        ("queued", "heard mx: RCPT ...\nqueued\n", {"world": busy}, "pass", ""),
+        ("queued-still", "not queued within 1s\n", {"world": busy}, "fail", "waits in the relay's queue"),
+        ("never-done", "not received mx within 1s\n", {"world": busy}, "inconclusive", "had not done with the mail"),
+        ("no-record", "received mx\n", {"world": "next-hop mx\nzone @ MX x mx\n"}, "error", "DNS record"),
+        ("no-such-ability", "received mx\n", {"needs": "submission XNONSENSE"}, "not-tested", "does not offer"),
+    )
+    status, result = conform_json(*(relay_case(name, verdict, **options) for name, verdict, options, _, _ in rows))
+    got = {c["case"]: (c["verdict"], c.get("why", "")) for c in result["cases"]}
+    for name, _, _, wanted, why in rows:
+        check_equal(got[name][0], wanted, f"verdict of {name} ({got[name][1]})")
+        check(why in got[name][1], f"why {name}: {got[name][1]!r} has {why!r}")
+    check_equal(status, 4, "exit status: one case could not be played")
+    by_name = {c["case"]: c for c in result["cases"]}
+    text = by_name["other-body"]["transcript"]
+    check("mx.1 <- MAIL FROM:<" in text and "mx.1 -> 250 2.1.0 ok" in text and "dns.1 -- " in text, f"the transcript has both sides and the names: {text}")
+
+
+@slow
+@turns_red("output-is-silent", "server-dies-badly")
+def test_next_hops_depart_where_a_case_says_so():
+    once = "received mx:\n   count == 1\nnot bounced ${sender}\n"
+    rows = [(f"{stage}-{kind}", f"next-hop mx\n   offers PIPELINING\n   at {stage} 1: {act}\n", once)
+            for stage in ("greeting", "ehlo", "mail", "rcpt", "data", "final-dot")
+            for kind, act in (("4yz", "451 4.3.0 later"), ("421", "421 4.3.2 bye then close"), ("close", "close"), ("reset", "reset"), ("late", "~200ms~ 451 4.3.0 later"),
+                              ("silence", "silence"), ("pieces", '"45" ~5ms~ "1 4.3.0 la" ~5ms~ "ter\\r\\n"'))]
+    rows += [
+        ("bdat", "next-hop mx\n   at final-dot 1: 451 4.3.0 later\n", once + "heard mx: BDAT ...\n   count == 2\nheard mx: RSET\n"),
+        ("offers", "next-hop mx\n   offers DSN SIZE=9999\n", once + "not heard mx: BDAT ...\nheard mx: DATA\n"),
+        ("offers-nothing", "next-hop mx\n   offers nothing\n", once + "heard mx: MAIL FROM:<${sender}>\n"),
+        ("helo", "next-hop mx\n   at ehlo: 502 5.5.1 no\n", once + "heard mx: HELO ...\n"),
+        ("paths", "next-hop mx\n   at rcpt joe@ 1: 450 4.2.1 no\n   at mail nobody@: close\n", once + "heard mx: RCPT ...\n   count == 2\n"),
+        ("tls", "next-hop mx\n   tls\n", once + "heard mx: STARTTLS\n   then EHLO ...\n"),
+        ("tls-wrong-name", "next-hop mx\n   tls wrong-name\n", once + "heard mx: STARTTLS\n"),
+        ("tls-self-signed", "next-hop mx\n   tls self-signed\n", once + "heard mx: STARTTLS\n"),
+        ("starttls-refused", "next-hop mx\n   tls\n   at starttls: 454 4.7.0 no\n", once + "heard mx: STARTTLS\n   then MAIL ...\n"),
+        ("servfail", "next-hop mx\nzone @ MX 10 mx\nzone @ SERVFAIL 1\n", once),
+        ("timeout", "next-hop mx\nzone mx TIMEOUT 3s\n", "received mx within 20s:\n"),
+        ("nxdomain", "next-hop mx\nzone @ MX 10 mx\nzone @ NXDOMAIN\n", "bounced ${sender}\nnot connected mx\n"),
+    ]
+    status, result = conform_json(*(relay_case(name, verdict, world=world, needs="submission short-retry short-timeout") for name, world, verdict in rows))
+    check_equal({c["case"]: c.get("why", "") for c in result["cases"] if c["verdict"] != "pass"}, {}, "what did not pass")
+    check_equal((status, len(result["cases"])), (0, len(rows)), "exit status and number of cases")
+
+
 @turns_red("output-is-silent", "server-dies-badly")
 def test_a_wrong_case_is_told_and_the_others_are_played():
     good = write_case("good", "C: NOOP\nS: 250 ...\n")
@@ -407,6 +488,55 @@ def test_an_interrupted_run_says_so_and_leaves_nothing_running():
     seen = "" if lens == "output-is-silent" else out
     check_equal(1 if lens == "server-dies-badly" else process.returncode, 130, "exit status")
     check("INTERRUPTED" in seen, "it says so")
+
+
+DSN = """Return-Path: <>
+Date: Fri, 8 Jul 1994 09:21:47 -0400
+From: Mail Delivery System <postmaster@isp2.example>
+Message-ID: <bounce1@isp2.example>
+To: <barney@isp2.example>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary=cut
+
+--cut
+
+It did not work.
+--cut
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.isp2.example
+
+Final-Recipient: rfc822; nobody@fredsco.example
+Action: failed
+Status: 5.1.1
+--cut
+Content-Type: text/rfc822-headers
+
+Message-ID: <original@isp2.example>
+--cut--
+"""
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_a_notification_is_checked_by_hand():
+    path = os.path.join(scratch(), "bounce.eml")
+    rows = (
+        (DSN, (), 0, "nobody@fredsco.example failed, status 5.1.1"),
+        (DSN.replace("\n", "\r\n"), (), 0, "nobody@fredsco.example failed, status 5.1.1"),
+        (DSN, ("--sender", "ann@isp2.example"), 1, "bounce.eml:1: error: To does not name ann@isp2.example"),
+        (DSN.replace("Status: 5.1.1", "Status: 5.01.1"), (), 1, "bounce.eml:19: error: Status: cannot be \"5.01.1\" (RFC 3464 2.3.4)"),
+        (DSN.replace("Action: failed\n", ""), (), 1, "bounce.eml:17: error: Action is missing (RFC 3464 2.3.3)"),
+        ("Subject: x\n\ny\n", (), 1, "not multipart/report (RFC 3464 2)"),
+        ("", (), 3, ""),
+    )
+    for text, arguments, wanted, said in rows:
+        with open(path, "w", newline="") as file:
+            file.write(text)
+        status, out, _ = run_program([POSTRIDER, "check-dsn", *arguments, path])
+        check_equal(status, wanted, f"exit status for {text!r}: {out}")
+        check(said in out, f"{said!r} is said: {out}")
+    status, _, err = run_program([POSTRIDER, "check-dsn", os.path.join(scratch(), "nowhere")])
+    check(status == 2 and "nowhere" in err, "a file that is not there")
 
 
 @turns_red("output-is-silent", "server-dies-badly")

@@ -38,7 +38,41 @@ static void check_details(const struct case_file *c, const struct case_step *s)
 			check_pattern(&a->pattern);
 	}
 	for (uint32_t i = 0; i < s->check_count; i++)
-		check_text(&s->checks[i].text, s->kind == CASE_EXPECT);
+		check_text(&s->checks[i].text,
+			   s->kind == CASE_EXPECT || s->checks[i].kind == CASE_CHECK_THEN);
+}
+
+static void check_hop(const struct case_hop *h)
+{
+	for (uint32_t i = 0; i < h->offer_count; i++)
+		must(h->offers[i] != NULL);
+	for (uint32_t i = 0; i < h->departure_count; i++) {
+		const struct case_departure *d = &h->departures[i];
+		must(d->stage < CASE_STAGE_COUNT);
+		must((d->act == CASE_ACT_REPLY) <= (d->segment_count > 0));
+		must(d->path.count == 0 || d->stage == CASE_AT_MAIL || d->stage == CASE_AT_RCPT);
+		check_text(&d->path, false);
+		for (uint32_t k = 0; k < d->segment_count; k++)
+			check_text(&d->segments[k].text, false);
+	}
+}
+
+/* What only role client has. */
+static void check_relay(const struct case_file *c, const struct case_step *s)
+{
+	bool about_hop =
+		(s->kind >= CASE_RECEIVED && s->kind <= CASE_NOT_CONNECTED) || s->kind == CASE_NEXT_HOP;
+
+	if (s->kind < CASE_NEXT_HOP)
+		return;
+	must(c->role == CASE_ROLE_CLIENT && c->needs_mailbox);
+	must(!about_hop || s->hop < c->hop_count);
+	must(!s->has_other_hop || s->other_hop < c->hop_count);
+	must(s->kind != CASE_ZONE || s->name != NULL);
+	must(s->kind != CASE_SUBMIT || s->submission->recipient_count > 0);
+	must((s->kind != CASE_HEARD && s->kind != CASE_NOT_HEARD) || s->text.count > 0);
+	if (s->kind == CASE_NEXT_HOP)
+		check_hop(c->hops[s->hop]);
 }
 
 static void check_step(const struct case_file *c, const struct case_step *s)
@@ -54,12 +88,13 @@ static void check_step(const struct case_file *c, const struct case_step *s)
 		check_text(&s->operands[i], false);
 	if (s->kind == CASE_MATCH)
 		check_text(&s->pattern.text, true);
-	must(s->kind < CASE_MAIL || c->needs_mailbox);
+	must(!case_step_is_mailbox(s->kind) || c->needs_mailbox);
+	check_relay(c, s);
 	for (uint32_t i = 0; i < s->segment_count; i++)
 		check_text(&s->segments[i].text, false);
 	if (s->kind == CASE_EXPECT)
 		check_pattern(&s->pattern);
-	check_text(&s->text, false);
+	check_text(&s->text, s->kind == CASE_HEARD || s->kind == CASE_NOT_HEARD);
 	check_text(&s->content, false);
 	check_details(c, s);
 }

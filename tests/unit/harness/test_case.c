@@ -16,6 +16,8 @@
 #define HEAD                                                                                 \
 	"case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: server\nneeds: smtp mailbox " \
 	"PIPELINING\n"
+#define RELAY "case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: client\nneeds: submission\n== verdict\n"
+#define HOP RELAY "next-hop mx\n"
 #define JUDGED "== verdict\nS: 250 ...\n"
 
 static struct case_file *read_text(const char *text, struct buf *messages)
@@ -119,6 +121,68 @@ static void values_and_comparisons_are_read(void **state)
 	buf_free(&messages);
 }
 
+static void a_case_of_a_relay_is_read_as_written(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+	struct case_file *c = read_text(
+		HOP "   at rcpt joe@ 2-4: 450 4.2.1 busy then close  # sometimes\n"
+		    "   at final-dot: \"25\" ~20ms~ \"0 ok\\r\\n\"\n   at ehlo 3+: ~1s~ 250 x\n   offers "
+		    "SIZE=9 DSN\n"
+		    "   tls\nnext-hop far\n   absent\nzone far A ${mx.ip}\nzone www TIMEOUT 2s\nzone w "
+		    "SERVFAIL 2\n"
+		    "submit a@${zone} b@${zone} within 5s:\n   from <>\n   mail RET=HDRS\n   content \"x\"\n"
+		    "   content \"y\"\nheard mx: RCPT TO:<${who}>... within 3s\n   then DATA\n   count == 2\n"
+		    "connected mx before far\nnot queued within 2s\nbounced ${sender}:\n   dsn a@${zone} "
+		    "Status == \"5.1.1\"\n"
+		    "   valid\n",
+		&messages);
+
+	assert_string_equal(buf_cstr(&messages), "");
+	assert_non_null(c);
+	assert_int_equal(c->role, CASE_ROLE_CLIENT);
+	assert_true(c->needs_mailbox);
+	assert_int_equal(c->hop_count, 2);
+	const struct case_hop *h = c->hops[0];
+	assert_int_equal(h->departure_count, 3);
+	assert_int_equal(h->departures[0].stage, CASE_AT_RCPT);
+	assert_int_equal(h->departures[0].from_nth, 2);
+	assert_int_equal(h->departures[0].count, 3);
+	assert_int_equal(h->departures[0].act, CASE_ACT_CLOSE);
+	assert_int_equal(h->departures[0].path.count, 1);
+	assert_int_equal(h->departures[0].segments[0].text.parts[0].text.n, strlen("450 4.2.1 busy"));
+	assert_true(h->departures[1].raw);
+	assert_int_equal(h->departures[1].segments[1].pause_ms, 20);
+	assert_int_equal(h->departures[2].count, 0);
+	assert_int_equal(h->departures[2].pause_ms, 1000);
+	assert_string_equal(h->offers[0], "SIZE 9");
+	assert_int_equal(h->tls, CASE_TLS_GOOD);
+	assert_true(h->has_address);
+	assert_true(c->hops[1]->absent);
+	assert_false(c->hops[1]->has_address); /* a zone line says another */
+	assert_false(c->says_mx);
+	const struct case_step *s = c->steps;
+	assert_int_equal(s[3].zone, CASE_ZONE_TIMEOUT);
+	assert_int_equal(s[3].zone_ms, 2000);
+	assert_int_equal(s[4].zone_count, 2);
+	assert_int_equal(s[5].within_ms, 5000);
+	assert_int_equal(s[5].submission->recipient_count, 2);
+	assert_true(s[5].submission->has_from);
+	assert_int_equal(s[5].submission->from.count, 0);
+	assert_int_equal(s[5].submission->content.count, 2);
+	assert_int_equal(s[6].within_ms, 3000);
+	assert_int_equal(s[6].check_count, 2);
+	assert_int_equal(s[6].checks[0].kind, CASE_CHECK_THEN);
+	assert_true(s[7].has_other_hop);
+	assert_int_equal(s[7].other_hop, 1);
+	assert_int_equal(s[8].kind, CASE_NOT_QUEUED);
+	assert_int_equal(s[8].within_ms, 2000);
+	assert_int_equal(s[9].checks[0].of.count, 2);
+	assert_string_equal(s[9].checks[0].name, "Status");
+	case_free(c);
+	buf_free(&messages);
+}
+
 static const struct wrong {
 	const char *name, *text, *message;
 } WRONG[] = {
@@ -130,7 +194,36 @@ static const struct wrong {
 	{ "level", "req: RFC5321-x MIGHT\n", "1:16: error: behind the requirement stands" },
 	{ "need", "needs: smtp mailbx\n", "1:13: error: needs are services" },
 	{ "no service", "needs: mailbox\n", "which service does the case speak to?" },
-	{ "role", "role: relay\n", "the role is \"server\"" },
+	{ "role", "role: relay\n", "the role is \"server\" or \"client\"" },
+	{ "relay's step", HEAD "== a\nnext-hop mx\n",
+	  "7:1: error: only a case with \"role: client\" has this" },
+	{ "hop name", RELAY "next-hop Mx\n", "7:10: error: a next hop has a name" },
+	{ "hop twice", RELAY "next-hop mx\nnext-hop mx\n", "8:10: error: there is a next hop of this name" },
+	{ "no hop", RELAY "received mx\n", "7:10: error: no next hop above has this name" },
+	{ "stage", HOP "   at rctp: close\n", "8:7: error: unknown stage \"rctp\"; did you mean \"rcpt\"?" },
+	{ "times", HOP "   at rcpt 4-2: close\n", "8:12: error: which time? 2, 2-4 or 2+" },
+	{ "place", HOP "   at data joe@: close\n", "8:12: error: it goes: at rcpt joe@ 2:" },
+	{ "act", HOP "   at rcpt: cloze\n", "8:13: error: close, reset, silence, a reply" },
+	{ "no act", HOP "   at rcpt:\n", "what happens there?" },
+	{ "no colon", HOP "   at rcpt 450 busy\n", "8:7: error: it goes: at rcpt 2: 450" },
+	{ "hop pause", HOP "   at rcpt: ~x~ 450 busy\n", "8:13: error: a pause is a duration" },
+	{ "hop detail", HOP "   ofers SIZE\n",
+	  "8:4: error: unknown way to depart \"ofers\"; did you mean \"offers\"?" },
+	{ "offers twice", HOP "   offers SIZE\n   offers SIZE\n", "\"offers\" stands here twice" },
+	{ "certificate", HOP "   tls bad\n", "8:8: error: unknown certificate \"bad\"" },
+	{ "zone", RELAY "zone @\n", "7:6: error: it goes: zone @ MX 10 mx" },
+	{ "lookups", RELAY "zone @ TIMEOUT 0\n", "7:16: error: how long, as in 3s, or how many lookups" },
+	{ "nobody", RELAY "submit\n", "to whom?" },
+	{ "submission", RELAY "submit a@b\n   form <>\n",
+	  "8:4: error: unknown detail of a submission \"form\"" },
+	{ "no line", HOP "heard mx:\n", "which line?" },
+	{ "then", HOP "connected mx\n   then DATA\n", "only of lines that are heard" },
+	{ "apart", HOP "heard mx: X\n   apart == 1s\n", "9:10: error: it goes: apart >= 200ms" },
+	{ "dsn", HOP "received mx\n   dsn Status == \"x\"\n", "only a notification has such fields" },
+	{ "unchanged", HOP "bounced ${sender}:\n   unchanged\n", "only of what a next hop received" },
+	{ "queued", RELAY "queued mx\n", "7:8: error: nothing belongs here" },
+	{ "not", RELAY "not here\n", "\"not connected\" and \"not queued\"" },
+	{ "zone of servers", HEAD "== a\nC: ${zone}\n", "${zone} has no value here" },
 	{ "timeout", "timeout: 11m\n", "1:10: error: a duration up to 10m" },
 	{ "tag", "tags: slwo\n", "did you mean \"slow\"?" },
 	{ "nothing judged", HEAD "== a\nS: 220 ...\n", "nothing is judged" },
@@ -239,6 +332,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_whole_case_is_read_as_written),
 		cmocka_unit_test(values_and_comparisons_are_read),
+		cmocka_unit_test(a_case_of_a_relay_is_read_as_written),
 		cmocka_unit_test(every_mistake_is_told_with_its_place),
 		cmocka_unit_test(the_place_of_a_file_is_its_name),
 		cmocka_unit_test(a_file_beyond_the_limit_is_refused),

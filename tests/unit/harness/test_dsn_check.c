@@ -288,9 +288,40 @@ static void dates_are_those_of_rfc_1123(void **state)
 			fail_msg("%s", dates[i].text);
 }
 
+/* The line of the n-th finding when `cut` is replaced. */
+static uint32_t line_of_finding(const char *cut, const char *put)
+{
+	const char *at = strstr(good, cut);
+	struct buf message = { 0 };
+
+	assert_non_null(at);
+	buf_add(&message, (struct span){ good, (size_t)(at - good) });
+	buf_add_cstr(&message, put);
+	buf_add_cstr(&message, at + strlen(cut));
+	struct dsn_report *r = dsn_check(buf_span(&message), (struct span){ 0 });
+	const struct dsn_finding *f = dsn_first_breach(r);
+	assert_non_null(f);
+	uint32_t line = f->line;
+	dsn_report_free(r);
+	buf_free(&message);
+	return line;
+}
+
+static void findings_name_the_line(void **state)
+{
+	(void)state;
+	assert_int_equal(line_of_finding("<>", "<a@b>"), 1);
+	assert_int_equal(line_of_finding("multipart/report", "multipart/mixed"), 9);
+	assert_int_equal(line_of_finding("dns; mx.isp2.example", "mx.isp2.example"), 20);
+	assert_int_equal(line_of_finding("Action: Failed", "Action: Lost"), 27);
+	assert_int_equal(line_of_finding("5.1.1 (", "2.1.1 ("), 28);
+	assert_int_equal(line_of_finding("Action: Failed\r\n", ""), 24); /* missing: the group's beginning */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(findings_name_the_line),
 		cmocka_unit_test(every_fault_is_found_with_its_section),
 		cmocka_unit_test(recipients_are_read_as_they_stand),
 		cmocka_unit_test(a_broken_report_still_says_whom_it_means),

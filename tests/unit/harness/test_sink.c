@@ -123,6 +123,93 @@ static void converse(const struct row *row, size_t piece)
 	buf_free(&c.content);
 }
 
+/* ---- rules, and the record ---- */
+
+static void on_record(void *ctx, const struct sink_event *e)
+{
+	static const char *const NAMES[] = { "opened", "<", ">", "secured", "left", "ended" };
+	struct client *c = ctx;
+
+	buf_addf(&c->content, "%s%.*s|", NAMES[e->kind], SPAN_FMT(e->bytes));
+}
+
+static void on_content(void *ctx, const struct sink_message *m)
+{
+	struct client *c = ctx;
+	buf_addf(&c->content, "content %.*s|", SPAN_FMT(m->content));
+}
+
+/* What is recorded when a client says all this after the greeting. */
+static void record(const struct sink_rule *rules, uint32_t rule_count, const char *keywords, const char *sent,
+		   const char *wanted)
+{
+	struct err err;
+	struct addr at;
+	struct client c = { .loop = loop_new(), .sent = sent, .piece = SIZE_MAX };
+	struct timer *deadline = timer_new(c.loop, too_late, NULL);
+
+	timer_set_ms(deadline, 20000);
+	assert_true(addr_parse("127.0.0.1", 0, &at));
+	struct sink *s = sink_new(&(struct sink_options){ .loop = c.loop,
+							  .at = at,
+							  .name = "x",
+							  .keywords = keywords,
+							  .keep_content = true,
+							  .rules = rules,
+							  .rule_count = rule_count,
+							  .on_content = on_content,
+							  .on_event = on_record,
+							  .ctx = &c },
+				  &err);
+	assert_non_null(s);
+	c.conn = conn_connect(&(struct conn_options){ .loop = c.loop, .on_event = on_event, .ctx = &c },
+			      sink_addr(s), NULL);
+	loop_run(c.loop);
+	if (strcmp(buf_cstr(&c.content), wanted) != 0)
+		fail_msg("wanted\n%s\ngot\n%s", wanted, buf_cstr(&c.content));
+	conn_free(c.conn);
+	sink_free(s);
+	timer_free(deadline);
+	loop_free(c.loop);
+	buf_free(&c.codes);
+	buf_free(&c.content);
+}
+
+#define ENVELOPE "MAIL FROM:<x@y>\r\nRCPT TO:<a@b>\r\n"
+#define TAKEN ">250 2.1.0 ok\r\n|>250 2.1.5 ok\r\n|"
+
+static void everything_is_recorded(void **state)
+{
+	(void)state;
+	static const struct sink_piece PIECES[] = { { 0, { "25", 2 } }, { 5, { "0 x\r\n", 5 } } };
+	const struct sink_rule in_pieces = {
+		.stage = SINK_HELLO, .path = "EHLO", .pieces = PIECES, .piece_count = 2
+	};
+	const struct sink_rule no_chunk = { .stage = SINK_CHUNK, .reply = "451 4.3.0 no", .count = 1 };
+	const struct sink_rule closes = { .stage = SINK_FINAL, .action = SINK_CLOSE };
+
+	record(NULL, 0, "A\nSIZE 9\n", "EHLO me\r\nQUIT\r\n",
+	       "opened|>220 x ESMTP\r\n|<EHLO me\r\nQUIT\r\n|>250-x\r\n250-A\r\n250 SIZE 9\r\n|>221 2.0.0 "
+	       "bye\r\n|ended|");
+	record(NULL, 0, "", "EHLO me\r\nQUIT\r\n",
+	       "opened|>220 x ESMTP\r\n|<EHLO me\r\nQUIT\r\n|>250 x\r\n|>221 2.0.0 bye\r\n|ended|");
+	record(&in_pieces, 1, NULL, "EHLO me\r\nHELO me\r\nQUIT\r\n",
+	       "opened|>220 x ESMTP\r\n|<EHLO me\r\nHELO me\r\nQUIT\r\n|>25|>0 x\r\n|>250 sink\r\n|>221 "
+	       "2.0.0 bye\r\n|ended|");
+	/* RFC 3030 2: behind a refused chunk the transaction is over, until RSET. */
+	record(&no_chunk, 1, NULL,
+	       ENVELOPE "BDAT 1\r\naBDAT 1 LAST\r\nbRSET\r\n" ENVELOPE "BDAT 1\r\ncBDAT 1 LAST\r\ndQUIT\r\n",
+	       "opened|>220 x ESMTP\r\n|<" ENVELOPE "BDAT 1\r\naBDAT 1 LAST\r\nbRSET\r\n" ENVELOPE
+	       "BDAT 1\r\ncBDAT 1 LAST\r\ndQUIT\r\n|" TAKEN
+	       ">451 4.3.0 no\r\n|>503 5.5.1 no transaction to add this to\r\n|>250 2.0.0 ok\r\n|" TAKEN
+	       ">250 2.0.0 1 octets so far\r\n|content cd|>250 2.0.0 ok, taken as 1-1\r\n|>221 2.0.0 "
+	       "bye\r\n|ended|");
+	/* Content that was taken and not answered is told, too. */
+	record(&closes, 1, NULL, ENVELOPE "DATA\r\nx\r\n.\r\n",
+	       "opened|>220 x ESMTP\r\n|<" ENVELOPE "DATA\r\nx\r\n.\r\n|" TAKEN
+	       ">354 go ahead\r\n|content x\r\n|ended|");
+}
+
 static void replies_are_as_they_must_be(void **state)
 {
 	(void)state;
@@ -152,6 +239,7 @@ static void an_endless_command_line_ends_the_connection(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(everything_is_recorded),
 		cmocka_unit_test(replies_are_as_they_must_be),
 		cmocka_unit_test(pieces_change_nothing),
 		cmocka_unit_test(an_endless_command_line_ends_the_connection),

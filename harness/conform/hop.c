@@ -1,0 +1,318 @@
+#include "harness/conform/hop.h"
+
+#include "harness/peer/sink.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hop_inside {
+	struct sink *sink;
+	struct tls_ctx *tls;
+	struct transcript *transcript;
+	hop_news_fn *on_news;
+	void *ctx;
+	struct sink_rule *rules;
+	uint32_t rule_count;
+	struct buf *texts; /* what the rules borrow */
+	uint32_t text_count;
+	struct sink_piece *pieces;
+	struct buf keywords;
+	struct buf host_name;
+};
+
+/* ---- the record ---- */
+
+static void *grow(void *items, uint32_t count, uint32_t *room, size_t item_bytes)
+{
+	if (count < *room)
+		return items;
+	*room = *room == 0 ? 16 : *room * 2;
+	void *more = realloc(items, *room * item_bytes);
+	if (more == NULL)
+		abort();
+	return more;
+}
+
+static void news(struct hop *h)
+{
+	h->inside->on_news(h->inside->ctx);
+}
+
+static void add_connection(struct hop *h, int64_t now_ns)
+{
+	if (h->connection_count == HOP_CONNECTIONS_MAX) {
+		h->flooded = true;
+		return;
+	}
+	h->connected_ns = grow(h->connected_ns, h->connection_count, &h->connection_room, sizeof(int64_t));
+	h->connected_ns[h->connection_count++] = now_ns;
+}
+
+static void note(struct hop *h, const struct sink_event *e, const char *what)
+{
+	char text[400];
+
+	(void)snprintf(text, sizeof(text), "%s%s%s", what, e->text != NULL ? ": " : "",
+		       e->text != NULL ? e->text : "");
+	transcript_add_hop(h->inside->transcript, clock_mono_ns(), TRANSCRIPT_NOTE, h->name,
+			   (uint32_t)e->connection - 1, span_of(text));
+}
+
+static void on_event(void *ctx, const struct sink_event *e)
+{
+	struct hop *h = ctx;
+	int64_t now_ns = clock_mono_ns();
+
+	switch (e->kind) {
+	case SINK_OPENED:
+		add_connection(h, now_ns);
+		note(h, e, "connected");
+		break;
+	case SINK_HEARD:
+	case SINK_SAID:
+		transcript_add_hop(h->inside->transcript, now_ns,
+				   e->kind == SINK_HEARD ? TRANSCRIPT_CLIENT : TRANSCRIPT_SERVER, h->name,
+				   (uint32_t)e->connection - 1, e->bytes);
+		break;
+	case SINK_SECURED:
+		note(h, e, "TLS");
+		break;
+	case SINK_LEFT:
+		note(h, e, e->text == NULL ? "closed by the relay" : "lost");
+		break;
+	case SINK_ENDED:
+		note(h, e, "closed by us");
+		break;
+	}
+	news(h);
+}
+
+static void on_command(void *ctx, uint64_t connection, struct span line)
+{
+	struct hop *h = ctx;
+
+	if (h->line_count == HOP_LINES_MAX) {
+		h->flooded = true;
+		news(h);
+		return;
+	}
+	h->lines = grow(h->lines, h->line_count, &h->line_room, sizeof(*h->lines));
+	struct hop_line *l = &h->lines[h->line_count++];
+	*l = (struct hop_line){ .connection = connection, .at_ns = clock_mono_ns() };
+	buf_add(&l->text, line);
+	news(h);
+}
+
+static void on_content(void *ctx, const struct sink_message *m)
+{
+	struct hop *h = ctx;
+
+	if (h->content_bytes + m->content.n > HOP_CONTENT_BYTES_MAX) {
+		h->flooded = true;
+		news(h);
+		return;
+	}
+	h->content_bytes += m->content.n;
+	h->contents = grow(h->contents, h->content_count, &h->content_room, sizeof(*h->contents));
+	struct hop_content *c = &h->contents[h->content_count++];
+	*c = (struct hop_content){ .connection = m->connection,
+				   .at_ns = m->final_dot_ns,
+				   .dots = m->dots_notes };
+	buf_add(&c->reverse_path, m->reverse_path);
+	buf_add(&c->content, m->content);
+	news(h);
+}
+
+static void on_message(void *ctx, const struct sink_message *m)
+{
+	struct hop *h = ctx;
+
+	for (uint32_t i = h->content_count; i > 0; i--) {
+		if (h->contents[i - 1].connection != m->connection)
+			continue;
+		h->contents[i - 1].taken = true;
+		break;
+	}
+	news(h);
+}
+
+uint32_t hop_taken_count(const struct hop *h)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < h->content_count; i++)
+		n += h->contents[i].taken;
+	return n;
+}
+
+/* ---- its rules ---- */
+
+static const enum sink_stage STAGE_OF[CASE_STAGE_COUNT] = {
+	[CASE_AT_GREETING] = SINK_GREETING, [CASE_AT_EHLO] = SINK_HELLO, [CASE_AT_HELO] = SINK_HELLO,
+	[CASE_AT_STARTTLS] = SINK_STARTTLS, [CASE_AT_MAIL] = SINK_MAIL,  [CASE_AT_RCPT] = SINK_RCPT,
+	[CASE_AT_DATA] = SINK_DATA,         [CASE_AT_BDAT] = SINK_CHUNK, [CASE_AT_FINAL_DOT] = SINK_FINAL,
+	[CASE_AT_RSET] = SINK_RSET,         [CASE_AT_QUIT] = SINK_QUIT,
+};
+static const enum sink_action ACTION_OF[] = {
+	[CASE_ACT_REPLY] = SINK_REPLY,
+	[CASE_ACT_CLOSE] = SINK_CLOSE,
+	[CASE_ACT_RESET] = SINK_RESET,
+	[CASE_ACT_SILENCE] = SINK_SILENT,
+};
+
+static bool expand(struct hop_inside *in, const struct values *v, const struct case_text *t,
+		   const char **ret_text, struct span *ret_span)
+{
+	struct buf *b = &in->texts[in->text_count++];
+	struct span missing;
+
+	if (!values_expand(v, t, b, NULL, &missing))
+		return false;
+	if (ret_text != NULL)
+		*ret_text = buf_cstr(b);
+	if (ret_span != NULL)
+		*ret_span = buf_span(b);
+	return true;
+}
+
+static bool make_rule(struct hop_inside *in, const struct values *v, const struct case_departure *d,
+		      struct sink_piece **next_piece)
+{
+	struct sink_rule *r = &in->rules[in->rule_count++];
+	bool fine = true;
+
+	*r = (struct sink_rule){ .stage = STAGE_OF[d->stage],
+				 .from_nth = d->from_nth,
+				 .count = d->count,
+				 .action = ACTION_OF[d->act],
+				 .delay_ms = d->pause_ms };
+	if (d->stage == CASE_AT_EHLO || d->stage == CASE_AT_HELO)
+		r->path = d->stage == CASE_AT_EHLO ? "EHLO" : "HELO";
+	else if (d->path.count > 0)
+		fine = expand(in, v, &d->path, &r->path, NULL);
+	if (d->segment_count > 0 && !d->raw)
+		return fine && expand(in, v, &d->segments[0].text, &r->reply, NULL);
+	r->pieces = *next_piece;
+	r->piece_count = d->segment_count;
+	for (uint32_t i = 0; i < d->segment_count && fine; i++) {
+		struct sink_piece *piece = (*next_piece)++;
+		piece->pause_ms = d->segments[i].pause_ms;
+		fine = expand(in, v, &d->segments[i].text, NULL, &piece->bytes);
+	}
+	if (r->piece_count > 0 && r->pieces[0].pause_ms > 0)
+		r->delay_ms = r->pieces[0].pause_ms;
+	return fine;
+}
+
+static bool make_rules(struct hop_inside *in, const struct case_hop *what, const struct values *v)
+{
+	uint32_t texts = 0;
+	bool fine = true;
+
+	for (uint32_t i = 0; i < what->departure_count; i++)
+		texts += what->departures[i].segment_count + 1;
+	in->rules = calloc(what->departure_count + 1, sizeof(*in->rules));
+	in->texts = calloc(texts + 1, sizeof(*in->texts));
+	in->pieces = calloc(texts + 1, sizeof(*in->pieces));
+	if (in->rules == NULL || in->texts == NULL || in->pieces == NULL)
+		abort();
+	struct sink_piece *next_piece = in->pieces;
+	for (uint32_t i = 0; i < what->departure_count && fine; i++)
+		fine = make_rule(in, v, &what->departures[i], &next_piece);
+	return fine;
+}
+
+static bool offers(const struct case_hop *what, const char *keyword)
+{
+	for (uint32_t i = 0; i < what->offer_count; i++)
+		if (strcmp(what->offers[i], keyword) == 0)
+			return true;
+	return false;
+}
+
+/* ---- life ---- */
+
+static int open_sink(struct hop *h, const struct hop_options *o, struct err *reterr)
+{
+	struct hop_inside *in = h->inside;
+	struct sink_options so = { .loop = o->loop,
+				   .name = buf_cstr(&in->host_name),
+				   .tls_ctx = in->tls,
+				   .in_private_network = o->private_network,
+				   .keep_content = true,
+				   .rules = in->rules,
+				   .rule_count = in->rule_count,
+				   .on_message = on_message,
+				   .on_content = on_content,
+				   .on_command = on_command,
+				   .on_event = on_event,
+				   .ctx = h };
+
+	for (uint32_t i = 0; i < o->what->offer_count; i++)
+		buf_addf(&in->keywords, "%s\n", o->what->offers[i]);
+	if (o->what->says_offers) {
+		so.keywords = buf_cstr(&in->keywords);
+		so.no_chunking = !offers(o->what, "CHUNKING");
+	}
+	for (uint32_t i = 0; i < o->place_count; i++) {
+		so.at = o->places[i];
+		in->sink = sink_new(&so, reterr);
+		if (in->sink != NULL) {
+			h->at = *sink_addr(in->sink);
+			return 0;
+		}
+	}
+	return reterr->code;
+}
+
+struct hop *hop_new(const struct hop_options *o, struct err *reterr)
+{
+	struct hop *h = calloc(1, sizeof(*h));
+
+	if (h == NULL || (h->inside = calloc(1, sizeof(*h->inside))) == NULL)
+		abort();
+	h->name = o->what->name;
+	h->at = o->places[0];
+	h->inside->tls = o->tls;
+	h->inside->transcript = o->transcript;
+	h->inside->on_news = o->on_news;
+	h->inside->ctx = o->ctx;
+	buf_add_cstr(&h->inside->host_name, o->host_name);
+	int rc = 0;
+	if (!make_rules(h->inside, o->what, o->values))
+		rc = err_set(reterr, -EINVAL, "a variable has no value here");
+	else if (!o->what->absent)
+		rc = open_sink(h, o, reterr);
+	if (rc == 0)
+		return h;
+	hop_free(h);
+	return NULL;
+}
+
+void hop_free(struct hop *h)
+{
+	if (h == NULL)
+		return;
+	struct hop_inside *in = h->inside;
+	sink_free(in->sink);
+	tls_free(in->tls);
+	for (uint32_t i = 0; i < in->text_count; i++)
+		buf_free(&in->texts[i]);
+	buf_free(&in->keywords);
+	buf_free(&in->host_name);
+	free(in->rules);
+	free(in->texts);
+	free(in->pieces);
+	free(in);
+	for (uint32_t i = 0; i < h->line_count; i++)
+		buf_free(&h->lines[i].text);
+	for (uint32_t i = 0; i < h->content_count; i++) {
+		buf_free(&h->contents[i].reverse_path);
+		buf_free(&h->contents[i].content);
+	}
+	free(h->lines);
+	free(h->contents);
+	free(h->connected_ns);
+	free(h);
+}

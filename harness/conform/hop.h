@@ -1,0 +1,82 @@
+/*
+ * hop: a next hop that the harness plays for one case, and the record of all
+ * that was said to it.
+ *
+ * A well-behaved server (harness/peer/sink) that departs from what is usual
+ * where the case says so.  Lines, contents and connections are kept in the
+ * order in which they came; the transcript of the case gets every byte.
+ * Callbacks only tell that there is something new.
+ *
+ * Limits: HOP_CONNECTIONS_MAX connections, HOP_LINES_MAX lines and
+ * HOP_CONTENT_BYTES_MAX bytes of content are kept; `flooded` says that there
+ * were more.
+ */
+#ifndef HARNESS_CONFORM_HOP_H
+#define HARNESS_CONFORM_HOP_H
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/tls.h"
+#include "harness/conform/transcript.h"
+#include "harness/conform/values.h"
+#include "harness/scenario/case.h"
+
+enum {
+	HOP_CONNECTIONS_MAX = 1000,
+	HOP_LINES_MAX = 20000,
+	HOP_CONTENT_BYTES_MAX = 64 * 1024 * 1024,
+};
+
+struct hop_line {
+	uint64_t connection; /* from 1 */
+	int64_t at_ns;
+	struct buf text; /* without its end */
+};
+
+struct hop_content {
+	uint64_t connection;
+	int64_t at_ns;
+	bool taken; /* the final reply was good */
+	struct buf reverse_path;
+	struct buf content; /* unstuffed */
+	uint32_t dots;      /* enum dots_note */
+};
+
+struct hop {
+	const char *name;
+	struct addr at;
+	struct hop_line *lines;
+	uint32_t line_count, line_room;
+	struct hop_content *contents;
+	uint32_t content_count, content_room;
+	size_t content_bytes;
+	int64_t *connected_ns; /* of each connection */
+	uint32_t connection_count, connection_room;
+	bool flooded;
+	struct hop_inside *inside;
+};
+
+typedef void hop_news_fn(void *ctx);
+
+struct hop_options {
+	struct loop *loop;
+	const struct case_hop *what;
+	const struct values *values; /* for the texts of its departures */
+	const char *host_name;       /* for its greeting */
+	struct tls_ctx *tls;         /* NULL: no STARTTLS; taken */
+	bool private_network;
+	const struct addr *places; /* the first that is free is taken; absent: nobody listens there */
+	uint32_t place_count;
+	struct transcript *transcript;
+	hop_news_fn *on_news;
+	void *ctx;
+};
+/* NULL with the reason. */
+struct hop *hop_new(const struct hop_options *o, struct err *reterr);
+void hop_free(struct hop *h); /* accepts NULL; closes everything */
+
+uint32_t hop_taken_count(const struct hop *h);
+
+#endif

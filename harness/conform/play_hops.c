@@ -1,0 +1,245 @@
+#include "harness/conform/play_parts.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The world of a case with role client: its names, its next hops. */
+
+enum {
+	ADDRESSES = 32, /* of each playing: three for each next hop, in case that somebody else has one */
+	PLACES = 3,
+	FENCE_INDEX = CASE_HOPS_MAX,
+	ISSUED_PATH_BYTES = PATH_MAX,
+};
+
+static struct world *world(const struct play *p)
+{
+	return p->o.sut->world;
+}
+
+static void on_news(void *ctx)
+{
+	play_poke(ctx);
+}
+
+/* ---- names ---- */
+
+static void on_query(void *ctx, const struct dns_query *q)
+{
+	struct play *p = ctx;
+	char text[400];
+
+	(void)snprintf(text, sizeof(text), "%s %s (%s): %s", q->name, q->type, q->tcp ? "tcp" : "udp",
+		       q->result);
+	transcript_add_hop(&p->outcome.transcript, q->at_ns, TRANSCRIPT_NOTE, "dns", 0, span_of(text));
+	play_poke(p);
+}
+
+static bool add_record(struct play *p, const char *origin, const char *line)
+{
+	struct err e;
+
+	if (dns_add_below(world_dns(world(p)), origin, line, &e) == 0)
+		return true;
+	play_finish(p, CONFORM_ERROR, play_step(p)->line, "%s", e.text);
+	return false;
+}
+
+static bool add_mx(struct play *p, uint32_t index, const char *name)
+{
+	char line[80];
+
+	(void)snprintf(line, sizeof(line), "@ 0 IN MX %u %s", 10 * (index + 1), name);
+	return add_record(p, p->world.zone, line);
+}
+
+static bool add_address(struct play *p, const char *origin, const char *name, const struct addr *at)
+{
+	char line[120], ip[56];
+
+	(void)snprintf(line, sizeof(line), "%s 0 IN A %s", name, addr_format_ip(at, ip));
+	return add_record(p, origin, line);
+}
+
+static void on_fault_over(void *ctx)
+{
+	struct play_fault *f = ctx;
+
+	dns_fault_remove(f->dns, f->fault);
+	f->fault = NULL;
+}
+
+static void add_fault(struct play *p, const struct case_step *s)
+{
+	static const enum dns_fault_kind KIND[] = { [CASE_ZONE_SERVFAIL] = DNS_SERVFAIL,
+						    [CASE_ZONE_NXDOMAIN] = DNS_NXDOMAIN,
+						    [CASE_ZONE_TIMEOUT] = DNS_TIMEOUT };
+	struct play_world *w = &p->world;
+	char name[200];
+
+	if (w->fault_count == CASE_DETAILS_MAX) {
+		play_finish(p, CONFORM_ERROR, s->line, "more than %d faults of names", CASE_DETAILS_MAX);
+		return;
+	}
+	(void)snprintf(name, sizeof(name), "%s%s%s", strcmp(s->name, "@") == 0 ? "" : s->name,
+		       strcmp(s->name, "@") == 0 ? "" : ".", w->zone);
+	struct play_fault *f = &w->faults[w->fault_count++];
+	f->dns = world_dns(world(p));
+	f->fault = dns_fault_add(f->dns, name, KIND[s->zone], s->zone_count);
+	if (s->zone_ms > 0) {
+		f->end = timer_new(p->o.loop, on_fault_over, f);
+		timer_set_ms(f->end, s->zone_ms);
+	}
+	play_next(p);
+}
+
+void play_hops_zone(struct play *p)
+{
+	const struct case_step *s = play_step(p);
+	struct buf record = { 0 };
+
+	if (s->zone != CASE_ZONE_RECORD) {
+		add_fault(p, s);
+		return;
+	}
+	buf_addf(&record, "%s 0 IN ", s->name);
+	if (play_expand(p, &s->text, &record) && add_record(p, p->world.zone, buf_cstr(&record)))
+		play_next(p);
+	buf_free(&record);
+}
+
+/* ---- next hops ---- */
+
+/* A certificate of the run, or another; false: the play is over. */
+static bool make_tls(struct play *p, const struct case_hop *what, const char *host_name,
+		     struct tls_ctx **ret_tls)
+{
+	char file[48], cert[ISSUED_PATH_BYTES], key[ISSUED_PATH_BYTES], dir[ISSUED_PATH_BYTES];
+	const char *names[] = { what->tls == CASE_TLS_WRONG_NAME ? "wrong.example" : host_name, NULL };
+	struct err e;
+	int rc;
+
+	*ret_tls = NULL;
+	if (what->tls == CASE_TLS_NONE)
+		return true;
+	(void)snprintf(file, sizeof(file), "c%" PRIx64 "-%.20s", p->o.token, what->name);
+	if (what->tls != CASE_TLS_SELF_SIGNED) {
+		rc = ca_issue(world_ca(world(p)), file, names, false, cert, key, &e);
+	} else {
+		(void)snprintf(dir, sizeof(dir), "%.*s",
+			       (int)(strrchr(world_ca_path(world(p)), '/') - world_ca_path(world(p))),
+			       world_ca_path(world(p)));
+		(void)snprintf(cert, sizeof(cert), "%.4000s/%s.pem", dir, file);
+		(void)snprintf(key, sizeof(key), "%.4000s/%s.key", dir, file);
+		rc = cert_make(&(struct cert_options){ .common_name = host_name,
+						       .names = names,
+						       .ret_cert_path = cert,
+						       .ret_key_path = key },
+			       &e);
+	}
+	if (rc == 0)
+		*ret_tls = tls_server_new(cert, key, &e);
+	if (*ret_tls == NULL)
+		play_finish(p, CONFORM_ERROR, what->line, "certificate of %s: %s", what->name, e.text);
+	return *ret_tls != NULL;
+}
+
+static struct hop *open_hop(struct play *p, const struct case_hop *what, const char *host_name,
+			    uint32_t index)
+{
+	uint32_t first = (uint32_t)(p->o.token % (WORLD_PLAYED_MAX / ADDRESSES)) * ADDRESSES + index * PLACES;
+	struct addr places[PLACES];
+	struct hop_options o = { .loop = p->o.loop,
+				 .what = what,
+				 .values = &p->values,
+				 .host_name = host_name,
+				 .private_network = world_is_private(world(p)),
+				 .places = places,
+				 .place_count = PLACES,
+				 .transcript = &p->outcome.transcript,
+				 .on_news = on_news,
+				 .ctx = p };
+	struct err e;
+
+	for (uint32_t i = 0; i < PLACES; i++)
+		places[i] = world_played_addr(world(p), first + i);
+	if (!make_tls(p, what, host_name, &o.tls))
+		return NULL;
+	struct hop *h = hop_new(&o, &e);
+	if (h == NULL)
+		play_finish(p, CONFORM_ERROR, what->line, "next hop %s: %s", what->name, e.text);
+	return h;
+}
+
+void play_hops_open(struct play *p)
+{
+	uint32_t index = play_step(p)->hop;
+	const struct case_hop *what = p->file->hops[index];
+	struct play_world *w = &p->world;
+	char host_name[128], variable[40], ip[56];
+
+	(void)snprintf(host_name, sizeof(host_name), "%s.%s", what->name, w->zone);
+	w->hops[index] = open_hop(p, what, host_name, index);
+	if (w->hops[index] == NULL)
+		return;
+	(void)snprintf(variable, sizeof(variable), "%s.ip", what->name);
+	values_set(&p->values, span_of(variable), span_of(addr_format_ip(&w->hops[index]->at, ip)), false);
+	if (what->has_address && !add_address(p, w->zone, what->name, &w->hops[index]->at))
+		return;
+	if (!p->file->says_mx && !add_mx(p, index, what->name))
+		return;
+	play_next(p);
+}
+
+bool play_hops_fence(struct play *p)
+{
+	static const struct case_hop FENCE = { .name = "fence" };
+	struct play_world *w = &p->world;
+	char host_name[128];
+
+	if (w->fence_hop != NULL)
+		return true;
+	(void)snprintf(host_name, sizeof(host_name), "mx.%s", w->fence);
+	w->fence_hop = open_hop(p, &FENCE, host_name, FENCE_INDEX);
+	return w->fence_hop != NULL && add_record(p, w->fence, "@ 0 IN MX 10 mx") &&
+	       add_address(p, w->fence, "mx", &w->fence_hop->at);
+}
+
+/* ---- life ---- */
+
+void play_world_begin(struct play *p)
+{
+	struct play_world *w = &p->world;
+
+	if (p->file->role != CASE_ROLE_CLIENT)
+		return;
+	(void)snprintf(w->zone, sizeof(w->zone), "c%" PRIx64 "." SUT_NEXT_DOMAIN, p->o.token);
+	(void)snprintf(w->fence, sizeof(w->fence), "c%" PRIx64 "." SUT_FENCE_DOMAIN, p->o.token);
+	values_set(&p->values, SPAN_LIT("zone"), span_of(w->zone), false);
+	w->watch = dns_watch_new(world_dns(world(p)), w->zone, on_query, p);
+}
+
+void play_world_end(struct play *p)
+{
+	struct play_world *w = &p->world;
+
+	if (w->watch == NULL)
+		return;
+	struct dns *dns = world_dns(world(p));
+	for (uint32_t i = 0; i < CASE_HOPS_MAX; i++)
+		hop_free(w->hops[i]);
+	hop_free(w->fence_hop);
+	for (uint32_t i = 0; i < w->fault_count; i++) {
+		dns_fault_remove(dns, w->faults[i].fault);
+		timer_free(w->faults[i].end);
+	}
+	dns_remove_below(dns, w->zone);
+	dns_remove_below(dns, w->fence);
+	dns_watch_free(w->watch);
+	timer_free(w->impatience);
+	buf_free(&w->content);
+	*w = (struct play_world){ 0 };
+}
