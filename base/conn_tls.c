@@ -141,6 +141,12 @@ const char *conn_tls_cipher(const struct conn *c)
 	return SSL_get_cipher_name(c->ssl);
 }
 
+const char *conn_tls_suite(const struct conn *c)
+{
+	assert(conn_is_tls(c));
+	return SSL_CIPHER_standard_name(SSL_get_current_cipher(c->ssl));
+}
+
 /* The first Finished of the handshake is the client's, but the server's when a session is resumed. */
 static size_t finished(const struct conn *c, uint8_t ret_bytes[CONN_BINDING_BYTES_MAX])
 {

@@ -305,7 +305,9 @@ static void add_original_rcpt(struct buf *out, const struct dsn *d, struct span 
 	struct buf decoded = { 0 }, plain = { 0 };
 	struct span type, rest = orcpt;
 
-	if (orcpt.n == 0 || !span_take_until(&rest, ';', &type) || type.n == 0)
+	if (MUTANT(DSN_SAYS_TOO_MUCH) && orcpt.n == 0)
+		buf_add_cstr(out, "Original-Recipient: rfc822;somebody\r\n");
+	if (MUTANT(DSN_SAYS_NOTHING) || orcpt.n == 0 || !span_take_until(&rest, ';', &type) || type.n == 0)
 		return;
 	bool is_utf8 = span_eq_nocase(type, SPAN_LIT("utf-8"));
 	if (is_utf8 && !d->utf8)
@@ -330,7 +332,10 @@ static void add_rcpt_fields(struct buf *out, const struct dsn *d, const struct d
 	buf_add_cstr(out, "\r\n");
 	add_original_rcpt(out, d, r->orcpt);
 	buf_addf(out, "Final-Recipient: %s; ", d->utf8 && !utf8_is_ascii(r->final_rcpt) ? "utf-8" : "rfc822");
+	size_t at = buf_bytes(out);
 	add_text(out, r->final_rcpt, d->utf8);
+	for (char *p = out->p + out->begin + at; MUTANT(DSN_FOLDS_RECIPIENT) && p < out->p + out->end; p++)
+		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
 	buf_addf(out, "\r\nAction: %s\r\nStatus: ", dsn_action_name(r->action));
 	smtp_status_add(out, r->status);
 	buf_add_cstr(out, "\r\n");
@@ -351,16 +356,22 @@ static void add_status(struct buf *out, const struct dsn *d)
 {
 	struct buf body = { 0 }, envid = { 0 };
 
-	dsn_decode_xtext(&envid, d->envid);
+	if (MUTANT(DSN_ENVID_ENCODED))
+		buf_add(&envid, d->envid);
+	else if (!MUTANT(DSN_SAYS_NOTHING))
+		dsn_decode_xtext(&envid, d->envid);
+	if (MUTANT(DSN_SAYS_TOO_MUCH) && d->envid.n == 0)
+		buf_add(&envid, d->queue_id);
 	add_field(&body, "Original-Envelope-Id: ", buf_span(&envid));
 	add_field(&body, "Reporting-MTA: dns; ",
 		  MUTANT(DSN_OTHER_REPORTER) ? SPAN_LIT("mx.other.example") : d->host);
 	add_field(&body, "X-Postrider-Queue-ID: ", d->queue_id);
 	if (d->arrival_ms > 0)
 		add_date_field(&body, "Arrival-Date: ", d->arrival_ms);
-	if (d->deliver_by_ms != 0)
+	if (d->deliver_by_ms != 0 && !MUTANT(DSN_SAYS_NOTHING))
 		add_date_field(&body, "Deliver-By-Date: ", d->deliver_by_ms);
-	add_field(&body, "Future-Release-Request: ", d->hold);
+	add_field(&body,
+		  "Future-Release-Request: ", MUTANT(DSN_SAYS_NOTHING) ? (struct span){ NULL, 0 } : d->hold);
 	for (uint32_t i = 0; i < d->rcpt_count; i++)
 		add_rcpt_fields(&body, d, &d->rcpts[i]);
 	add_part(out, d, "message/delivery-status", "message/global-delivery-status", &body);

@@ -139,6 +139,79 @@
 	X(SUBMIT_ANY_ADDRESS, "submit-any-address", "submission",                                            \
 	  "addresses in the header are not looked at")                                                       \
 	X(SUBMIT_ANY_FIELDS, "submit-any-fields", "submission", "a message without From is taken")           \
+	X(KEYWORD_WITH_VALUE, "keyword-with-value", "smtp",                                                  \
+	  "DSN, 8BITMIME, STARTTLS, BINARYMIME and SMTPUTF8 have parameters")                                \
+	X(KEYWORD_TWO_NUMBERS, "keyword-two-numbers", "smtp", "SIZE and DELIVERBY have two numbers")         \
+	X(DSN_UNKNOWN, "dsn-unknown", "smtp",                                                                \
+	  "RET, ENVID, NOTIFY and ORCPT are parameters that are not known")                                  \
+	X(PARAMETER_VALUE_IN_CAPITALS, "parameter-value-in-capitals", "smtp",                                \
+	  "values of RET and NOTIFY in lower case are none")                                                 \
+	X(PARAMETER_TWICE, "parameter-twice", "smtp", "a parameter may be there twice")                      \
+	X(PARAMETER_ANY_VALUE, "parameter-any-value", "smtp", "a parameter may have any value")              \
+	X(PARAMETER_SHORT, "parameter-short", "smtp", "ENVID and ORCPT have half the length they may have")  \
+	X(PARAMETER_NO_PARENTHESES, "parameter-no-parentheses", "submission",                                \
+	  "parentheses in a value are a mistake")                                                            \
+	X(BY_NOTHING_LEFT, "by-nothing-left", "smtp", "BY with R takes a time of zero")                      \
+	X(BY_POSITIVE_ONLY, "by-positive-only", "smtp", "BY with N takes no negative time")                  \
+	X(BY_FORGOTTEN, "by-forgotten", "submission", "the time that BY gives is forgotten")                 \
+	X(HOLD_FORGOTTEN, "hold-forgotten", "submission", "the time that HOLDFOR gives is forgotten")        \
+	X(HOLD_ANY_TIME, "hold-any-time", "submission", "HOLDFOR and HOLDUNTIL have no limit")               \
+	X(HOLD_EVERYWHERE, "hold-everywhere", "smtp", "FUTURERELEASE is offered to everybody")               \
+	X(HOLD_UNTOLD, "hold-untold", "submission", "FUTURERELEASE does not tell the latest time")           \
+	X(LIMITS_SEVEN_DIGITS, "limits-seven-digits", "smtp", "a number of LIMITS has seven digits")         \
+	X(AUTH_NO_LIST, "auth-no-list", "submission", "AUTH is offered without the names of mechanisms")     \
+	X(AUTH_PARAMETER_UNKNOWN, "auth-parameter-unknown", "submission",                                    \
+	  "AUTH= is a parameter that is not known")                                                          \
+	X(AUTH_PARAMETER_SHORT, "auth-parameter-short", "submission",                                        \
+	  "the value of AUTH= has 200 characters at most")                                                   \
+	X(AUTH_NO_BLANK, "auth-no-blank", "submission", "an empty challenge is 334 without a blank")         \
+	X(AUTH_TALKS, "auth-talks", "submission", "a challenge has words beside its base64")                 \
+	X(AUTH_OLD_CODES, "auth-old-codes", "submission",                                                    \
+	  "refusals of AUTH have 5.7.0, whatever the reason")                                                \
+	X(AUTH_EMPTY_IS_NONE, "auth-empty-is-none", "submission", "\"=\" behind a mechanism is no response") \
+	X(AUTH_FOR_ANYBODY, "auth-for-anybody", "submission", "one user may log in as another")              \
+	X(AUTH_BEFORE_NOOP, "auth-before-noop", "submission", "NOOP and RSET need a login")                  \
+	X(SUBMIT_521, "submit-521", "submission", "MAIL without a login is answered 521")                    \
+	X(SUBMIT_ODD_CODES, "submit-odd-codes", "submission",                                                \
+	  "what RFC 6409 refuses has codes of this server's own")                                            \
+	X(SUBMIT_ODD_SENDER, "submit-odd-sender", "submission",                                              \
+	  "a Sender field is added that has no address")                                                     \
+	X(SCRAM_NO_BINDING, "scram-no-binding", "submission",                                                \
+	  "SCRAM knows no channel binding, and says it does")                                                \
+	X(TLS_FOR_ALL, "tls-for-all", "smtp", "nothing works without TLS")                                   \
+	X(TLS_KEEPS_NAME, "tls-keeps-name", "smtp", "the name that EHLO gave before TLS stays")              \
+	X(TLS_IN_VAIN, "tls-in-vain", "smtp", "STARTTLS is offered and answered 454")                        \
+	X(BDAT_ANY_MARKER, "bdat-any-marker", "smtp", "any word behind the size ends the message")           \
+	X(BDAT_MARKER_IN_CAPITALS, "bdat-marker-in-capitals", "smtp", "LAST in lower case is a mistake")     \
+	X(BDAT_EMPTY_ENDS, "bdat-empty-ends", "smtp", "a chunk of no octets ends the message")               \
+	X(BINARY_WITHOUT_CHUNKING, "binary-without-chunking", "smtp",                                        \
+	  "BINARYMIME is offered without CHUNKING")                                                          \
+	X(BINARY_LABEL_REFUSED, "binary-label-refused", "smtp",                                              \
+	  "a transfer encoding without BODY is refused")                                                     \
+	X(SIZE_IS_EXACT, "size-is-exact", "smtp", "content of another size than declared is refused")        \
+	X(DSN_ON_SUCCESS, "dsn-on-success", "submission", "what is delivered is reported, whoever asked")    \
+	X(DSN_NO_SUCCESS, "dsn-no-success", "submission", "what is delivered is not reported")               \
+	X(DSN_ON_NEVER, "dsn-on-never", "submission", "failures are reported, whoever wants to know")        \
+	X(DSN_ENVID_ENCODED, "dsn-envid-encoded", "submission",                                              \
+	  "Original-Envelope-Id has the encoding of ENVID")                                                  \
+	X(DSN_SAYS_NOTHING, "dsn-says-nothing", "submission",                                                \
+	  "notifications have nothing of ENVID, ORCPT, BY and HOLDFOR")                                      \
+	X(DSN_SAYS_TOO_MUCH, "dsn-says-too-much", "submission", "notifications have what nobody gave them")  \
+	X(DSN_NO_CONTENT, "dsn-no-content", "submission", "RET=FULL brings no content back")                 \
+	X(DSN_CONTENT_ALWAYS, "dsn-content-always", "submission",                                            \
+	  "what is delivered comes back with its content")                                                   \
+	X(DSN_FOLDS_RECIPIENT, "dsn-folds-recipient", "submission",                                          \
+	  "notifications lose the capitals of the recipient")                                                \
+	X(LMTP_LHLO_KEEPS, "lmtp-lhlo-keeps", "lmtp", "LHLO leaves the transaction as it is")                \
+	X(LMTP_BDAT_ANSWERS, "lmtp-bdat-answers", "lmtp",                                                    \
+	  "BDAT LAST is answered where nobody is to be answered for")                                        \
+	X(LMTP_WITH_SMTP, "lmtp-with-smtp", "lmtp", "Received says with SMTP, in LMTP too")                  \
+	X(UTF8_REFUSED, "utf8-refused", "smtp", "addresses beyond ASCII are refused with SMTPUTF8 too")      \
+	X(UTF8_ODD_CODES, "utf8-odd-codes", "smtp", "addresses beyond ASCII are refused with 501 5.1.7")     \
+	X(UTF8_WITH_VALUE, "utf8-with-value", "smtp", "SMTPUTF8 takes a value")                              \
+	X(UTF8_ANY_OCTETS, "utf8-any-octets", "smtp", "octets that are no UTF-8 are taken for it")           \
+	X(UTF8_IN_REPLIES, "utf8-in-replies", "smtp", "replies have characters beyond ASCII")                \
+	X(RECEIVED_NO_TLS, "received-no-tls", "submission", "Received does not tell the cipher suite")       \
 	X(LMTP_ONE_REPLY, "lmtp-one-reply", "lmtp", "the content has one reply for all recipients")          \
 	X(LMTP_TAKES_EHLO, "lmtp-takes-ehlo", "lmtp", "EHLO and HELO work in LMTP")                          \
 	X(POP3_NO_STUFFING, "pop3-no-stuffing", "pop3", "periods are not doubled in RETR")                   \

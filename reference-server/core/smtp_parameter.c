@@ -81,6 +81,8 @@ static bool is_submitter(struct span xtext)
 	struct address ignored;
 	size_t n = 0;
 
+	if (MUTANT(AUTH_PARAMETER_SHORT) && xtext.n > 200)
+		return false;
 	for (size_t i = 0; i < xtext.n; i++) {
 		char c = xtext.p[i];
 		if (n == sizeof(decoded))
@@ -103,7 +105,8 @@ static bool is_submitter(struct span xtext)
 static bool is_xtext(struct span s)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '=')
+		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '=' ||
+		    (MUTANT(PARAMETER_NO_PARENTHESES) && s.p[i] == '('))
 			return false;
 		if (s.p[i] != '+')
 			continue;
@@ -114,11 +117,16 @@ static bool is_xtext(struct span s)
 	return s.n > 0;
 }
 
+static bool same_word(struct span a, struct span b)
+{
+	return (MUTANT(PARAMETER_VALUE_IN_CAPITALS) ? span_eq : span_eq_nocase)(a, b);
+}
+
 static bool parse_ret(struct span value, enum smtp_ret *ret)
 {
-	if (span_eq_nocase(value, SPAN_LIT("FULL")))
+	if (same_word(value, SPAN_LIT("FULL")))
 		*ret = SMTP_RET_FULL;
-	else if (span_eq_nocase(value, SPAN_LIT("HDRS")))
+	else if (same_word(value, SPAN_LIT("HDRS")))
 		*ret = SMTP_RET_HDRS;
 	else
 		return false;
@@ -128,7 +136,7 @@ static bool parse_ret(struct span value, enum smtp_ret *ret)
 static bool parse_envid(struct span value, struct span *ret_envid)
 {
 	*ret_envid = value;
-	return value.n <= SMTP_ENVID_BYTES_MAX && is_xtext(value);
+	return value.n <= SMTP_ENVID_BYTES_MAX / (MUTANT(PARAMETER_SHORT) ? 2 : 1) && is_xtext(value);
 }
 
 /* RFC 3461 4.1: NEVER alone, or a list of the others. */
@@ -144,7 +152,7 @@ static bool parse_notify(struct span value, unsigned *ret_notify)
 	};
 	unsigned notify = 0;
 
-	if (span_eq_nocase(value, SPAN_LIT("NEVER"))) {
+	if (same_word(value, SPAN_LIT("NEVER"))) {
 		*ret_notify = SMTP_NOTIFY_NEVER;
 		return true;
 	}
@@ -152,7 +160,7 @@ static bool parse_notify(struct span value, unsigned *ret_notify)
 		size_t n = span_find(value, ',');
 		unsigned bit = 0;
 		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-			if (span_eq_nocase(words[i].name, span_sub(value, 0, n)))
+			if (same_word(words[i].name, span_sub(value, 0, n)))
 				bit = words[i].bit;
 		if (bit == 0)
 			return false;
@@ -178,7 +186,8 @@ static bool parse_orcpt(struct span value, bool utf8_offered, struct span *ret_o
 	struct span type, rest = value;
 
 	*ret_orcpt = value;
-	if (value.n > SMTP_ORCPT_BYTES_MAX || !span_take_until(&rest, ';', &type) || !is_keyword(type))
+	if (value.n > SMTP_ORCPT_BYTES_MAX / (MUTANT(PARAMETER_SHORT) ? 2 : 1) ||
+	    !span_take_until(&rest, ';', &type) || !is_keyword(type))
 		return false;
 	if (span_eq_nocase(type, SPAN_LIT("utf-8")))
 		return is_utf8_form(rest, utf8_offered);
@@ -187,7 +196,7 @@ static bool parse_orcpt(struct span value, bool utf8_offered, struct span *ret_o
 
 static enum smtp_parameter_result ok_if(bool ok)
 {
-	return ok ? SMTP_PARAMETER_OK : SMTP_PARAMETER_BAD;
+	return ok || MUTANT(PARAMETER_ANY_VALUE) ? SMTP_PARAMETER_OK : SMTP_PARAMETER_BAD;
 }
 
 /* ---- RFC 2852, RFC 4865 ---- */
@@ -203,12 +212,12 @@ static bool parse_by(struct span value, struct smtp_mail_parameters *to)
 	bool negative = seconds.p[0] == '-';
 	if (negative || seconds.p[0] == '+')
 		seconds = span_sub(seconds, 1, seconds.n);
-	if (seconds.n > 9 || !span_to_u64(seconds, &magnitude))
+	if (seconds.n > 9 || (MUTANT(BY_POSITIVE_ONLY) && negative) || !span_to_u64(seconds, &magnitude))
 		return false;
 	to->by_s = negative ? -(int64_t)magnitude : (int64_t)magnitude;
 	if (span_take_prefix_nocase(&rest, SPAN_LIT("N")))
 		to->by = SMTP_BY_NOTIFY;
-	else if (to->by_s > 0 && span_take_prefix_nocase(&rest, SPAN_LIT("R")))
+	else if ((to->by_s > 0 || MUTANT(BY_NOTHING_LEFT)) && span_take_prefix_nocase(&rest, SPAN_LIT("R")))
 		to->by = SMTP_BY_RETURN;
 	else
 		return false;
@@ -283,12 +292,19 @@ static const struct {
 	[KEY_HOLDUNTIL] = { { "HOLDUNTIL", 9 }, SMTP_OFFER_FUTURERELEASE, 1u << KEY_HOLDFOR },
 };
 
+/* Without mutants, nothing. */
+static bool is_unlearnt(unsigned keyword)
+{
+	return (MUTANT(DSN_UNKNOWN) && (keyword == KEY_RET || keyword == KEY_ENVID)) ||
+	       (MUTANT(AUTH_PARAMETER_UNKNOWN) && keyword == KEY_AUTH);
+}
+
 static enum mail_keyword find_mail_keyword(struct span name, unsigned offered)
 {
 	for (unsigned i = 0; i < KEY_COUNT; i++)
 		if ((MUTANT(SMTP_KEYWORD_IN_CAPITALS) ? span_eq : span_eq_nocase)(mail_keywords[i].name,
 										  name) &&
-		    (mail_keywords[i].offer & ~offered) == 0)
+		    (mail_keywords[i].offer & ~offered) == 0 && !is_unlearnt(i))
 			return (enum mail_keyword)i;
 	return KEY_COUNT;
 }
@@ -309,7 +325,7 @@ static enum smtp_parameter_result take_mail_value(enum mail_keyword keyword, str
 		return ok_if(parse_envid(value, &to->envid));
 	case KEY_SMTPUTF8:
 		to->utf8 = true;
-		return ok_if(value.n == 0); /* RFC 6531 3.4 */
+		return ok_if(value.n == 0 || MUTANT(UTF8_WITH_VALUE)); /* RFC 6531 3.4 */
 	case KEY_REQUIRETLS:
 		to->require_tls = true;
 		return ok_if(value.n == 0); /* RFC 8689 2 (8) */
@@ -340,7 +356,7 @@ enum smtp_parameter_result smtp_parameter_parse_mail(struct span text, unsigned 
 		enum mail_keyword keyword = find_mail_keyword(p.keyword, offered);
 		if (keyword == KEY_COUNT)
 			return SMTP_PARAMETER_UNKNOWN;
-		if ((seen & mail_keywords[keyword].once) != 0)
+		if ((seen & mail_keywords[keyword].once) != 0 && !MUTANT(PARAMETER_TWICE))
 			return SMTP_PARAMETER_BAD;
 		seen |= mail_keywords[keyword].once;
 		enum smtp_parameter_result result = take_mail_value(keyword, p.value, offered, &found);
@@ -361,12 +377,16 @@ enum smtp_parameter_result smtp_parameter_parse_rcpt(struct span text, unsigned 
 	while (text.n > 0) {
 		if (!take_parameter(&text, &p))
 			return SMTP_PARAMETER_BAD;
+		if (MUTANT(DSN_UNKNOWN))
+			return SMTP_PARAMETER_UNKNOWN;
 		if (span_eq_nocase(p.keyword, SPAN_LIT("NOTIFY"))) {
-			if (found.notify != 0 || !parse_notify(p.value, &found.notify))
+			if ((found.notify != 0 && !MUTANT(PARAMETER_TWICE)) ||
+			    (!parse_notify(p.value, &found.notify) && !MUTANT(PARAMETER_ANY_VALUE)))
 				return SMTP_PARAMETER_BAD;
 		} else if (span_eq_nocase(p.keyword, SPAN_LIT("ORCPT"))) {
-			if (found.orcpt.n > 0 ||
-			    !parse_orcpt(p.value, (offered & SMTP_OFFER_SMTPUTF8) != 0, &found.orcpt))
+			if ((found.orcpt.n > 0 && !MUTANT(PARAMETER_TWICE)) ||
+			    (!parse_orcpt(p.value, (offered & SMTP_OFFER_SMTPUTF8) != 0, &found.orcpt) &&
+			     !MUTANT(PARAMETER_ANY_VALUE)))
 				return SMTP_PARAMETER_BAD;
 		} else {
 			return SMTP_PARAMETER_UNKNOWN;

@@ -260,6 +260,10 @@ static void on_starttls(struct smtp_server *s, struct span arg)
 		smtps_error(s, SPAN_LIT("502 5.5.1 STARTTLS is not offered\r\n"));
 		return;
 	}
+	if (MUTANT(TLS_IN_VAIN)) {
+		smtps_reply(s, SPAN_LIT("454 4.7.0 no\r\n"));
+		return;
+	}
 	smtps_enter(s, SMTP_STATE_TLS);
 	smtps_reply(s, SPAN_LIT("220 2.0.0 begin TLS\r\n"));
 	s->wish = SMTP_WISH_STARTTLS;
@@ -273,7 +277,7 @@ void smtp_server_tls_started(struct smtp_server *s)
 	smtps_begin_transaction(s);
 	s->wish = SMTP_WISH_INPUT;
 	s->tls = true;
-	s->helo = (struct span){ s->helo_text, 0 };
+	s->helo = (struct span){ s->helo_text, MUTANT(TLS_KEEPS_NAME) ? s->helo.n : 0 };
 	s->esmtp = false;
 	if (MUTANT(SMTP_TLS_INJECTED) && s->mail_refused)
 		smtps_reply(s, SPAN_LIT("500 5.5.1 command unrecognized\r\n"));
@@ -306,8 +310,10 @@ static bool has_controls(struct span line)
 
 static bool lacks_auth(const struct smtp_server *s, const struct command *command)
 {
-	if ((command->traits & NEEDS_AUTH) == 0 || s->config->role != SMTP_ROLE_SUBMISSION ||
-	    MUTANT(SMTP_NO_AUTH_NEEDED))
+	bool idle = command->run == on_noop || command->run == on_rset;
+
+	if (((command->traits & NEEDS_AUTH) == 0 && !(MUTANT(AUTH_BEFORE_NOOP) && idle)) ||
+	    s->config->role != SMTP_ROLE_SUBMISSION || MUTANT(SMTP_NO_AUTH_NEEDED))
 		return false;
 	/* Before EHLO the order of commands is what is wrong. */
 	return !s->authenticated &&
@@ -341,14 +347,17 @@ static void run_command(struct smtp_server *s, const struct command *command, st
 		run_counted(s, command, arg);
 		return;
 	}
-	if (s->config->require_tls && !s->tls && (command->traits & WITHOUT_TLS) == 0)
+	if ((s->config->require_tls || MUTANT(TLS_FOR_ALL)) && !s->tls &&
+	    (command->traits & WITHOUT_TLS) == 0)
 		smtps_error(s, SPAN_LIT("530 5.7.0 STARTTLS comes first\r\n"));
 	else if (lacks_auth(s, command))
-		smtps_error(s, SPAN_LIT("530 5.7.0 authentication required\r\n"));
+		smtps_error(s, MUTANT(SUBMIT_521) ? SPAN_LIT("521 5.7.0 no\r\n")
+						  : SPAN_LIT("530 5.7.0 authentication required\r\n"));
 	else if ((command->allowed_in & IN(s->state)) == 0)
 		sequence_error(s, SPAN_LIT("503 5.5.1 not at this point\r\n"));
 	else if ((command->traits & NO_ARGUMENT) != 0 && arg.n > 0)
-		smtps_error(s, SPAN_LIT("501 5.5.4 no argument is allowed\r\n"));
+		smtps_error(s, MUTANT(SUBMIT_ODD_CODES) ? SPAN_LIT("503 5.5.1 no\r\n")
+							: SPAN_LIT("501 5.5.4 no argument is allowed\r\n"));
 	else
 		command->run(s, arg);
 }
@@ -390,7 +399,8 @@ static void on_command_line(struct smtp_server *s, struct span line)
 	else if (command == NULL && MUTANT(SMTP_CLOSES_ON_ERROR))
 		on_quit(s, text);
 	else if (command == NULL)
-		smtps_error(s, SPAN_LIT("500 5.5.2 command not recognized\r\n"));
+		smtps_error(s, MUTANT(UTF8_IN_REPLIES) ? SPAN_LIT("500 5.5.2 na\xc3\xafve\r\n")
+						       : SPAN_LIT("500 5.5.2 command not recognized\r\n"));
 	else if (has_controls(text)) /* 501: RFC 5321 4.1.2 */
 		smtps_error(s, SPAN_LIT("501 5.5.2 control characters in a command\r\n"));
 	else
@@ -448,7 +458,9 @@ static bool step_swallow(struct smtp_server *s, struct span in, size_t *ret_used
 	s->swallowing = false;
 	if (!s->swallowed_replied)
 		reply_malformed(s, SPAN_LIT("500 5.5.2 line is too long\r\n"),
-				SPAN_LIT("500 5.5.6 authentication line is too long\r\n"));
+				MUTANT(AUTH_OLD_CODES)
+					? SPAN_LIT("500 5.7.0 no\r\n")
+					: SPAN_LIT("500 5.5.6 authentication line is too long\r\n"));
 	return true;
 }
 

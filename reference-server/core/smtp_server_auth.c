@@ -58,7 +58,8 @@ void smtps_on_auth(struct smtp_server *s, struct span arg)
 		return;
 	}
 	if (!is_offered(s, s->auth_mechanism)) {
-		smtps_error(s, SPAN_LIT("504 5.5.4 mechanism not offered\r\n"));
+		smtps_error(s, MUTANT(AUTH_OLD_CODES) ? SPAN_LIT("504 5.7.0 no\r\n")
+						      : SPAN_LIT("504 5.5.4 mechanism not offered\r\n"));
 		return;
 	}
 	if (!take_initial_response(s, initial)) {
@@ -112,7 +113,12 @@ void smtp_server_auth_challenge(struct smtp_server *s, struct span challenge)
 		memcpy(line + code.n, challenge.p, challenge.n);
 	memcpy(line + code.n + challenge.n, "\r\n", CRLF_BYTES);
 	s->wish = SMTP_WISH_INPUT;
-	smtps_reply(s, (struct span){ line, code.n + challenge.n + CRLF_BYTES });
+	if (MUTANT(AUTH_NO_BLANK) && challenge.n == 0)
+		smtps_reply(s, SPAN_LIT("334\r\n"));
+	else if (MUTANT(AUTH_TALKS))
+		smtps_reply3(s, SPAN_LIT("334 go on: "), challenge, SPAN_LIT("\r\n"));
+	else
+		smtps_reply(s, (struct span){ line, code.n + challenge.n + CRLF_BYTES });
 }
 
 void smtp_server_auth_succeed(struct smtp_server *s, struct span identity)
@@ -138,5 +144,7 @@ void smtp_server_auth_fail(struct smtp_server *s, enum smtp_auth_failure why)
 	}
 	s->wish = SMTP_WISH_INPUT;
 	smtps_enter(s, SMTP_STATE_READY);
-	smtps_error(s, smtp_auth_failure_line(why));
+	smtps_error(s, MUTANT(AUTH_OLD_CODES) && why == SMTP_AUTH_BAD_CREDENTIALS
+			       ? SPAN_LIT("535 5.7.0 no\r\n")
+			       : smtp_auth_failure_line(why));
 }

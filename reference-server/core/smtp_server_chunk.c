@@ -13,8 +13,9 @@ static bool parse_chunk(struct span arg, uint64_t *ret_bytes, bool *ret_last)
 		if (size.p[i] < '0' || size.p[i] > '9')
 			return false;
 	*ret_last = n < arg.n;
-	return span_to_u64(size, ret_bytes) &&
-	       (!*ret_last || span_eq_nocase(span_sub(arg, n + 1, arg.n), SPAN_LIT("LAST")));
+	return span_to_u64(size, ret_bytes) && (!*ret_last || MUTANT(BDAT_ANY_MARKER) ||
+						(MUTANT(BDAT_MARKER_IN_CAPITALS) ? span_eq : span_eq_nocase)(
+							span_sub(arg, n + 1, arg.n), SPAN_LIT("LAST")));
 }
 
 /* Begins a chunk.  With a refusal its octets are discarded before that is said. */
@@ -49,7 +50,7 @@ void smtps_on_bdat(struct smtp_server *s, struct span arg)
 static void end_refused_chunk(struct smtp_server *s)
 {
 	smtps_enter(s, s->chunk_came_from);
-	if (smtps_is_lmtp(s) && s->chunk_last) {
+	if (smtps_is_lmtp(s) && s->chunk_last && !MUTANT(LMTP_BDAT_ANSWERS)) {
 		/* As many replies as the transaction had recipients, of which a chunk before may have been refused. */
 		for (uint32_t i = 0; i < s->rcpt_count && s->mail_refused; i++)
 			smtps_reply(s, s->chunk_refusal);
@@ -67,7 +68,7 @@ static void end_chunk(struct smtp_server *s)
 		end_refused_chunk(s);
 		return;
 	}
-	if (s->chunk_last) {
+	if (s->chunk_last || (MUTANT(BDAT_EMPTY_ENDS) && s->content.content_bytes == 0)) {
 		content_finish(&s->content);
 		smtps_finish_content(s);
 		return;

@@ -54,7 +54,7 @@ static bool is_too_big(const struct smtp_server *s)
 /* RFC 6409 6.3 has 554 for what is wrong with a submitted message; else it is a matter of RFC 5321 2.3.8. */
 static struct span bare_eol(const struct smtp_server *s)
 {
-	return s->config->strict_submission
+	return s->config->strict_submission && !MUTANT(SUBMIT_ODD_CODES)
 		       ? SPAN_LIT("554 5.6.0 bare CR or LF in the message, lines end with CRLF\r\n")
 		       : SPAN_LIT("550 5.5.2 bare CR or LF in the message, lines end with CRLF\r\n");
 }
@@ -66,9 +66,12 @@ struct span smtps_judge_content(const struct smtp_server *s)
 
 	if (s->refusal != SMTP_ANSWER_ACCEPT)
 		return smtp_answer_line(s->refusal);
-	if (is_too_big(s))
+	if (is_too_big(s) || (MUTANT(SIZE_IS_EXACT) && s->size_declared_bytes > 0 &&
+			      s->content.content_bytes != s->size_declared_bytes))
 		return smtp_answer_line(SMTP_ANSWER_TOO_BIG);
-	if ((MUTANT(SMTP_JUDGES_HEADER) && s->header.header_bytes > 3000) ||
+	if ((MUTANT(BINARY_LABEL_REFUSED) && s->body == SMTP_BODY_UNDECLARED &&
+	     header_has(&s->header, HEADER_CONTENT_TRANSFER_ENCODING)) ||
+	    (MUTANT(SMTP_JUDGES_HEADER) && s->header.header_bytes > 3000) ||
 	    (MUTANT(SMTP_WANTS_DATE) && !header_has(&s->header, HEADER_DATE)) ||
 	    (MUTANT(SMTP_ODD_FIELDS_REFUSED) && s->header.count[HEADER_FIELD_COUNT] >= 3) ||
 	    (MUTANT(SMTP_FEW_HOPS) && s->header.count[HEADER_RECEIVED] >= 50))
@@ -112,7 +115,9 @@ static struct span judge_submission(const struct smtp_server *s)
 	case ADDRESS_LIST_PARTIAL:
 		return SPAN_LIT("554 5.6.0 an address in the header has no fully qualified domain\r\n");
 	case ADDRESS_LIST_MALFORMED:
-		return SPAN_LIT("554 5.6.0 an address field of the header is malformed\r\n");
+		return MUTANT(SUBMIT_ODD_CODES)
+			       ? SPAN_LIT("550 5.6.0 no\r\n")
+			       : SPAN_LIT("554 5.6.0 an address field of the header is malformed\r\n");
 	}
 	return (struct span){ NULL, 0 };
 }

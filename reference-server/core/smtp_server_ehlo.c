@@ -26,11 +26,13 @@ static bool take_helo(struct smtp_server *s, struct span arg, bool esmtp)
 		smtps_error(s, SPAN_LIT("501 5.5.4 a host name or address literal must follow\r\n"));
 		return false;
 	}
-	memcpy(s->helo_text, arg.p, arg.n);
+	if (MUTANT(TLS_KEEPS_NAME) && s->tls && s->helo.n > 0)
+		arg = s->helo;
+	memmove(s->helo_text, arg.p, arg.n);
 	s->helo = (struct span){ s->helo_text, arg.n };
 	s->esmtp = esmtp;
 	s->mail_refused = false;
-	if (smtps_in_transaction(s) && MUTANT(SMTP_EHLO_KEEPS))
+	if (smtps_in_transaction(s) && (MUTANT(SMTP_EHLO_KEEPS) || MUTANT(LMTP_LHLO_KEEPS)))
 		return true;
 	if (smtps_in_transaction(s))
 		s->wish = SMTP_WISH_RESET;
@@ -48,7 +50,7 @@ unsigned smtps_offers(const struct smtp_server *s)
 		offers |= SMTP_OFFER_BINARYMIME;
 	if (s->tls)
 		offers |= SMTP_OFFER_REQUIRETLS; /* RFC 8689 2: in a session that employs TLS */
-	if (s->config->role == SMTP_ROLE_SUBMISSION && s->config->hold_s_max > 0)
+	if ((s->config->role == SMTP_ROLE_SUBMISSION || MUTANT(HOLD_EVERYWHERE)) && s->config->hold_s_max > 0)
 		offers |= SMTP_OFFER_FUTURERELEASE; /* nowhere else (RFC 4865 4.2 (2)) */
 	return offers & ~s->config->without;
 }
@@ -64,7 +66,8 @@ static void offer_deliver_by(struct smtp_server *s)
 {
 	struct smtps_text t = { .n = 0 };
 
-	smtps_text_add(&t, SPAN_LIT("250-DELIVERBY"));
+	smtps_text_add(&t, MUTANT(KEYWORD_TWO_NUMBERS) ? SPAN_LIT("250-DELIVERBY 1 2")
+						       : SPAN_LIT("250-DELIVERBY"));
 	if (s->config->by_s_min > 0) {
 		smtps_text_add(&t, SPAN_LIT(" "));
 		smtps_text_add_u64(&t, (uint64_t)s->config->by_s_min);
@@ -81,7 +84,8 @@ static void offer_future_release(struct smtp_server *s)
 	smtps_text_add(&t, SPAN_LIT("250-FUTURERELEASE "));
 	smtps_text_add_u64(&t, (uint64_t)s->config->hold_s_max);
 	smtps_text_add(&t, SPAN_LIT(" "));
-	smtps_text_add(&t, date_format(s->now_wall_ms + s->config->hold_s_max * 1000, until));
+	if (!MUTANT(HOLD_UNTOLD))
+		smtps_text_add(&t, date_format(s->now_wall_ms + s->config->hold_s_max * 1000, until));
 	end_line(s, &t);
 }
 
@@ -91,6 +95,8 @@ static void offer_limit(struct smtps_text *t, struct span name, uint32_t value)
 	enum { LIMIT_MAX = 999999 };
 
 	smtps_text_add(t, name);
+	if (MUTANT(LIMITS_SEVEN_DIGITS))
+		smtps_text_add(t, SPAN_LIT("0000"));
 	smtps_text_add_u64(t, value < LIMIT_MAX ? value : LIMIT_MAX);
 }
 
@@ -110,7 +116,15 @@ static void offer_size(struct smtp_server *s)
 
 	smtps_text_add(&t, SPAN_LIT("250-SIZE "));
 	smtps_text_add_u64(&t, s->config->size_bytes_max);
+	if (MUTANT(KEYWORD_TWO_NUMBERS))
+		smtps_text_add(&t, SPAN_LIT(" 1"));
 	end_line(s, &t);
+}
+
+static void offer_bare(struct smtp_server *s, struct span keyword)
+{
+	smtps_reply3(s, keyword, MUTANT(KEYWORD_WITH_VALUE) ? SPAN_LIT(" yes") : (struct span){ NULL, 0 },
+		     SPAN_LIT("\r\n"));
 }
 
 void smtps_on_ehlo(struct smtp_server *s, struct span arg)
@@ -126,14 +140,15 @@ void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 	if (MUTANT(SMTP_ODD_KEYWORD))
 		smtps_reply(s, SPAN_LIT("250-FROBNICATE\r\n"));
 	if (!MUTANT(SMTP_NO_8BITMIME))
-		smtps_reply(s, MUTANT(SMTP_HELP_LINE_MIXED) ? SPAN_LIT("251-8BITMIME\r\n")
-							    : SPAN_LIT("250-8BITMIME\r\n"));
+		offer_bare(s, MUTANT(SMTP_HELP_LINE_MIXED) ? SPAN_LIT("251-8BITMIME")
+							   : SPAN_LIT("250-8BITMIME"));
 	if ((offers & SMTP_OFFER_SMTPUTF8) != 0)
-		smtps_reply(s, SPAN_LIT("250-SMTPUTF8\r\n"));
-	smtps_reply(s, SPAN_LIT("250-CHUNKING\r\n"));
+		offer_bare(s, SPAN_LIT("250-SMTPUTF8"));
+	if (!MUTANT(BINARY_WITHOUT_CHUNKING))
+		smtps_reply(s, SPAN_LIT("250-CHUNKING\r\n"));
 	if ((offers & SMTP_OFFER_BINARYMIME) != 0)
-		smtps_reply(s, SPAN_LIT("250-BINARYMIME\r\n"));
-	smtps_reply(s, SPAN_LIT("250-DSN\r\n"));
+		offer_bare(s, SPAN_LIT("250-BINARYMIME"));
+	offer_bare(s, SPAN_LIT("250-DSN"));
 	smtps_reply(s, MUTANT(SMTP_KEYWORD_PARAMETERS) ? SPAN_LIT("250-ENHANCEDSTATUSCODES 1\r\n")
 						       : SPAN_LIT("250-ENHANCEDSTATUSCODES\r\n"));
 	offer_limits(s);
@@ -144,11 +159,12 @@ void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 	if ((offers & SMTP_OFFER_REQUIRETLS) != 0)
 		smtps_reply(s, SPAN_LIT("250-REQUIRETLS\r\n"));
 	if (s->config->offer_starttls && (!s->tls || MUTANT(SMTP_TLS_TWICE)))
-		smtps_reply(s, SPAN_LIT("250-STARTTLS\r\n"));
+		offer_bare(s, SPAN_LIT("250-STARTTLS"));
 	if (s->config->expn && !MUTANT(SMTP_EXPN_UNLISTED)) /* RFC 5321 3.5.2 */
 		smtps_reply(s, SPAN_LIT("250-EXPN\r\n"));
 	if (smtps_offered_mechanisms(s).n > 0)
-		smtps_reply3(s, SPAN_LIT("250-AUTH "), smtps_offered_mechanisms(s), SPAN_LIT("\r\n"));
+		smtps_reply3(s, MUTANT(AUTH_NO_LIST) ? SPAN_LIT("250-AUTH=") : SPAN_LIT("250-AUTH "),
+			     smtps_offered_mechanisms(s), SPAN_LIT("\r\n"));
 	smtps_reply(s, MUTANT(SMTP_HELP_UNLISTED) ? SPAN_LIT("250 XNOTHING\r\n") : SPAN_LIT("250 HELP\r\n"));
 }
 
@@ -171,5 +187,6 @@ struct span smtp_server_protocol(const struct smtp_server *s)
 	size_t what = (s->utf8 ? 2u : 0u) + (smtps_is_lmtp(s) ? 1u : 0u);
 	size_t how = (s->tls ? 2u : 0u) + (s->authenticated ? 1u : 0u);
 
-	return s->esmtp && !MUTANT(SMTP_WITH_SMTP) ? names[what][how] : SPAN_LIT("SMTP");
+	return s->esmtp && !MUTANT(SMTP_WITH_SMTP) && !MUTANT(LMTP_WITH_SMTP) ? names[what][how]
+									      : SPAN_LIT("SMTP");
 }

@@ -10,7 +10,9 @@
 static void refuse_8bit(struct smtp_server *s, bool of_mail)
 {
 	smtps_error(s,
-		    of_mail ? SPAN_LIT("550 5.6.7 an address that is not ASCII goes with SMTPUTF8 only\r\n")
+		    MUTANT(UTF8_ODD_CODES) ? SPAN_LIT("501 5.1.7 no\r\n")
+		    : of_mail
+			    ? SPAN_LIT("550 5.6.7 an address that is not ASCII goes with SMTPUTF8 only\r\n")
 			    : SPAN_LIT("553 5.6.7 an address that is not ASCII goes with SMTPUTF8 only\r\n"));
 }
 
@@ -88,7 +90,7 @@ static struct span judge_times(const struct smtp_server *s, const struct smtp_ma
 
 	if (p->by == SMTP_BY_RETURN && p->by_s < s->config->by_s_min)
 		return SPAN_LIT("555 5.5.4 BY is below the minimum that DELIVERBY announces\r\n");
-	if (p->hold == SMTP_HOLD_NONE)
+	if (p->hold == SMTP_HOLD_NONE || MUTANT(HOLD_ANY_TIME))
 		return (struct span){ NULL, 0 };
 	if (s->release_wall_ms <= s->now_wall_ms)
 		return SPAN_LIT("501 5.5.4 HOLDUNTIL is not in the future\r\n");
@@ -127,8 +129,9 @@ static bool lacks_full_domain(struct smtp_server *s, struct address path, bool o
 	if (!s->config->strict_submission || domain.n == 0 || domain.p[0] == '[' ||
 	    span_find(domain, '.') < domain.n || !utf8_is_ascii(domain) || MUTANT(SUBMIT_PARTIAL_DOMAIN))
 		return false;
-	smtps_error(s, of_mail ? SPAN_LIT("554 5.1.8 the sender's domain is not fully qualified\r\n")
-			       : SPAN_LIT("554 5.1.2 the recipient's domain is not fully qualified\r\n"));
+	smtps_error(s, MUTANT(SUBMIT_ODD_CODES) ? SPAN_LIT("501 5.1.8 no\r\n")
+		       : of_mail ? SPAN_LIT("554 5.1.8 the sender's domain is not fully qualified\r\n")
+				 : SPAN_LIT("554 5.1.2 the recipient's domain is not fully qualified\r\n"));
 	return true;
 }
 
@@ -149,7 +152,7 @@ static bool take_mail_parameters(struct smtp_server *s, struct span arg, struct 
 
 	if (!accept_parameters(s, smtp_parameter_parse_mail(arg, smtps_offers(s), &p)))
 		return false;
-	if (!p.utf8 && !address_is_ascii(path)) {
+	if ((!p.utf8 || MUTANT(UTF8_REFUSED)) && !address_is_ascii(path)) {
 		refuse_8bit(s, true);
 		return false;
 	}

@@ -143,6 +143,7 @@ void trace_add_received(struct buf *out, const struct trace_received *facts)
 	if (!MUTANT(RECEIVED_ODD_ORDER))
 		add_clause(&f, SPAN_LIT("id"), facts->id);
 	add_for(&f, facts->rcpt);
+	add_clause(&f, SPAN_LIT("tls"), facts->tls_suite);
 	if (MUTANT(RECEIVED_ODD_CLAUSE))
 		add_clause(&f, SPAN_LIT("luck"), SPAN_LIT("good"));
 	field_add(&f, SPAN_LIT(";"));

@@ -28,7 +28,8 @@ struct trace_received {
 		rcpt; /* address text; only when the message has exactly one recipient.  Left out when it is
 				 not ASCII: a message that needs no SMTPUTF8 otherwise then still passes where
 				 there is none */
-	int64_t time_ms; /* since 1970-01-01T00:00:00Z */
+	struct span tls_suite; /* "TLS_AES_256_GCM_SHA384", as IANA has it (RFC 8314 4.3) */
+	int64_t time_ms;       /* since 1970-01-01T00:00:00Z */
 };
 
 void trace_add_received(struct buf *out, const struct trace_received *facts);

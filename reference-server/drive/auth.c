@@ -219,7 +219,8 @@ static bool acts_for_another(struct auth_exchange *x)
 {
 	const char *name = gsasl_property_fast(x->session, GSASL_AUTHID);
 	const char *as = gsasl_property_fast(x->session, GSASL_AUTHZID);
-	return as != NULL && as[0] != '\0' && (name == NULL || strcmp(as, name) != 0);
+	return !MUTANT(AUTH_FOR_ANYBODY) && as != NULL && as[0] != '\0' &&
+	       (name == NULL || strcmp(as, name) != 0);
 }
 
 static int validate_simple(struct auth_exchange *x)
@@ -238,7 +239,8 @@ static int validate_simple(struct auth_exchange *x)
 
 static int give_binding(Gsasl_session *s, Gsasl_property property, const char *base64, int none)
 {
-	return base64[0] != '\0' ? gsasl_property_set(s, property, base64) : none;
+	return base64[0] != '\0' && !MUTANT(SCRAM_NO_BINDING) ? gsasl_property_set(s, property, base64)
+							      : none;
 }
 
 static int on_gsasl(Gsasl *g, Gsasl_session *s, Gsasl_property property)
@@ -305,7 +307,7 @@ static void run_sasl(struct auth_exchange *x)
 		return;
 	}
 	/* Neither PLAIN nor SCRAM has an empty message. */
-	if ((x->empty && !x->login) || first_message_is_malformed(x)) {
+	if ((x->empty && !x->login && !MUTANT(AUTH_EMPTY_IS_NONE)) || first_message_is_malformed(x)) {
 		x->result = AUTH_MALFORMED;
 		return;
 	}

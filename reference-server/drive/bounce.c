@@ -17,11 +17,12 @@ bool bounce_is_wanted(const struct recipient *r, enum dsn_action action)
 {
 	switch (action) {
 	case DSN_FAILED:
-		return r->notify == 0 || (r->notify & NOTIFY_FAILURE) != 0;
+		return r->notify == 0 || (r->notify & NOTIFY_FAILURE) != 0 || MUTANT(DSN_ON_NEVER);
 	case DSN_DELAYED:
 		return r->notify == 0 || (r->notify & NOTIFY_DELAY) != 0;
 	case DSN_DELIVERED:
-		return (r->notify & NOTIFY_SUCCESS) != 0;
+		return ((r->notify & NOTIFY_SUCCESS) != 0 && !MUTANT(DSN_NO_SUCCESS)) ||
+		       MUTANT(DSN_ON_SUCCESS);
 	case DSN_RELAYED:
 	case DSN_EXPANDED:
 		return true;
@@ -136,8 +137,9 @@ static bool returns_whole(const struct server *server, const struct message *m, 
 		return false;
 	for (uint32_t i = 0; i < count; i++)
 		if (rcpts[i].action == DSN_FAILED)
-			return to_postmaster || (e->flags & ENVELOPE_RET_FULL) != 0;
-	return false;
+			return to_postmaster ||
+			       ((e->flags & ENVELOPE_RET_FULL) != 0 && !MUTANT(DSN_NO_CONTENT));
+	return MUTANT(DSN_CONTENT_ALWAYS);
 }
 
 /* ---- the mail ---- */

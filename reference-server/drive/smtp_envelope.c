@@ -39,9 +39,11 @@ static void set_wishes(struct envelope *e, const struct smtp_server *core)
 		e->flags |= ENVELOPE_BY_RETURN;
 	if (core->by_trace)
 		e->flags |= ENVELOPE_BY_TRACE;
-	e->deliver_by_wall_ms = core->by != SMTP_BY_NONE ? core->deliver_by_wall_ms : 0;
+	e->deliver_by_wall_ms =
+		core->by != SMTP_BY_NONE && !MUTANT(BY_FORGOTTEN) ? core->deliver_by_wall_ms : 0;
 	envelope_set_envid(e, core->envid);
-	envelope_set_hold(e, core->release_wall_ms, core->hold);
+	if (!MUTANT(HOLD_FORGOTTEN))
+		envelope_set_hold(e, core->release_wall_ms, core->hold);
 }
 
 /* RFC 6409 6.1.  Notifications that a user agent makes have no sender (RFC 8098 3), and anybody may make some. */
@@ -62,7 +64,9 @@ static enum smtp_answer may_send_as(const struct smtp_session *s, struct span re
 		rc = directory_leads_to(d, sender, account);
 	if (rc == 0)
 		return SMTP_ANSWER_ACCEPT;
-	return rc == -ENOENT || rc == -E2BIG ? SMTP_ANSWER_NOT_PERMITTED : SMTP_ANSWER_TRY_LATER;
+	return rc == -ENOENT || rc == -E2BIG
+		       ? MUTANT(SUBMIT_ODD_CODES) ? SMTP_ANSWER_BAD_SENDER : SMTP_ANSWER_NOT_PERMITTED
+		       : SMTP_ANSWER_TRY_LATER;
 }
 
 void smtp_envelope_mail(struct smtp_session *s)

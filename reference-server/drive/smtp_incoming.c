@@ -244,6 +244,15 @@ static struct span path_told(const struct envelope *e, char *text, size_t text_b
 	return span_of(text);
 }
 
+/* RFC 8314 4.3 speaks of submission; of mail between servers it would tell as much. */
+static struct span tls_suite(const struct smtp_session *s)
+{
+	bool tells = s->profile->core.role == SMTP_ROLE_SUBMISSION && s->core.tls && !MUTANT(RECEIVED_NO_TLS);
+	const char *suite = tells && s->conn != NULL && conn_is_tls(s->conn) ? conn_tls_suite(s->conn) : NULL;
+
+	return suite != NULL ? span_of(suite) : (struct span){ NULL, 0 };
+}
+
 static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 {
 	struct envelope *e = m->envelope;
@@ -258,6 +267,7 @@ static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 						       .protocol = smtp_server_protocol(&s->core),
 						       .id = span_of(store_id_text(e->id, id)),
 						       .rcpt = path_told(e, for_text, sizeof(for_text)),
+						       .tls_suite = tls_suite(s),
 						       .time_ms = e->arrival_wall_ms,
 					       });
 	for (uint32_t i = 0; i < e->recipient_count && MUTANT(SMTP_SHOWS_RECIPIENTS); i++)
@@ -266,6 +276,8 @@ static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 		buf_addf(&e->prefix, "Apparently-To: <%s>\r\n", e->recipients[0].original);
 	if (s->profile->core.role != SMTP_ROLE_SUBMISSION)
 		return;
+	if (MUTANT(SUBMIT_ODD_SENDER))
+		buf_add_cstr(&e->prefix, "Sender: somebody\r\n");
 	/* RFC 6409 8.2, 8.3: a submission server may supply what is missing; a relay may not. */
 	if (!header_has(&s->core.header, HEADER_DATE))
 		trace_add_date(&e->prefix, e->arrival_wall_ms);

@@ -92,6 +92,23 @@ static void received_has_the_clauses_of_its_facts(void **state)
 	}
 }
 
+static void received_tells_the_cipher_suite_behind_all_else(void **state)
+{
+	(void)state;
+	struct trace_received facts = facts_of(&rows[0]);
+	struct buf out = { 0 };
+
+	facts.tls_suite = SPAN_LIT("TLS_AES_256_GCM_SHA384");
+	trace_add_received(&out, &facts);
+	assert_true(check_field_form(buf_span(&out)) <= 78);
+	assert_string_equal(buf_cstr(&out),
+			    "Received: from client.example (name.example [192.0.2.1])\r\n"
+			    "\tby isp2.example with ESMTPSA id 3f2a for <sales@fredsco.example>\r\n"
+			    "\ttls TLS_AES_256_GCM_SHA384;\r\n"
+			    "\tTue, 1 Jul 2003 10:52:37 +0000\r\n");
+	buf_free(&out);
+}
+
 static void received_keeps_its_words_in_order_when_folded(void **state)
 {
 	(void)state;
@@ -210,6 +227,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(received_has_the_clauses_of_its_facts),
+		cmocka_unit_test(received_tells_the_cipher_suite_behind_all_else),
 		cmocka_unit_test(received_keeps_its_words_in_order_when_folded),
 		cmocka_unit_test(return_path_has_brackets),
 		cmocka_unit_test(dates_are_those_of_the_calendar),
