@@ -446,6 +446,8 @@ static void read_words(struct reader *r)
 	struct target *t = r->t;
 
 	read_list(r, r->root, "packages", &t->packages);
+	if (r->included)
+		t->borrowed_package_count = t->packages.count;
 	read_list(r, r->root, "npm", &t->npm);
 	read_list(r, r->root, "programs", &t->programs);
 	read_list(r, r->root, "users", &t->users);

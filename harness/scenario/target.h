@@ -93,11 +93,12 @@ struct target {
 	const char *name;
 	const char *title;
 	const char *path;
-	struct target_list packages; /* of Debian */
-	struct target_list npm;      /* names in the tree's node_modules */
-	struct target_list programs; /* paths or names that must be there */
-	const char *program;         /* ${program}: beside the harness, then PATH; NULL: none */
-	struct target_list users;    /* made in a private network where the system has none */
+	struct target_list packages;     /* of Debian */
+	uint32_t borrowed_package_count; /* the first of them are those of another target */
+	struct target_list npm;          /* names in the tree's node_modules */
+	struct target_list programs;     /* paths or names that must be there */
+	const char *program;             /* ${program}: beside the harness, then PATH; NULL: none */
+	struct target_list users;        /* made in a private network where the system has none */
 	struct target_list groups;
 	struct target_list roles;        /* "server" "relay" "mailbox" */
 	struct target_list capabilities; /* words a case may need */

@@ -113,7 +113,7 @@ static void add_deb_versions(const struct target *t, const char *tree, struct bu
 		    !span_take_until(&line, ' ', &name) ||
 		    !span_take_prefix_nocase(&line, SPAN_LIT("Version: ")))
 			continue;
-		for (uint32_t i = 0; i < t->packages.count; i++)
+		for (uint32_t i = t->borrowed_package_count; i < t->packages.count; i++)
 			if (span_eq(name, span_of(t->packages.items[i])))
 				buf_addf(versions, "%.*s %.*s\n", SPAN_FMT(name), SPAN_FMT(line));
 	}

@@ -124,6 +124,7 @@ static void what_another_target_lends_comes_first(void **state)
 	assert_true(t->services[FLOW_POP3S] && t->services[FLOW_SUBMISSION]);
 	assert_true(t->ready_ports[FLOW_POP3] && t->ready_ports[FLOW_SMTP]);
 	assert_string_equal(t->with, "dovecot");
+	assert_string_equal(t->packages.items[t->borrowed_package_count], "postfix");
 	assert_true(t->borrowed[FLOW_POP3S] && t->borrowed[FLOW_LMTP]);
 	assert_false(t->borrowed[FLOW_SMTP] || t->borrowed[FLOW_SUBMISSION]);
 	target_free(t);
