@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSWORD_FILE_BYTES_MAX = 65536, NAME_BYTES = 65, ADDRESS_BYTES = 330 };
+enum { PASSWORD_FILE_BYTES_MAX = 65536, NAME_BYTES = 65, ADDRESS_BYTES = 330, PROBE = CONFORM_SUT + 1 };
 
 static const char SYSTEM_TRUST[] = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -38,8 +38,8 @@ struct conform_world {
 	struct sut sut;
 	struct task *restart;
 	bool starting;
-	struct task *ready;                     /* of a server elsewhere, which is not started */
-	struct sink *next_hops[FLOW_HOSTS_MAX]; /* of the other domains, by host; they take everything */
+	struct task *ready;    /* of a server elsewhere, which is not started */
+	struct sink *next_hop; /* of probe.example; takes everything */
 	struct conform_queue *queue;
 	struct control control;
 };
@@ -316,34 +316,23 @@ static void describe_sut(struct conform_world *w)
 	describe_relay(w);
 }
 
-/* ---- next hops ---- */
+/* ---- the next hop of probe.example ---- */
 
 /*
- * Without them a notification to a case's sender would wait in the queue, and
- * a queue that is not empty says nothing about what was not stored.
+ * Without it a notification to a case's sender would wait in the queue, and a
+ * queue that is not empty says nothing about what was not stored.
  */
-static int make_next_hops(struct conform_world *w, struct err *reterr)
+static int make_next_hop(struct conform_world *w, struct err *reterr)
 {
-	for (uint32_t i = CONFORM_SUT + 1; i < w->flow->host_count && !w->target->remote.is; i++) {
-		w->next_hops[i] =
-			sink_new(&(struct sink_options){ .loop = w->o.loop,
-							 .at = world_link_addr(w->world, CONFORM_SUT, i),
-							 .in_private_network = world_is_private(w->world),
-							 .name = w->flow->hosts[i].mx_name,
-							 .ctx = w },
-				 reterr);
-		if (w->next_hops[i] == NULL)
-			return reterr->code;
-	}
-	return 0;
-}
-
-static void end_next_hops(struct conform_world *w)
-{
-	for (uint32_t i = 0; i < FLOW_HOSTS_MAX; i++) {
-		sink_free(w->next_hops[i]);
-		w->next_hops[i] = NULL;
-	}
+	if (w->target->remote.is)
+		return 0;
+	w->next_hop = sink_new(&(struct sink_options){ .loop = w->o.loop,
+						       .at = world_link_addr(w->world, CONFORM_SUT, PROBE),
+						       .in_private_network = world_is_private(w->world),
+						       .name = w->flow->hosts[PROBE].mx_name,
+						       .ctx = w },
+			       reterr);
+	return w->next_hop != NULL ? 0 : reterr->code;
 }
 
 /* ---- life ---- */
@@ -397,7 +386,7 @@ struct conform_world *conform_world_new(const struct conform_world_options *o, s
 		(void)err_set(reterr, -EINVAL, "%s", buf_cstr(&messages));
 	buf_free(&messages);
 	if (w->target == NULL || make_flow(w, reterr) != 0 || make_accounts(w, reterr) != 0 ||
-	    make_world(w, reterr) != 0 || make_next_hops(w, reterr) != 0) {
+	    make_world(w, reterr) != 0 || make_next_hop(w, reterr) != 0) {
 		conform_world_free(w);
 		return NULL;
 	}
@@ -433,7 +422,8 @@ void conform_world_end(struct conform_world *w, bool keep)
 
 	conform_queue_free(w->queue);
 	w->queue = NULL;
-	end_next_hops(w);
+	sink_free(w->next_hop);
+	w->next_hop = NULL;
 	world_free(w->world);
 	w->world = NULL;
 	run_end_keep_logs(w->o.dir, w->flow, redact, keep);
@@ -445,7 +435,7 @@ void conform_world_free(struct conform_world *w)
 	if (w == NULL)
 		return;
 	conform_queue_free(w->queue);
-	end_next_hops(w);
+	sink_free(w->next_hop);
 	world_free(w->world);
 	tls_free(w->tls);
 	tls_free(w->tls_1_2);

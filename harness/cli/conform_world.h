@@ -3,7 +3,8 @@
  * mailboxes, and what a case needs to know of it.
  *
  * In the world are the server, sut.example, and two domains of others,
- * probe.example and elsewhere.example, whose next hops take everything.  A target that can be
+ * probe.example, whose next hop takes everything, and elsewhere.example, whose
+ * next hop nobody reaches.  A target that can be
  * told its ports runs on loopback, others in a private network, which the
  * harness is part of (world/network.h); a server elsewhere is reached by what
  * its target file says.  Every name and password dies with it.

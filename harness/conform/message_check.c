@@ -106,12 +106,28 @@ static bool check_field(struct span header, const struct case_check *c, struct s
 	return false;
 }
 
+/* The last Received field, which is the oldest: behind the server may be others on the way to the mailbox. */
+static bool oldest_received(struct span header, struct buf *ret_value)
+{
+	struct field f;
+	bool there = false;
+
+	while (field_next(&header, &f)) {
+		if (!span_eq_nocase(f.name, SPAN_LIT("Received")))
+			continue;
+		buf_reset(ret_value);
+		field_unfold(f.raw, ret_value);
+		there = true;
+	}
+	return there;
+}
+
 static bool check_received(struct span header, const struct case_check *c, struct buf *why)
 {
 	const struct received_aspect *want = &RECEIVED_ASPECTS[c->n];
 	struct buf value = { 0 };
 	struct received got = { 0 };
-	bool there = field_value(header, SPAN_LIT("Received"), &value);
+	bool there = oldest_received(header, &value);
 
 	if (there)
 		got = received_read(buf_span(&value));
@@ -119,7 +135,7 @@ static bool check_received(struct span header, const struct case_check *c, struc
 	if (!there) {
 		buf_add_cstr(why, "the message has no field \"Received\"");
 	} else if (!fine) {
-		buf_addf(why, "the first Received field lacks %s: \"", want->wanted);
+		buf_addf(why, "the oldest Received field lacks %s: \"", want->wanted);
 		add_shown(why, buf_span(&value));
 		buf_add_cstr(why, "\"");
 	}

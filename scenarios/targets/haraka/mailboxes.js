@@ -12,6 +12,8 @@ exports.hook_rcpt = function (next, connection, params) {
 	const to = params[0];
 	if (!to.host) // <Postmaster>: RFC 5321 2.3.5
 		to.host = to.original_host = this.cfg.domains[0];
+	if (to.host === this.cfg.literal) // this server: RFC 1123 5.2.17
+		to.host = to.original_host = this.cfg.domains[0];
 	if (this.cfg.domains.includes(to.host.toLowerCase())) {
 		// "sales" and sales are one mailbox: RFC 5321 4.1.2
 		const user = to.user.startsWith('"') ? to.user.slice(1, -1).replace(/\\(.)/g, '$1') : to.user;

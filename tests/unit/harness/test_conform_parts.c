@@ -383,8 +383,9 @@ static void a_transcript_is_bounded(void **state)
 
 static const char MESSAGE[] = "Received: a\r\nReceived: b\r\nSubject: one\r\n two\r\n\r\n.x\r\nbody\r\n";
 
-static const char TRACED[] = "Received: from a by b with ESMTP;\r\n\tSun, 1 Mar 2026 12:00:00 +0000\r\n"
-			     "Received: b\r\n\r\n";
+/* The oldest is the last. */
+static const char TRACED[] = "Received: b\r\n"
+			     "Received: from a by b with ESMTP;\r\n\tSun, 1 Mar 2026 12:00:00 +0000\r\n\r\n";
 
 static const struct row MESSAGES[] = {
 	{ "body", "stored ${rcpt}:\n   body == \".x\\r\\nbody\\r\\n\"\n", MESSAGE, true },
