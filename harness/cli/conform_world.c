@@ -33,6 +33,7 @@ struct conform_world {
 	const char **address_list;
 	const char **password_list;
 	uint32_t account_count;
+	uint32_t first_own; /* of the accounts: those before it are no case's */
 	struct world *world;
 	struct tls_ctx *tls, *tls_1_2;
 	struct sut sut;
@@ -147,31 +148,29 @@ static int read_accounts(struct conform_world *w, struct err *reterr)
 }
 
 /*
- * More mailboxes than a flow may name: each case has its own.  A site has a
- * postmaster, too (RFC 5321 4.5.1), who is last; the reference is one that
- * needs not be told.
+ * More mailboxes than a flow may name: each case has its own.  The first is
+ * nobody's: a site has a postmaster (RFC 5321 4.5.1), and the reference, which
+ * needs not be told so, gives his mail to whoever is first.
  */
 static int make_accounts(struct conform_world *w, struct err *reterr)
 {
 	struct flow_host *h = &w->flow->hosts[CONFORM_SUT];
-	uint32_t wanted = w->o.account_count > 0 ? w->o.account_count : 1; /* servers want one */
 	char name[16];
 	int rc = 0;
 
-	make_room(w, wanted + 1);
-	if (w->target->remote.is)
+	make_room(w, w->o.account_count + 1);
+	if (w->target->remote.is) {
 		rc = read_accounts(w, reterr);
-	for (uint32_t i = 0; i < wanted && !w->target->remote.is; i++) {
-		(void)snprintf(name, sizeof(name), "u%u", i);
-		add_account(w, span_of(name));
+	} else {
+		add_account(w, is_reference(w) ? SPAN_LIT("first") : SPAN_LIT("postmaster"));
+		w->first_own = 1;
+		for (uint32_t i = 0; i < w->o.account_count; i++) {
+			(void)snprintf(name, sizeof(name), "u%u", i);
+			add_account(w, span_of(name));
+		}
 	}
 	h->accounts = w->accounts;
 	h->account_count = w->account_count;
-	if (!w->target->remote.is && !is_reference(w)) {
-		add_account(w, SPAN_LIT("postmaster"));
-		h->account_count++;
-		w->account_count--; /* no case's own */
-	}
 	return rc;
 }
 
@@ -301,9 +300,9 @@ static void describe_sut(struct conform_world *w)
 	w->sut.mail_domain_count = t->remote.recipient_domains.count;
 	/* From a private network nothing leaves the machine; for a server elsewhere leave was given. */
 	w->sut.allow_remote = world_is_private(w->world) || t->remote.is;
-	w->sut.addresses = w->address_list;
-	w->sut.passwords = w->password_list;
-	w->sut.account_count = w->account_count;
+	w->sut.addresses = w->address_list + w->first_own;
+	w->sut.passwords = w->password_list + w->first_own;
+	w->sut.account_count = w->account_count - w->first_own;
 	if (conform_world_host(w) != NULL && t->queue.run.count > 0) {
 		w->queue = conform_queue_new(w->o.loop, conform_world_host(w));
 		w->sut.ask_queue = conform_queue_ask;
