@@ -52,7 +52,7 @@ def make_message(token, choose):
     size = choose.choice((200, 1000, 3000, 9000, 40000))
     body = b"".join(hashlib.sha256(f"{token} {i}".encode()).hexdigest().encode() + b"\r\n" for i in range(size // 66 + 1))
     digest = hashlib.sha256(body).hexdigest()
-    return f"Subject: {token} {digest}\r\n\r\n".encode() + body
+    return f"From: sales@fredsco.example\r\nSubject: {token} {digest}\r\n\r\n".encode() + body
 
 
 def read_token(content):

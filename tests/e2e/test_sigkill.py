@@ -102,7 +102,7 @@ class Load:
             raise EOFError
         with self.lock:
             self.unanswered[token] += 1
-        stream.write((f"Subject: {token}\r\n\r\n" + body * random.randrange(1, 60) + ".\r\n").encode())
+        stream.write((f"From: <load@isp2.example>\r\nSubject: {token}\r\n\r\n" + body * random.randrange(1, 60) + ".\r\n").encode())
         stream.flush()
         code = self.reply(stream)[:3]
         with self.lock:
