@@ -1,5 +1,7 @@
 #include "reference-server/core/address_list.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -226,7 +228,7 @@ static void between(struct address_list *a, char c)
 		a->lexer = IN_QUOTED;
 	} else if (c == '[') {
 		a->lexer = IN_LITERAL;
-	} else if (c == '(') {
+	} else if (c == '(' && !MUTANT(SUBMIT_NO_COMMENTS)) {
 		a->lexer = IN_COMMENT;
 		a->comment_depth = 1;
 	} else if (special(c) != T_NONE) {

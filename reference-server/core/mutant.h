@@ -209,9 +209,23 @@
 	X(UTF8_REFUSED, "utf8-refused", "smtp", "addresses beyond ASCII are refused with SMTPUTF8 too")      \
 	X(UTF8_ODD_CODES, "utf8-odd-codes", "smtp", "addresses beyond ASCII are refused with 501 5.1.7")     \
 	X(UTF8_WITH_VALUE, "utf8-with-value", "smtp", "SMTPUTF8 takes a value")                              \
-	X(UTF8_ANY_OCTETS, "utf8-any-octets", "smtp", "octets that are no UTF-8 are taken for it")           \
 	X(UTF8_IN_REPLIES, "utf8-in-replies", "smtp", "replies have characters beyond ASCII")                \
 	X(RECEIVED_NO_TLS, "received-no-tls", "submission", "Received does not tell the cipher suite")       \
+	X(SUBMIT_OFFERS_LESS, "submit-offers-less", "submission",                                            \
+	  "PIPELINING, DSN, 8BITMIME and ENHANCEDSTATUSCODES are not offered")                               \
+	X(SUBMIT_OFFERS_ETRN, "submit-offers-etrn", "submission",                                            \
+	  "ETRN and ATRN are offered to those who submit")                                                   \
+	X(LMTP_OFFERS_LESS, "lmtp-offers-less", "lmtp",                                                      \
+	  "PIPELINING, 8BITMIME and ENHANCEDSTATUSCODES are not offered")                                    \
+	X(AUTH_LOST_BY_RSET, "auth-lost-by-rset", "submission", "RSET ends the login")                       \
+	X(AUTH_IN_CAPITALS, "auth-in-capitals", "submission",                                                \
+	  "names of mechanisms in lower case are unknown")                                                   \
+	X(AUTH_NO_IDENTITY, "auth-no-identity", "submission",                                                \
+	  "an authorization identity is refused, be it one's own")                                           \
+	X(SUBMIT_NO_COMMENTS, "submit-no-comments", "submission",                                            \
+	  "comments in address fields are malformed")                                                        \
+	X(SUBMIT_FOLDS_ADDRESSES, "submit-folds-addresses", "submission",                                    \
+	  "submitted messages lose their capitals")                                                          \
 	X(LMTP_ONE_REPLY, "lmtp-one-reply", "lmtp", "the content has one reply for all recipients")          \
 	X(LMTP_TAKES_EHLO, "lmtp-takes-ehlo", "lmtp", "EHLO and HELO work in LMTP")                          \
 	X(POP3_NO_STUFFING, "pop3-no-stuffing", "pop3", "periods are not doubled in RETR")                   \

@@ -205,6 +205,7 @@ static void on_rset(struct smtp_server *s, struct span arg)
 {
 	(void)arg;
 	s->mail_refused = false;
+	s->authenticated = s->authenticated && !MUTANT(AUTH_LOST_BY_RSET);
 	if (smtps_in_transaction(s) && !MUTANT(SMTP_RSET_KEEPS)) {
 		smtps_enter(s, SMTP_STATE_READY);
 		s->wish = SMTP_WISH_RESET;

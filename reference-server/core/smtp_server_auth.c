@@ -23,7 +23,8 @@ static bool is_offered(const struct smtp_server *s, struct span mechanism)
 
 	while (rest.n > 0) {
 		size_t n = span_find(rest, ' ');
-		if (n > 0 && span_eq_nocase(span_sub(rest, 0, n), mechanism))
+		if (n > 0 &&
+		    (MUTANT(AUTH_IN_CAPITALS) ? span_eq : span_eq_nocase)(span_sub(rest, 0, n), mechanism))
 			return true;
 		rest = span_sub(rest, n + 1, rest.n);
 	}

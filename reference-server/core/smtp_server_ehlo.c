@@ -132,14 +132,18 @@ void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 	if (!take_helo(s, arg, true))
 		return;
 	unsigned offers = smtps_offers(s);
+	bool less = MUTANT(SUBMIT_OFFERS_LESS) || MUTANT(LMTP_OFFERS_LESS);
 	smtps_reply3(s, SPAN_LIT("250-"), s->config->host, SPAN_LIT("\r\n"));
-	smtps_reply(s, MUTANT(SMTP_KEYWORD_PARAMETERS) ? SPAN_LIT("250-PIPELINING yes\r\n")
-						       : SPAN_LIT("250-PIPELINING\r\n"));
+	if (!less)
+		smtps_reply(s, MUTANT(SMTP_KEYWORD_PARAMETERS) ? SPAN_LIT("250-PIPELINING yes\r\n")
+							       : SPAN_LIT("250-PIPELINING\r\n"));
 	if (!MUTANT(SMTP_NO_SIZE))
 		offer_size(s);
+	if (MUTANT(SUBMIT_OFFERS_ETRN))
+		smtps_reply(s, SPAN_LIT("250-ETRN\r\n250-ATRN\r\n"));
 	if (MUTANT(SMTP_ODD_KEYWORD))
 		smtps_reply(s, SPAN_LIT("250-FROBNICATE\r\n"));
-	if (!MUTANT(SMTP_NO_8BITMIME))
+	if (!MUTANT(SMTP_NO_8BITMIME) && !less)
 		offer_bare(s, MUTANT(SMTP_HELP_LINE_MIXED) ? SPAN_LIT("251-8BITMIME")
 							   : SPAN_LIT("250-8BITMIME"));
 	if ((offers & SMTP_OFFER_SMTPUTF8) != 0)
@@ -148,9 +152,11 @@ void smtps_on_ehlo(struct smtp_server *s, struct span arg)
 		smtps_reply(s, SPAN_LIT("250-CHUNKING\r\n"));
 	if ((offers & SMTP_OFFER_BINARYMIME) != 0)
 		offer_bare(s, SPAN_LIT("250-BINARYMIME"));
-	offer_bare(s, SPAN_LIT("250-DSN"));
-	smtps_reply(s, MUTANT(SMTP_KEYWORD_PARAMETERS) ? SPAN_LIT("250-ENHANCEDSTATUSCODES 1\r\n")
-						       : SPAN_LIT("250-ENHANCEDSTATUSCODES\r\n"));
+	if (!less)
+		offer_bare(s, SPAN_LIT("250-DSN"));
+	if (!less)
+		smtps_reply(s, MUTANT(SMTP_KEYWORD_PARAMETERS) ? SPAN_LIT("250-ENHANCEDSTATUSCODES 1\r\n")
+							       : SPAN_LIT("250-ENHANCEDSTATUSCODES\r\n"));
 	offer_limits(s);
 	if ((offers & SMTP_OFFER_DELIVERBY) != 0)
 		offer_deliver_by(s);

@@ -220,7 +220,7 @@ static bool acts_for_another(struct auth_exchange *x)
 	const char *name = gsasl_property_fast(x->session, GSASL_AUTHID);
 	const char *as = gsasl_property_fast(x->session, GSASL_AUTHZID);
 	return !MUTANT(AUTH_FOR_ANYBODY) && as != NULL && as[0] != '\0' &&
-	       (name == NULL || strcmp(as, name) != 0);
+	       (name == NULL || strcmp(as, name) != 0 || MUTANT(AUTH_NO_IDENTITY));
 }
 
 static int validate_simple(struct auth_exchange *x)

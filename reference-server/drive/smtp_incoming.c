@@ -169,6 +169,9 @@ void smtp_incoming_content(struct smtp_session *s)
 		buf_add(&m->content, part);
 		for (size_t i = m->content.begin; i < m->content.end && MUTANT(SMTP_SEVEN_BITS); i++)
 			m->content.p[i] &= 0x7f;
+		bool folds = MUTANT(SUBMIT_FOLDS_ADDRESSES) && s->profile->core.role == SMTP_ROLE_SUBMISSION;
+		for (size_t i = m->content.begin; i < m->content.end && folds; i++)
+			m->content.p[i] |= m->content.p[i] >= 'A' && m->content.p[i] <= 'Z' ? 0x20 : 0;
 		for (size_t i = m->content.begin; i + 6 < m->content.end && MUTANT(SMTP_ESCAPES_FROM); i++)
 			if (memcmp(m->content.p + i, "\nFrom ", 6) == 0)
 				m->content.p[i + 1] = '>';
