@@ -9,7 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSIONS_BYTES_MAX = 256 * 1024 };
+enum {
+	VERSIONS_BYTES_MAX = 256 * 1024,
+	STATUS_BYTES_MAX = 64 * 1024 * 1024,
+};
 
 static bool is_dir(const char *path)
 {
@@ -96,6 +99,14 @@ bool target_is_installed(const struct target *t, struct buf *ret_missing)
 
 /* ---- versions ---- */
 
+static void add_own_version(const struct target *t, struct span name, struct span version,
+			    struct buf *versions)
+{
+	for (uint32_t i = t->borrowed_package_count; i < t->packages.count; i++)
+		if (span_eq(name, span_of(t->packages.items[i])))
+			buf_addf(versions, "%.*s %.*s\n", SPAN_FMT(name), SPAN_FMT(version));
+}
+
 /* The file that setup-targets leaves has lines "Package: postfix Version: 3.7.11-0+deb12u1". */
 static void add_deb_versions(const struct target *t, const char *tree, struct buf *versions)
 {
@@ -108,14 +119,29 @@ static void add_deb_versions(const struct target *t, const char *tree, struct bu
 	if (file_read(path, VERSIONS_BYTES_MAX, &text, &e) != 0)
 		buf_reset(&text);
 	rest = buf_span(&text);
+	while (span_take_until(&rest, '\n', &line))
+		if (span_take_prefix_nocase(&line, SPAN_LIT("Package: ")) &&
+		    span_take_until(&line, ' ', &name) &&
+		    span_take_prefix_nocase(&line, SPAN_LIT("Version: ")))
+			add_own_version(t, name, line, versions);
+	buf_free(&text);
+}
+
+/* What the system has, as dpkg keeps it: paragraphs with lines "Package: postfix" and, below, "Version: ...". */
+static void add_system_versions(const struct target *t, struct buf *versions)
+{
+	struct buf text = { 0 };
+	struct span rest, line, name = { NULL, 0 };
+	struct err e;
+
+	if (file_read("/var/lib/dpkg/status", STATUS_BYTES_MAX, &text, &e) != 0)
+		buf_reset(&text);
+	rest = buf_span(&text);
 	while (span_take_until(&rest, '\n', &line)) {
-		if (!span_take_prefix_nocase(&line, SPAN_LIT("Package: ")) ||
-		    !span_take_until(&line, ' ', &name) ||
-		    !span_take_prefix_nocase(&line, SPAN_LIT("Version: ")))
-			continue;
-		for (uint32_t i = t->borrowed_package_count; i < t->packages.count; i++)
-			if (span_eq(name, span_of(t->packages.items[i])))
-				buf_addf(versions, "%.*s %.*s\n", SPAN_FMT(name), SPAN_FMT(line));
+		if (span_take_prefix_nocase(&line, SPAN_LIT("Package: ")))
+			name = line;
+		else if (span_take_prefix_nocase(&line, SPAN_LIT("Version: ")))
+			add_own_version(t, name, line, versions);
 	}
 	buf_free(&text);
 }
@@ -141,8 +167,10 @@ void target_versions(const struct target *t, struct buf *ret_versions)
 {
 	char tree[PATH_MAX];
 
-	if (!target_tree(t->name, tree))
+	if (!target_tree(t->name, tree)) {
+		add_system_versions(t, ret_versions);
 		return;
+	}
 	add_deb_versions(t, tree, ret_versions);
 	for (uint32_t i = 0; i < t->npm.count; i++)
 		add_npm_version(tree, t->npm.items[i], ret_versions);
