@@ -1,6 +1,6 @@
 #!/bin/sh
-# deb.sh BUILD: makes BUILD/deb/postrider_VERSION_ARCH.deb of what `make
-# install` puts below PREFIX=/usr.
+# deb.sh BUILD [TO]: makes TO/postrider_VERSION_ARCH.deb (TO is BUILD/deb
+# when absent) of what `make install` puts below PREFIX=/usr.
 #
 # Needs dpkg-deb and dpkg-shlibdeps (package dpkg-dev), not root.  The same
 # tree gives the same package: times are those of the last commit, or of
@@ -9,6 +9,7 @@ set -eu
 PATH=${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
 export PATH
 build=$(realpath "$1")
+out=$(realpath -m "${2:-$1/deb}")
 cd "$(dirname "$0")/.."
 
 for tool in dpkg-deb dpkg-shlibdeps; do
@@ -23,7 +24,6 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || 
 export SOURCE_DATE_EPOCH
 maintainer=${DEB_MAINTAINER:-postrider authors <postrider@postrider.example>}
 
-out=$build/deb
 rm -rf "$out"
 mkdir -p "$out"
 stage=$out/stage
@@ -40,8 +40,11 @@ install -d "$doc"
 	cat packaging/debian/copyright
 	sed -n '3,$s/^/ /p' LICENSE | sed 's/^ $/ ./'
 } >"$doc/copyright"
-install -m 644 README.md ARCHITECTURE.md docs/*.md "$doc"
-gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
+install -m 644 README.md ARCHITECTURE.md CHANGELOG.md docs/*.md "$doc"
+{
+	printf 'postrider (%s) unstable; urgency=medium\n\n  * CHANGELOG.md beside this file says what changed.\n\n' "$version"
+	printf ' -- %s  %s\n' "$maintainer" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
+} | gzip -9n >"$doc/changelog.gz"
 
 # What the programs are linked with, from the packages that these libraries came in.
 mkdir -p "$out/shlibs/debian"
@@ -59,6 +62,8 @@ sed -e "s|@VERSION@|$version|; s|@ARCH@|$arch|; s|@SIZE@|$size|; s|@MAINTAINER@|
 	-e "s|@DEPENDS@|$depends|" packaging/debian/control.in >"$stage/DEBIAN/control"
 (cd "$stage" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$stage/DEBIAN/md5sums"
 find "$stage" -type d -exec chmod 755 {} +
+# Templates of scripts.
+grep -rlI '^#!' "$stage/usr/share/postrider" | xargs -r chmod 755
 find "$stage" -exec touch -hcd "@$SOURCE_DATE_EPOCH" {} +
 dpkg-deb --root-owner-group --build "$stage" "$out/postrider_${version}_$arch.deb" >/dev/null
 rm -rf "$stage" "$out/shlibs" "$out/install.log" "$out/shlibs.log"
