@@ -13,7 +13,7 @@
 
 #ifdef MUTANTS
 
-/* name in the code, name on the command line, suite that kills it, what is broken */
+/* name in the code, name on the command line, suite or part of one that kills it, what is broken */
 #define MUTANT_TABLE(X)                                                                                      \
 	X(SMTP_KEEPS_LEADING_DOT, "smtp-keeps-leading-dot", "smtp", "a stuffed period stays in the content") \
 	X(SMTP_BARE_LF_LINE, "smtp-bare-lf-line", "smtp", "LF alone begins a line in which a period counts") \
@@ -49,91 +49,112 @@
 	X(SMTP_PLAIN_IN_CLEAR, "smtp-plain-in-clear", "submission", "plaintext mechanisms work without TLS") \
 	X(SMTP_WITH_SMTP, "smtp-with-smtp", "submission", "Received says with SMTP whatever was spoken")     \
 	X(SMTP_NO_MESSAGE_ID, "smtp-no-message-id", "submission", "no Message-ID is added")                  \
-	X(SMTP_NO_8BITMIME, "smtp-no-8bitmime", "smtp", "8BITMIME is not offered")                           \
-	X(SMTP_NO_SIZE, "smtp-no-size", "smtp", "SIZE is not offered, and counts")                           \
-	X(SMTP_ODD_KEYWORD, "smtp-odd-keyword", "smtp", "a keyword that nobody registered is offered")       \
-	X(SMTP_HELP_UNLISTED, "smtp-help-unlisted", "smtp", "HELP is not offered, and works")                \
-	X(SMTP_EXPN_UNLISTED, "smtp-expn-unlisted", "submission", "EXPN is not offered, and works")          \
-	X(SMTP_ETRN_UNLISTED, "smtp-etrn-unlisted", "smtp", "ETRN is not offered, and answered 250")         \
-	X(SMTP_SEND_UNLISTED, "smtp-send-unlisted", "smtp",                                                  \
+	X(SMTP_NO_8BITMIME, "smtp-no-8bitmime", "smtp/rfc5321/2.4", "8BITMIME is not offered")               \
+	X(SMTP_NO_SIZE, "smtp-no-size", "smtp/rfc5321/4.5.3.1.7", "SIZE is not offered, and counts")         \
+	X(SMTP_ODD_KEYWORD, "smtp-odd-keyword", "smtp/rfc5321/2.2.2",                                        \
+	  "a keyword that nobody registered is offered")                                                     \
+	X(SMTP_HELP_UNLISTED, "smtp-help-unlisted", "smtp/rfc5321/4.1.1.1",                                  \
+	  "HELP is not offered, and works")                                                                  \
+	X(SMTP_EXPN_UNLISTED, "smtp-expn-unlisted", "submission/rfc5321/3.5.2",                              \
+	  "EXPN is not offered, and works")                                                                  \
+	X(SMTP_ETRN_UNLISTED, "smtp-etrn-unlisted", "smtp/rfc5321/4.1.1.1",                                  \
+	  "ETRN is not offered, and answered 250")                                                           \
+	X(SMTP_SEND_UNLISTED, "smtp-send-unlisted", "smtp/rfc5321/F.6",                                      \
 	  "SEND and TURN are not offered, and answered 250")                                                 \
-	X(SMTP_LISTED_502, "smtp-listed-502", "smtp",                                                        \
+	X(SMTP_LISTED_502, "smtp-listed-502", "smtp/rfc5321/4.2.4",                                          \
 	  "HELP, BDAT and STARTTLS are offered and answered 502")                                            \
-	X(SMTP_KEYWORD_PARAMETERS, "smtp-keyword-parameters", "smtp",                                        \
+	X(SMTP_KEYWORD_PARAMETERS, "smtp-keyword-parameters", "smtp/rfc2920/2",                              \
 	  "PIPELINING and ENHANCEDSTATUSCODES have parameters")                                              \
-	X(SMTP_KEYWORD_IN_CAPITALS, "smtp-keyword-in-capitals", "smtp",                                      \
+	X(SMTP_KEYWORD_IN_CAPITALS, "smtp-keyword-in-capitals", "smtp/rfc5321/4.1.1.1",                      \
 	  "parameters in lower case are unknown")                                                            \
-	X(SMTP_SHORT_NAMES, "smtp-short-names", "smtp", "EHLO takes no name of more than 100 octets")        \
-	X(SMTP_ANY_NAME, "smtp-any-name", "smtp", "HELO takes anything for a name")                          \
-	X(SMTP_NAME_VERIFIED, "smtp-name-verified", "smtp",                                                  \
+	X(SMTP_SHORT_NAMES, "smtp-short-names", "smtp/rfc5321/4.5.3.1.2",                                    \
+	  "EHLO takes no name of more than 100 octets")                                                      \
+	X(SMTP_ANY_NAME, "smtp-any-name", "smtp/rfc1123", "HELO takes anything for a name")                  \
+	X(SMTP_NAME_VERIFIED, "smtp-name-verified", "smtp/rfc5321/4.1.4",                                    \
 	  "a name other than the client's is refused at EHLO")                                               \
-	X(SMTP_ODD_GREETING, "smtp-odd-greeting", "smtp",                                                    \
+	X(SMTP_ODD_GREETING, "smtp-odd-greeting", "smtp/rfc5321/4.2",                                        \
 	  "the greeting begins with a word that is no domain")                                               \
-	X(SMTP_REFUSES_AND_CLOSES, "smtp-refuses-and-closes", "smtp",                                        \
+	X(SMTP_REFUSES_AND_CLOSES, "smtp-refuses-and-closes", "smtp/rfc5321/3.1",                            \
 	  "after a greeting of 554 any command ends the session")                                            \
-	X(SMTP_REFUSES_WITH_521, "smtp-refuses-with-521", "smtp",                                            \
+	X(SMTP_REFUSES_WITH_521, "smtp-refuses-with-521", "smtp/rfc7504",                                    \
 	  "after a greeting of 521 QUIT is not answered")                                                    \
-	X(SMTP_NO_TEXT, "smtp-no-text", "smtp", "there is no text behind the code of a reply to NOOP")       \
-	X(SMTP_NO_BLANK, "smtp-no-blank", "smtp", "there is no blank behind the code of a reply to NOOP")    \
-	X(SMTP_ODD_CODES, "smtp-odd-codes", "smtp", "syntax errors have codes of this server's own")         \
-	X(SMTP_ODD_CODE_CLASS, "smtp-odd-code-class", "smtp", "what is not known is answered 600")           \
-	X(SMTP_ZERO_STATUS, "smtp-zero-status", "smtp", "a number of a status code has a leading zero")      \
-	X(SMTP_OWN_STATUS, "smtp-own-status", "smtp", "a status code is none that is registered")            \
-	X(SMTP_STATUS_IN_354, "smtp-status-in-354", "smtp", "the reply 354 has a status code")               \
-	X(SMTP_STATUS_AFTER_EHLO, "smtp-status-after-ehlo", "smtp",                                          \
+	X(SMTP_NO_TEXT, "smtp-no-text", "smtp/rfc5321/4.2",                                                  \
+	  "there is no text behind the code of a reply to NOOP")                                             \
+	X(SMTP_NO_BLANK, "smtp-no-blank", "smtp/rfc5321/4.2.1",                                              \
+	  "there is no blank behind the code of a reply to NOOP")                                            \
+	X(SMTP_ODD_CODES, "smtp-odd-codes", "smtp/rfc5321/4.3.2",                                            \
+	  "syntax errors have codes of this server's own")                                                   \
+	X(SMTP_ODD_CODE_CLASS, "smtp-odd-code-class", "smtp/rfc5321/4.2",                                    \
+	  "what is not known is answered 600")                                                               \
+	X(SMTP_ZERO_STATUS, "smtp-zero-status", "smtp/rfc3463",                                              \
+	  "a number of a status code has a leading zero")                                                    \
+	X(SMTP_OWN_STATUS, "smtp-own-status", "smtp/rfc3463", "a status code is none that is registered")    \
+	X(SMTP_STATUS_IN_354, "smtp-status-in-354", "smtp/rfc2034", "the reply 354 has a status code")       \
+	X(SMTP_STATUS_AFTER_EHLO, "smtp-status-after-ehlo", "smtp/rfc2034",                                  \
 	  "only after EHLO have replies a status code")                                                      \
-	X(SMTP_CONTROLS_TAKEN, "smtp-controls-taken", "smtp", "control characters in commands are ignored")  \
-	X(SMTP_VRFY_550, "smtp-vrfy-550", "smtp", "VRFY is answered 550, whoever is asked for")              \
-	X(SMTP_VRFY_RESETS, "smtp-vrfy-resets", "smtp", "VRFY and EXPN end the transaction")                 \
-	X(SMTP_HELP_RESETS, "smtp-help-resets", "smtp", "HELP ends the transaction")                         \
-	X(SMTP_VRFY_BARE, "smtp-vrfy-bare", "submission", "VRFY gives a local-part only")                    \
-	X(SMTP_VRFY_ROUTE, "smtp-vrfy-route", "submission", "VRFY gives a source route")                     \
-	X(SMTP_VRFY_FULL_ONLY, "smtp-vrfy-full-only", "submission",                                          \
+	X(SMTP_CONTROLS_TAKEN, "smtp-controls-taken", "smtp/rfc5321/4.1.2",                                  \
+	  "control characters in commands are ignored")                                                      \
+	X(SMTP_VRFY_550, "smtp-vrfy-550", "smtp/rfc5321/7.3", "VRFY is answered 550, whoever is asked for")  \
+	X(SMTP_VRFY_RESETS, "smtp-vrfy-resets", "smtp/rfc5321/4.1.1.7", "VRFY and EXPN end the transaction") \
+	X(SMTP_HELP_RESETS, "smtp-help-resets", "smtp/rfc5321/4.1.1.8", "HELP ends the transaction")         \
+	X(SMTP_VRFY_BARE, "smtp-vrfy-bare", "submission/rfc5321/3.5.2", "VRFY gives a local-part only")      \
+	X(SMTP_VRFY_ROUTE, "smtp-vrfy-route", "submission/rfc5321/3.5.2", "VRFY gives a source route")       \
+	X(SMTP_VRFY_FULL_ONLY, "smtp-vrfy-full-only", "submission/rfc5321/3.5.1",                            \
 	  "VRFY knows no local-part without its domain")                                                     \
-	X(SMTP_NO_NULL_PATH, "smtp-no-null-path", "smtp", "a null reverse-path is refused")                  \
-	X(SMTP_NO_LITERALS, "smtp-no-literals", "smtp", "address literals are a mistake")                    \
-	X(SMTP_FOLDS_SENDER, "smtp-folds-sender", "smtp", "the sender's local-part loses its capitals")      \
-	X(SMTP_KEEPS_RECIPIENTS, "smtp-keeps-recipients", "smtp",                                            \
+	X(SMTP_NO_NULL_PATH, "smtp-no-null-path", "smtp/rfc5321/4.1.1.2", "a null reverse-path is refused")  \
+	X(SMTP_NO_LITERALS, "smtp-no-literals", "smtp/rfc1123", "address literals are a mistake")            \
+	X(SMTP_FOLDS_SENDER, "smtp-folds-sender", "smtp/rfc5321/2.4",                                        \
+	  "the sender's local-part loses its capitals")                                                      \
+	X(SMTP_KEEPS_RECIPIENTS, "smtp-keeps-recipients", "smtp/rfc5321/3.3",                                \
 	  "the last recipient of a message gets the next one too")                                           \
-	X(SMTP_JUDGES_HEADER, "smtp-judges-header", "smtp", "a header of more than 3000 octets is refused")  \
-	X(SMTP_WANTS_DATE, "smtp-wants-date", "smtp", "a message without Date is refused")                   \
-	X(SMTP_ODD_FIELDS_REFUSED, "smtp-odd-fields-refused", "smtp",                                        \
-	  "a message with fields that are not known is refused")                                             \
-	X(SMTP_FEW_HOPS, "smtp-few-hops", "smtp", "50 Received fields are too many")                         \
-	X(SMTP_DELIVERS_REFUSED, "smtp-delivers-refused", "smtp",                                            \
+	X(SMTP_JUDGES_HEADER, "smtp-judges-header", "smtp/rfc5321/4.5.3.1.8",                                \
+	  "a header of more than 3000 octets is refused")                                                    \
+	X(SMTP_WANTS_DATE, "smtp-wants-date", "smtp/rfc5321/3.3", "a message without Date is refused")       \
+	X(SMTP_RESENT_ONCE, "smtp-resent-once", "smtp/rfc5321/3.3", "two Resent-To fields are one too many") \
+	X(SMTP_FEW_HOPS, "smtp-few-hops", "smtp/rfc5321/6.3", "50 Received fields are too many")             \
+	X(SMTP_DELIVERS_REFUSED, "smtp-delivers-refused", "smtp/rfc5321/4.2.5",                              \
 	  "a message that is refused is delivered nonetheless")                                              \
-	X(SMTP_ESCAPES_FROM, "smtp-escapes-from", "smtp", "lines that begin with From are changed")          \
-	X(SMTP_SHOWS_RECIPIENTS, "smtp-shows-recipients", "smtp", "the header tells all recipients")         \
-	X(SMTP_APPARENTLY_TO, "smtp-apparently-to", "smtp", "an Apparently-To field is added")               \
-	X(SMTP_NO_RETURN_PATH, "smtp-no-return-path", "smtp", "no Return-Path is added")                     \
-	X(SMTP_TWO_RETURN_PATHS, "smtp-two-return-paths", "smtp", "Return-Path is added twice")              \
-	X(SMTP_OTHER_RETURN_PATH, "smtp-other-return-path", "smtp", "Return-Path names postmaster")          \
-	X(RECEIVED_SHORT_YEAR, "received-short-year", "smtp", "the year in Received has two digits")         \
-	X(RECEIVED_ZONE_NAME, "received-zone-name", "smtp", "the zone in Received is a name")                \
-	X(RECEIVED_ODD_WITH, "received-odd-with", "smtp",                                                    \
+	X(SMTP_ESCAPES_FROM, "smtp-escapes-from", "smtp/rfc5321/4.5.2",                                      \
+	  "lines that begin with From are changed")                                                          \
+	X(SMTP_SHOWS_RECIPIENTS, "smtp-shows-recipients", "smtp/rfc5321/7.2",                                \
+	  "the header tells all recipients")                                                                 \
+	X(SMTP_APPARENTLY_TO, "smtp-apparently-to", "smtp/rfc5321/7.2", "an Apparently-To field is added")   \
+	X(SMTP_NO_RETURN_PATH, "smtp-no-return-path", "smtp/rfc5321/4.4", "no Return-Path is added")         \
+	X(SMTP_TWO_RETURN_PATHS, "smtp-two-return-paths", "smtp/rfc5321/4.4", "Return-Path is added twice")  \
+	X(SMTP_OTHER_RETURN_PATH, "smtp-other-return-path", "smtp/rfc5321/4.4",                              \
+	  "Return-Path names postmaster")                                                                    \
+	X(RECEIVED_SHORT_YEAR, "received-short-year", "smtp/rfc5321/4.4",                                    \
+	  "the year in Received has two digits")                                                             \
+	X(RECEIVED_ZONE_NAME, "received-zone-name", "smtp/rfc5321/4.4", "the zone in Received is a name")    \
+	X(RECEIVED_ODD_WITH, "received-odd-with", "smtp/rfc5321/4.4",                                        \
 	  "Received says with a protocol that is not registered")                                            \
-	X(RECEIVED_ODD_VIA, "received-odd-via", "smtp", "Received says via a link that is not registered")   \
-	X(RECEIVED_ODD_CLAUSE, "received-odd-clause", "smtp",                                                \
+	X(RECEIVED_ODD_VIA, "received-odd-via", "smtp/rfc5321/4.4",                                          \
+	  "Received says via a link that is not registered")                                                 \
+	X(RECEIVED_ODD_CLAUSE, "received-odd-clause", "smtp/rfc5321/4.4",                                    \
 	  "Received has a clause that is not registered")                                                    \
-	X(RECEIVED_ODD_ORDER, "received-odd-order", "smtp", "Received says id before with")                  \
-	X(RECEIVED_NO_BY, "received-no-by", "smtp", "Received does not say by whom")                         \
-	X(RECEIVED_MANY_FOR, "received-many-for", "smtp", "Received says for all recipients")                \
-	X(DSN_NONE_SENT, "dsn-none-sent", "submission", "undeliverable mail vanishes")                       \
-	X(DSN_WITH_SENDER, "dsn-with-sender", "submission", "notifications have a sender")                   \
-	X(DSN_FIRST_ONLY, "dsn-first-only", "submission",                                                    \
+	X(RECEIVED_ODD_ORDER, "received-odd-order", "smtp/rfc5321/4.4", "Received says id before with")      \
+	X(RECEIVED_NO_BY, "received-no-by", "smtp/rfc5321/4.4", "Received does not say by whom")             \
+	X(RECEIVED_MANY_FOR, "received-many-for", "smtp/rfc5321/4.4", "Received says for all recipients")    \
+	X(DSN_NONE_SENT, "dsn-none-sent", "submission/rfc5321/3.6.3", "undeliverable mail vanishes")         \
+	X(DSN_WITH_SENDER, "dsn-with-sender", "submission/rfc5321/3.6.3", "notifications have a sender")     \
+	X(DSN_FIRST_ONLY, "dsn-first-only", "submission/rfc5321/4.4",                                        \
 	  "notifications name the first recipient that failed")                                              \
-	X(DSN_OTHER_REPORTER, "dsn-other-reporter", "submission", "notifications name another reporter")     \
-	X(DSN_LONG_LINES, "dsn-long-lines", "submission", "a line of a notification has 1000 characters")    \
-	X(DSN_NO_DATE, "dsn-no-date", "submission", "notifications have no Date")                            \
-	X(DSN_ODD_DATE, "dsn-odd-date", "submission",                                                        \
+	X(DSN_OTHER_REPORTER, "dsn-other-reporter", "submission/rfc5321/3.6.3",                              \
+	  "notifications name another reporter")                                                             \
+	X(DSN_LONG_LINES, "dsn-long-lines", "submission/rfc5322",                                            \
+	  "a line of a notification has 1000 characters")                                                    \
+	X(DSN_NO_DATE, "dsn-no-date", "submission/rfc5322", "notifications have no Date")                    \
+	X(DSN_ODD_DATE, "dsn-odd-date", "submission/rfc5322",                                                \
 	  "the Date of notifications is one that does not exist")                                            \
-	X(DSN_NO_MESSAGE_ID, "dsn-no-message-id", "submission", "notifications have no Message-ID")          \
-	X(DSN_GROUP_FROM, "dsn-group-from", "submission", "notifications are from a group")                  \
-	X(DSN_COMMENT_FROM, "dsn-comment-from", "submission", "a comment names the author of notifications") \
-	X(DSN_BARE_LF, "dsn-bare-lf", "submission", "a line of a notification ends in LF")                   \
-	X(DSN_ODD_FIELD, "dsn-odd-field", "submission",                                                      \
+	X(DSN_NO_MESSAGE_ID, "dsn-no-message-id", "submission/rfc5322", "notifications have no Message-ID")  \
+	X(DSN_GROUP_FROM, "dsn-group-from", "submission/rfc6854", "notifications are from a group")          \
+	X(DSN_COMMENT_FROM, "dsn-comment-from", "submission/rfc5322",                                        \
+	  "a comment names the author of notifications")                                                     \
+	X(DSN_BARE_LF, "dsn-bare-lf", "submission/rfc5322", "a line of a notification ends in LF")           \
+	X(DSN_ODD_FIELD, "dsn-odd-field", "submission/rfc5322",                                              \
 	  "a field of a notification has a blank before its colon")                                          \
-	X(DSN_BLANK_FOLD, "dsn-blank-fold", "submission", "a folded line of a notification is blank")        \
+	X(DSN_BLANK_FOLD, "dsn-blank-fold", "submission/rfc5322",                                            \
+	  "a folded line of a notification is blank")                                                        \
 	X(SUBMIT_PARTIAL_DOMAIN, "submit-partial-domain", "submission",                                      \
 	  "domains of one label go through in the envelope")                                                 \
 	X(SUBMIT_ANY_ADDRESS, "submit-any-address", "submission",                                            \
@@ -226,6 +247,23 @@
 	  "comments in address fields are malformed")                                                        \
 	X(SUBMIT_FOLDS_ADDRESSES, "submit-folds-addresses", "submission",                                    \
 	  "submitted messages lose their capitals")                                                          \
+	X(SMTP_STOPS_SILENTLY, "smtp-stops-silently", "smtp/rfc5321/3.8",                                    \
+	  "sessions end without a word when the server is stopped")                                          \
+	X(SMTP_NO_OWN_LITERAL, "smtp-no-own-literal", "smtp/rfc1123",                                        \
+	  "the server's own address is not known as its own")                                                \
+	X(SMTP_COMPLETES_NAMES, "smtp-completes-names", "submission/rfc5321/5.1",                            \
+	  "a domain of one label is taken for the server's own")                                             \
+	X(SMTP_AUTH_501, "smtp-auth-501", "smtp/rfc5321/4.2.1",                                              \
+	  "a mechanism that is not there is answered 501")                                                   \
+	X(SMTP_521_FOR_SOME, "smtp-521-for-some", "smtp/rfc7504",                                            \
+	  "a mailbox that is not there is answered 521")                                                     \
+	X(SMTP_DELIVERS_DEFERRED, "smtp-delivers-deferred", "smtp/rfc5321/4.2.5",                            \
+	  "a message that is answered 451 is delivered nonetheless")                                         \
+	X(SMTP_UNQUOTES_SENDER, "smtp-unquotes-sender", "smtp/rfc5321/4.1.2",                                \
+	  "Return-Path loses the quotes of a local-part")                                                    \
+	X(DSN_OTHER_STATUS, "dsn-other-status", "submission/rfc3463",                                        \
+	  "a delivery is reported with the status 2.0.0")                                                    \
+	X(DSN_SAME_ID, "dsn-same-id", "submission/rfc5322", "all notifications have one Message-ID")         \
 	X(LMTP_ONE_REPLY, "lmtp-one-reply", "lmtp", "the content has one reply for all recipients")          \
 	X(LMTP_TAKES_EHLO, "lmtp-takes-ehlo", "lmtp", "EHLO and HELO work in LMTP")                          \
 	X(POP3_NO_STUFFING, "pop3-no-stuffing", "pop3", "periods are not doubled in RETR")                   \

@@ -1,5 +1,7 @@
 #include "reference-server/core/smtp_answer.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 
 /* clang-format off */
@@ -47,6 +49,8 @@ static const struct span close_lines[SMTP_CLOSE_COUNT] = {
 struct span smtp_answer_line(enum smtp_answer answer)
 {
 	assert(answer != SMTP_ANSWER_ACCEPT && answer < SMTP_ANSWER_COUNT);
+	if (MUTANT(SMTP_521_FOR_SOME) && answer == SMTP_ANSWER_NO_SUCH_MAILBOX)
+		return SPAN_LIT("521 5.1.1 no such mailbox\r\n");
 	return answer_lines[answer];
 }
 

@@ -549,7 +549,8 @@ void smtp_server_close(struct smtp_server *s, enum smtp_close why)
 {
 	if (s->state == SMTP_STATE_CLOSED)
 		return;
-	smtps_reply(s, smtp_close_line(why));
+	if (!MUTANT(SMTP_STOPS_SILENTLY) || why != SMTP_CLOSE_SHUTDOWN)
+		smtps_reply(s, smtp_close_line(why));
 	smtps_enter(s, SMTP_STATE_CLOSED);
 	s->wish = SMTP_WISH_INPUT;
 }

@@ -59,8 +59,9 @@ void smtps_on_auth(struct smtp_server *s, struct span arg)
 		return;
 	}
 	if (!is_offered(s, s->auth_mechanism)) {
-		smtps_error(s, MUTANT(AUTH_OLD_CODES) ? SPAN_LIT("504 5.7.0 no\r\n")
-						      : SPAN_LIT("504 5.5.4 mechanism not offered\r\n"));
+		smtps_error(s, MUTANT(AUTH_OLD_CODES)  ? SPAN_LIT("504 5.7.0 no\r\n")
+			       : MUTANT(SMTP_AUTH_501) ? SPAN_LIT("501 5.5.4 mechanism not offered\r\n")
+						       : SPAN_LIT("504 5.5.4 mechanism not offered\r\n"));
 		return;
 	}
 	if (!take_initial_response(s, initial)) {

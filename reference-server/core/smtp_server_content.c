@@ -73,7 +73,7 @@ struct span smtps_judge_content(const struct smtp_server *s)
 	     header_has(&s->header, HEADER_CONTENT_TRANSFER_ENCODING)) ||
 	    (MUTANT(SMTP_JUDGES_HEADER) && s->header.header_bytes > 3000) ||
 	    (MUTANT(SMTP_WANTS_DATE) && !header_has(&s->header, HEADER_DATE)) ||
-	    (MUTANT(SMTP_ODD_FIELDS_REFUSED) && s->header.count[HEADER_FIELD_COUNT] >= 3) ||
+	    (MUTANT(SMTP_RESENT_ONCE) && s->header.count[HEADER_RESENT_TO] > 1) ||
 	    (MUTANT(SMTP_FEW_HOPS) && s->header.count[HEADER_RECEIVED] >= 50))
 		return smtp_answer_line(SMTP_ANSWER_BAD_CONTENT);
 	if (!config->accept_bare_eol && s->body != SMTP_BODY_BINARYMIME &&
@@ -84,7 +84,8 @@ struct span smtps_judge_content(const struct smtp_server *s)
 	if (config->header_bytes_max > 0 && s->header.header_bytes > config->header_bytes_max)
 		return SPAN_LIT("552 5.3.4 header section is too big\r\n");
 	if (s->header.count[HEADER_RECEIVED] > config->received_count_max)
-		return smtp_answer_line(SMTP_ANSWER_TOO_MANY_HOPS);
+		return smtp_answer_line(MUTANT(SMTP_DELIVERS_DEFERRED) ? SMTP_ANSWER_TRY_LATER
+								       : SMTP_ANSWER_TOO_MANY_HOPS);
 	return (struct span){ NULL, 0 };
 }
 
@@ -135,7 +136,7 @@ void smtps_finish_content(struct smtp_server *s)
 	if (refusal.n > 0) {
 		for (uint32_t i = 0; i < smtp_server_final_reply_count(s); i++)
 			smtps_reply(s, refusal);
-		if (!MUTANT(SMTP_DELIVERS_REFUSED))
+		if (!MUTANT(SMTP_DELIVERS_REFUSED) && !MUTANT(SMTP_DELIVERS_DEFERRED))
 			s->wish = SMTP_WISH_MESSAGE_REFUSED;
 	}
 }

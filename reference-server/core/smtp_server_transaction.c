@@ -127,7 +127,8 @@ static bool lacks_full_domain(struct smtp_server *s, struct address path, bool o
 	struct span domain = path.domain;
 
 	if (!s->config->strict_submission || domain.n == 0 || domain.p[0] == '[' ||
-	    span_find(domain, '.') < domain.n || !utf8_is_ascii(domain) || MUTANT(SUBMIT_PARTIAL_DOMAIN))
+	    span_find(domain, '.') < domain.n || !utf8_is_ascii(domain) || MUTANT(SUBMIT_PARTIAL_DOMAIN) ||
+	    MUTANT(SMTP_COMPLETES_NAMES))
 		return false;
 	smtps_error(s, MUTANT(SUBMIT_ODD_CODES) ? SPAN_LIT("501 5.1.8 no\r\n")
 		       : of_mail ? SPAN_LIT("554 5.1.8 the sender's domain is not fully qualified\r\n")

@@ -161,6 +161,8 @@ void trace_add_return_path(struct buf *out, struct span reverse_path)
 		buf_add(out, SPAN_LIT("Return-Path: <>\r\n"));
 	if (MUTANT(SMTP_OTHER_RETURN_PATH))
 		reverse_path = SPAN_LIT("postmaster");
+	if (MUTANT(SMTP_UNQUOTES_SENDER) && reverse_path.n > 0 && reverse_path.p[0] == '"')
+		reverse_path = span_sub(reverse_path, 1, reverse_path.n);
 	struct field f = field_begin(out, SPAN_LIT("Return-Path:"));
 
 	field_space(&f, reverse_path.n + SPAN_LIT("<>").n);

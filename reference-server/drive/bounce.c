@@ -53,6 +53,9 @@ static struct smtp_status status_of(const struct envelope *e, const struct recip
 		return status;
 	if (expired) /* RFC 3463 3.5: delivery time expired */
 		return (struct smtp_status){ .class_digit = 4, .subject = 4, .detail = 7 };
+	if (action == DSN_DELIVERED &&
+	    !MUTANT(DSN_OTHER_STATUS)) /* RFC 3463 3.2: of a mailbox that was valid */
+		return (struct smtp_status){ .class_digit = 2, .subject = 1, .detail = 5 };
 	return (struct smtp_status){ .class_digit = class_digit };
 }
 
@@ -162,8 +165,10 @@ static void write_content(struct server *server, const struct message *m, struct
 		buf_reset(&text);
 		read_header(server, m, &text);
 	}
-	trace_add_new_message_id(&message_id, now_ms, (struct span){ (const char *)unique, sizeof(unique) },
-				 host);
+	if (MUTANT(DSN_SAME_ID))
+		unique[0] = unique[1] = 0;
+	trace_add_new_message_id(&message_id, MUTANT(DSN_SAME_ID) ? 0 : now_ms,
+				 (struct span){ (const char *)unique, sizeof(unique) }, host);
 	(void)snprintf(boundary, sizeof(boundary), "=_%016" PRIx64 "%016" PRIx64, unique[1], unique[0]);
 	dsn_add(out, &(struct dsn){
 			     .host = host,

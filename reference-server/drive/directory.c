@@ -2,6 +2,7 @@
 
 #include "base/addr.h"
 #include "base/idna.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/store/account.h"
 
 #include <assert.h>
@@ -54,7 +55,7 @@ bool directory_is_local_domain(const struct directory *d, struct span domain)
 	struct span name;
 
 	if (domain.n > 0 && domain.p[0] == '[')
-		return is_own_literal(d, domain);
+		return is_own_literal(d, domain) && !MUTANT(SMTP_NO_OWN_LITERAL);
 	if (!idna_to_ascii(domain, text, &name))
 		return false;
 	for (uint32_t i = 0; i < d->config->domain_count; i++)

@@ -246,7 +246,8 @@ void smtp_envelope_rcpt(struct smtp_session *s)
 		smtp_server_answer_rcpt(&s->core, SMTP_ANSWER_NO_SUCH_DOMAIN);
 		return;
 	}
-	if (is_own_address(s, a.domain))
+	if ((is_own_address(s, a.domain) && !MUTANT(SMTP_NO_OWN_LITERAL)) ||
+	    (MUTANT(SMTP_COMPLETES_NAMES) && span_find(a.domain, '.') == a.domain.n))
 		a.domain = (struct span){ NULL, 0 };
 	answer = take_recipient(s, a);
 	if (answer != SMTP_ANSWER_ACCEPT) {
