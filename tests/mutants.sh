@@ -32,6 +32,7 @@ choose()
 	case $1 in
 	delay) echo "pop3/rfc2449/6.5 pop3/rfc2449/8.1.1 --target $work/delay.yaml" ;;
 	impatient) echo "pop3/rfc1939/3/autologout-removes-nothing --slow --target $work/impatient.yaml" ;;
+	relay) echo "relay --jobs 300" ;; # what a broken relay does not do is waited for, side by side
 	*) echo "$1" ;;
 	esac
 }
@@ -51,7 +52,7 @@ play()
 	rm -rf "$work/results"
 }
 
-for suite in smtp submission lmtp pop3 delay impatient; do
+for suite in smtp submission lmtp pop3 delay impatient relay; do
 	play "$suite"
 	if [ "$status" -eq 0 ]; then
 		pass "mutants: nothing fails in $suite when nothing is broken"

@@ -330,18 +330,22 @@ static void add_original_rcpt(struct buf *out, const struct dsn *d, struct span 
 static void add_rcpt_fields(struct buf *out, const struct dsn *d, const struct dsn_rcpt *r)
 {
 	buf_add_cstr(out, "\r\n");
-	add_original_rcpt(out, d, r->orcpt);
+	add_original_rcpt(out, d, MUTANT(RELAY_DSN_NO_ORCPT) ? (struct span){ 0 } : r->orcpt);
 	buf_addf(out, "Final-Recipient: %s; ", d->utf8 && !utf8_is_ascii(r->final_rcpt) ? "utf-8" : "rfc822");
 	size_t at = buf_bytes(out);
 	add_text(out, r->final_rcpt, d->utf8);
 	for (char *p = out->p + out->begin + at; MUTANT(DSN_FOLDS_RECIPIENT) && p < out->p + out->end; p++)
 		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
-	buf_addf(out, "\r\nAction: %s\r\nStatus: ", dsn_action_name(r->action));
-	smtp_status_add(out, r->status);
+	buf_addf(out, "\r\nAction: %s\r\nStatus: ",
+		 MUTANT(RELAY_DSN_ALWAYS_FAILED) ? "failed" : dsn_action_name(r->action));
+	if (MUTANT(RELAY_DSN_VAGUE_STATUS))
+		buf_addf(out, "%u.0.0", r->status.class_digit);
+	else
+		smtp_status_add(out, r->status);
 	buf_add_cstr(out, "\r\n");
 	/* Its address may stand behind the name; the field wants the name (RFC 3464 2.3.5). */
 	add_field(out, "Remote-MTA: dns; ", span_sub(r->remote_mta, 0, span_find(r->remote_mta, ' ')));
-	if (r->smtp_code != 0) {
+	if (r->smtp_code != 0 && !MUTANT(RELAY_DSN_NO_DIAGNOSTIC)) {
 		buf_addf(out, "Diagnostic-Code: smtp; %u ", (unsigned)r->smtp_code);
 		add_text(out, r->text, d->utf8);
 		buf_add_cstr(out, "\r\n");
@@ -362,7 +366,8 @@ static void add_status(struct buf *out, const struct dsn *d)
 		dsn_decode_xtext(&envid, d->envid);
 	if (MUTANT(DSN_SAYS_TOO_MUCH) && d->envid.n == 0)
 		buf_add(&envid, d->queue_id);
-	add_field(&body, "Original-Envelope-Id: ", buf_span(&envid));
+	add_field(&body, "Original-Envelope-Id: ",
+		  MUTANT(RELAY_DSN_NO_ENVID) ? (struct span){ 0 } : buf_span(&envid));
 	add_field(&body, "Reporting-MTA: dns; ",
 		  MUTANT(DSN_OTHER_REPORTER) ? SPAN_LIT("mx.other.example") : d->host);
 	add_field(&body, "X-Postrider-Queue-ID: ", d->queue_id);

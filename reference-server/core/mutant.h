@@ -9,6 +9,8 @@
 #ifndef SERVER_CORE_MUTANT_H
 #define SERVER_CORE_MUTANT_H
 
+#include "reference-server/core/mutant_relay.h"
+
 #include <stdbool.h>
 
 #ifdef MUTANTS
@@ -338,7 +340,7 @@
 	X(POP3_LANG_NO_TAG, "pop3-lang-no-tag", "pop3", "LANG answers every language, without a tag")
 
 #define MUTANT_NAME(name, text, suite, what) MUTANT_##name,
-enum mutant { MUTANT_NONE, MUTANT_TABLE(MUTANT_NAME) MUTANT_COUNT };
+enum mutant { MUTANT_NONE, MUTANT_TABLE(MUTANT_NAME) MUTANT_RELAY_TABLE(MUTANT_NAME) MUTANT_COUNT };
 #undef MUTANT_NAME
 
 extern enum mutant mutant_now;

@@ -1,6 +1,7 @@
 #include "reference-server/core/smtp_client.h"
 
 #include "reference-server/core/base64.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/smtp_client_parts.h"
 
 #include <assert.h>
@@ -32,9 +33,9 @@ enum smtp_class smtpc_reply_class(const struct smtp_client *c)
 	case 2:
 		return SMTP_CLASS_OK;
 	case 5:
-		return SMTP_CLASS_PERMANENT;
+		return MUTANT(RELAY_5YZ_REPEATED) ? SMTP_CLASS_TEMPORARY : SMTP_CLASS_PERMANENT;
 	default:
-		return SMTP_CLASS_TEMPORARY;
+		return MUTANT(RELAY_4YZ_RETURNS) ? SMTP_CLASS_PERMANENT : SMTP_CLASS_TEMPORARY;
 	}
 }
 
@@ -128,6 +129,8 @@ static void smtpc_send_with(struct smtp_client *c, const char *verb, struct span
 /* RFC 3207 4.2, RFC 9422 3.6: what an earlier EHLO said is void. */
 static void forget_extensions(struct smtp_client *c)
 {
+	if (MUTANT(RELAY_KEEPS_EHLO) && c->tls_on)
+		return;
 	c->extensions = 0;
 	c->size_bytes_max = 0;
 	c->by_s_min = 0;
@@ -163,7 +166,7 @@ void smtpc_finish(struct smtp_client_slot *s, const struct smtp_result *r)
 static void part(struct smtp_client *c)
 {
 	assert(c->slot_count == 0 || smtpc_current(c) == NULL);
-	smtpc_send(c, "QUIT\r\n");
+	smtpc_send(c, MUTANT(RELAY_NO_QUIT) ? "RSET\r\n" : "QUIT\r\n");
 	c->session = S_QUIT;
 }
 
@@ -408,8 +411,8 @@ static void on_ehlo(struct smtp_client *c)
 		prepare(c);
 	} else if (smtpc_first_digit(c) == 3) {
 		smtpc_end_nonsense(c, "intermediate reply to EHLO");
-	} else if (c->session == S_EHLO && smtpc_first_digit(c) == 5 && c->reply.code != 554 &&
-		   !c->options.lmtp) {
+	} else if (!MUTANT(RELAY_NO_HELO) && c->session == S_EHLO && smtpc_first_digit(c) == 5 &&
+		   c->reply.code != 554 && !c->options.lmtp) {
 		forget_extensions(c);
 		c->session = S_HELO;
 		smtpc_send_with(c, "HELO ", c->options.local_name);
@@ -464,7 +467,7 @@ static void on_reply(struct smtp_client *c)
 {
 	bool idle = smtp_client_stage(c) == SMTP_STAGE_IDLE;
 
-	if (c->reply.code == 421 && c->session != S_QUIT) {
+	if (c->reply.code == 421 && c->session != S_QUIT && !MUTANT(RELAY_GOES_ON_AFTER_421)) {
 		smtpc_end_by_reply(c);
 		if (idle) /* closing an idle connection is no fault (RFC 5321 3.8) */
 			c->closed.class_ = SMTP_CLASS_OK;
@@ -603,6 +606,8 @@ void smtp_client_lost(struct smtp_client *c, enum smtp_client_loss loss, struct 
 	}
 	smtp_result_set(&r, SMTP_CLASS_TEMPORARY, SMTP_STAGE_IDLE, 0, (struct smtp_status){ 4, 4, 2 },
 			error_text.n > 0 ? error_text : span_of(texts[loss]));
+	if (MUTANT(RELAY_LOST_IS_SENT) || MUTANT(RELAY_LOST_RETURNS))
+		r.class_ = MUTANT(RELAY_LOST_IS_SENT) ? SMTP_CLASS_OK : SMTP_CLASS_PERMANENT;
 	smtpc_end(c, &r, loss != SMTP_CLIENT_LOST_TIMEOUT, true);
 	if (idle)
 		c->closed.class_ = SMTP_CLASS_OK;

@@ -1,5 +1,7 @@
 #include "reference-server/core/smtp_client_parts.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 
 /* ---- what can be sent at all ---- */
@@ -52,10 +54,10 @@ static void send_by(struct smtp_client *c, const struct smtp_client_message *m)
 
 static void send_mail_wishes(struct smtp_client *c, const struct smtp_client_message *m)
 {
-	if (c->extensions & SMTP_EXT_DSN) {
-		if (m->ret != SMTP_RET_UNSAID)
+	if ((c->extensions & SMTP_EXT_DSN) != 0 || MUTANT(RELAY_DSN_UNASKED)) {
+		if (m->ret != SMTP_RET_UNSAID && !MUTANT(RELAY_NO_RET))
 			smtpc_send(c, m->ret == SMTP_RET_FULL ? " RET=FULL" : " RET=HDRS");
-		if (is_value(m->envid)) {
+		if (is_value(m->envid) && !MUTANT(RELAY_NO_ENVID)) {
 			smtpc_send(c, " ENVID=");
 			buf_add(c->options.out, m->envid);
 		}
@@ -74,11 +76,12 @@ static void send_mail(struct smtp_client *c, const struct smtp_client_message *m
 	smtpc_send(c, "MAIL FROM:<");
 	buf_add(c->options.out, m->reverse_path);
 	smtpc_send(c, ">");
-	if (c->extensions & SMTP_EXT_SIZE)
-		buf_addf(c->options.out, " SIZE=%llu", (unsigned long long)m->content_bytes);
+	if ((c->extensions & SMTP_EXT_SIZE) != 0 || MUTANT(RELAY_SIZE_UNASKED))
+		buf_addf(c->options.out, " SIZE=%llu",
+			 (unsigned long long)m->content_bytes / (MUTANT(RELAY_SIZE_TOO_SMALL) ? 2 : 1));
 	if (m->content_binary)
 		smtpc_send(c, " BODY=BINARYMIME");
-	else if (m->content_8bit)
+	else if (m->content_8bit && !MUTANT(RELAY_8BIT_UNSAID))
 		smtpc_send(c, " BODY=8BITMIME");
 	send_mail_wishes(c, m);
 	smtpc_send(c, "\r\n");
@@ -118,6 +121,8 @@ static void send_wish(struct smtp_client *c, const struct smtp_client_dsn *w)
 		      { SMTP_NOTIFY_DELAY, "DELAY" } };
 	const char *between = " NOTIFY=";
 
+	if (MUTANT(RELAY_NO_NOTIFY))
+		return;
 	if (w->notify & SMTP_NOTIFY_NEVER)
 		smtpc_send(c, " NOTIFY=NEVER");
 	for (size_t i = 0; i < 3 && (w->notify & SMTP_NOTIFY_NEVER) == 0; i++) {
@@ -127,7 +132,7 @@ static void send_wish(struct smtp_client *c, const struct smtp_client_dsn *w)
 		smtpc_send(c, words[i].word);
 		between = ",";
 	}
-	if (!is_value(w->orcpt))
+	if (!is_value(w->orcpt) || MUTANT(RELAY_NO_ORCPT))
 		return;
 	smtpc_send(c, " ORCPT=");
 	if (c->extensions & SMTP_EXT_SMTPUTF8)
@@ -139,7 +144,11 @@ static void send_wish(struct smtp_client *c, const struct smtp_client_dsn *w)
 static void send_rcpt(struct smtp_client *c, struct smtp_client_slot *s, uint32_t index)
 {
 	smtpc_send(c, "RCPT TO:<");
+	size_t before = buf_bytes(c->options.out);
 	buf_add(c->options.out, s->message.rcpts[index]);
+	for (size_t i = before; MUTANT(RELAY_LOWER_CASE) && i < buf_bytes(c->options.out); i++)
+		c->options.out->p[c->options.out->begin + i] |=
+			c->options.out->p[c->options.out->begin + i] >= 'A' ? 0x20 : 0;
 	smtpc_send(c, ">");
 	if (s->message.wishes != NULL && (c->extensions & SMTP_EXT_DSN))
 		send_wish(c, &s->message.wishes[index]);
@@ -212,6 +221,8 @@ static bool says_too_many(const struct smtp_client *c)
 {
 	const struct smtp_reply *r = &c->reply;
 
+	if (MUTANT(RELAY_TOO_MANY_RETURNS))
+		return false;
 	if (r->code != 452 && r->code != 552)
 		return false;
 	return r->status.class_digit == 0 || (r->status.subject == 5 && r->status.detail == 3);
@@ -239,6 +250,8 @@ static void on_rcpt(struct smtp_client *c, struct smtp_client_slot *s)
 	}
 	s->rcpt_next = index + 1;
 	s->rcpt_open--;
+	if (s->mail_ok && class_ == SMTP_CLASS_PERMANENT && MUTANT(RELAY_ONE_FAILS_ALL))
+		smtpc_reply_result(&s->message.results[0], c, class_, SMTP_STAGE_RCPT);
 	if (s->mail_ok && class_ == SMTP_CLASS_OK)
 		s->rcpt_ok++;
 	else if (s->mail_ok)
@@ -261,7 +274,7 @@ static void on_data(struct smtp_client *c, struct smtp_client_slot *s)
 	s->data_sent = false;
 	if (smtpc_first_digit(c) == 2) {
 		smtpc_end_nonsense(c, "DATA was answered like a finished command");
-	} else if (smtpc_first_digit(c) != 3) {
+	} else if (smtpc_first_digit(c) != 3 && !MUTANT(RELAY_CONTENT_ANYWAY)) {
 		smtpc_reply_result(&r, c, smtpc_reply_class(c), SMTP_STAGE_DATA);
 		give_up(c, s, &r);
 	} else if (s->rcpt_ok > 0) {
@@ -309,7 +322,7 @@ static void on_final_dot(struct smtp_client *c, struct smtp_client_slot *s)
 	if (c->options.lmtp && !is_last_final_reply(c, s, &r))
 		return;
 	smtpc_finish(s, &r);
-	if (s->chunked && s->final_failed && smtpc_current(c) == NULL) {
+	if (s->chunked && s->final_failed && smtpc_current(c) == NULL && !MUTANT(RELAY_NO_RSET)) {
 		smtpc_send(c, "RSET\r\n");
 		c->session = S_RSET;
 	}
@@ -366,7 +379,7 @@ void smtpc_on_message_reply(struct smtp_client *c)
 
 bool smtp_client_is_spent(const struct smtp_client *c)
 {
-	return c->mail_count_max > 0 && c->mail_count >= c->mail_count_max;
+	return c->mail_count_max > 0 && c->mail_count >= c->mail_count_max && !MUTANT(RELAY_MAILMAX_IGNORED);
 }
 
 bool smtp_client_can_start(const struct smtp_client *c)
@@ -400,9 +413,11 @@ static bool refuse_message(const struct smtp_client *c, const struct smtp_client
 		text = "the message needs SMTPUTF8, and the next hop does not offer it";
 	} else if (m->content_binary && (c->extensions & binary) != binary) {
 		text = "content is binary, and the next hop does not offer BINARYMIME";
-	} else if (m->content_8bit && !m->content_binary && (c->extensions & SMTP_EXT_8BITMIME) == 0) {
+	} else if (m->content_8bit && !m->content_binary && (c->extensions & SMTP_EXT_8BITMIME) == 0 &&
+		   !MUTANT(RELAY_8BIT_UNASKED)) {
 		text = "content has 8-bit bytes, and the next hop does not offer 8BITMIME";
-	} else if (c->size_bytes_max > 0 && m->content_bytes > c->size_bytes_max) {
+	} else if (c->size_bytes_max > 0 && m->content_bytes > c->size_bytes_max &&
+		   !MUTANT(RELAY_SIZE_LIMIT_IGNORED)) {
 		subject = 3;
 		detail = 4;
 		text = "message is larger than the next hop accepts";
@@ -450,13 +465,15 @@ void smtp_client_start(struct smtp_client *c, const struct smtp_client_message *
 					.where = W_ENVELOPE,
 					.reused = c->served,
 					.rcpt_end = m->rcpt_count,
-					.chunked = (c->extensions & SMTP_EXT_CHUNKING) != 0 };
+					.chunked = (c->extensions & SMTP_EXT_CHUNKING) != 0 ||
+						   MUTANT(RELAY_BDAT_UNASKED) };
 	c->slot_count++;
 	for (uint32_t i = 0; i < m->rcpt_count; i++) {
 		m->results[i].class_ = SMTP_CLASS_OK; /* no verdict yet */
 		if (!is_sendable(c, m->rcpts[i]))
 			refuse_rcpt(&m->results[i], m->rcpts[i]);
-		else if (c->rcpt_count_max > 0 && sendable_count == c->rcpt_count_max)
+		else if (c->rcpt_count_max > 0 && sendable_count == c->rcpt_count_max &&
+			 !MUTANT(RELAY_RCPTMAX_IGNORED))
 			smtp_result_set_own(&m->results[i], SMTP_CLASS_TOO_MANY, SMTP_STAGE_RCPT, 5, 3,
 					    "more recipients than the next hop takes at a time");
 		else {
@@ -479,7 +496,7 @@ void smtp_client_start(struct smtp_client *c, const struct smtp_client_message *
 		s->reset_open = true;
 	}
 	send_mail(c, m);
-	if ((c->extensions & SMTP_EXT_PIPELINING) == 0)
+	if ((c->extensions & SMTP_EXT_PIPELINING) == 0 && !MUTANT(RELAY_PIPELINES_UNASKED))
 		return;
 	for (uint32_t i = next_sendable(c, s, 0); i < s->rcpt_end; i = next_sendable(c, s, i + 1))
 		send_rcpt(c, s, i);

@@ -1,5 +1,7 @@
 #include "reference-server/core/stuffing.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <string.h>
 
 enum { BLOCK_BYTES = 256 }; /* a constant, so that the loop over one is vectorised */
@@ -69,7 +71,7 @@ void stuffing_add(struct stuffing *s, struct buf *out, struct span bytes)
 	size_t run = 0, at = 0;
 
 	while (at < bytes.n) {
-		if (s->at_line_start && bytes.p[at] == '.') {
+		if (s->at_line_start && bytes.p[at] == '.' && !MUTANT(RELAY_NO_STUFFING)) {
 			buf_add(out, span_sub(bytes, run, at - run));
 			buf_add(out, SPAN_LIT("."));
 			run = at;
@@ -92,5 +94,6 @@ void stuffing_pass(struct stuffing *s, struct buf *out, struct span bytes)
 void stuffing_end(struct stuffing *s, struct buf *out)
 {
 	s->bare_eol |= s->after_cr;
-	buf_add(out, s->at_line_start ? SPAN_LIT(".\r\n") : SPAN_LIT("\r\n.\r\n"));
+	buf_add(out,
+		s->at_line_start && !MUTANT(RELAY_EXTRA_CRLF) ? SPAN_LIT(".\r\n") : SPAN_LIT("\r\n.\r\n"));
 }

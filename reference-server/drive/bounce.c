@@ -15,6 +15,8 @@
 
 bool bounce_is_wanted(const struct recipient *r, enum dsn_action action)
 {
+	if (MUTANT(RELAY_NEVER_IGNORED) && (r->notify & NOTIFY_NEVER) != 0)
+		return true;
 	switch (action) {
 	case DSN_FAILED:
 		return r->notify == 0 || (r->notify & NOTIFY_FAILURE) != 0 || MUTANT(DSN_ON_NEVER);
@@ -232,6 +234,8 @@ static struct envelope *new_envelope(struct server *server, struct span to, bool
 		e->flags |= ENVELOPE_CONTENT_8BIT | ENVELOPE_8BITMIME;
 	if (!utf8_is_ascii(to))
 		e->flags |= flags_of_original & ENVELOPE_SMTPUTF8;
+	if (MUTANT(RELAY_DSN_FROM_SOMEBODY))
+		envelope_set_reverse_path(e, to);
 	e->body_bytes = buf_bytes(content);
 	/* The postmaster is one of ours, most likely, and may be an alias; a reverse-path never is looked up so. */
 	if (!to_postmaster || address_parse_mailbox(to, &a) != ADDRESS_OK ||
@@ -269,7 +273,7 @@ struct envelope *bounce_make(struct server *server, const struct message *m, str
 			to = span_of(server->config->notifications.postmaster);
 	}
 	struct envelope *e = NULL;
-	if (count > 0) {
+	if (count > 0 && !MUTANT(RELAY_NO_BOUNCE)) {
 		write_content(server, m, to, rcpts, count, to_postmaster, ret_content);
 		e = new_envelope(server, to, to_postmaster, original->flags, ret_content);
 	}

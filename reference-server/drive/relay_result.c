@@ -1,4 +1,5 @@
 #include "reference-server/drive/relay_parts.h"
+#include "reference-server/core/mutant.h"
 
 #include "base/log.h"
 
@@ -48,7 +49,7 @@ static bool is_relaying_reported(const struct envelope *e, const struct recipien
 	if (e->deliver_by_wall_ms != 0 && ((e->flags & ENVELOPE_BY_TRACE) != 0 ||
 					   (!d->peer_keeps_time && clock_wall_ms() < e->deliver_by_wall_ms)))
 		return true;
-	return !d->peer_notifies && (rcpt->notify & NOTIFY_SUCCESS) != 0;
+	return !d->peer_notifies && (rcpt->notify & NOTIFY_SUCCESS) != 0 && !MUTANT(RELAY_NO_RELAYED_DSN);
 }
 
 /* One recipient.  True when it has to go into another transaction. */
@@ -61,7 +62,8 @@ static bool take_result(struct counters *count, struct message *m, struct recipi
 		relay_log_result(m, rcpt, "delivered", result, where);
 		if (is_relaying_reported(m->envelope, rcpt, d))
 			relay_report(m, rcpt, REPORT(DSN_RELAYED));
-		relay_record(m, rcpt, result, RECIPIENT_DELIVERED, where);
+		relay_record(m, rcpt, result,
+			     MUTANT(RELAY_SENDS_TWICE) ? RECIPIENT_PENDING : RECIPIENT_DELIVERED, where);
 		return false;
 	case SMTP_CLASS_PERMANENT:
 		count->failed++;

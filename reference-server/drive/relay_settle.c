@@ -1,4 +1,5 @@
 #include "reference-server/drive/relay_parts.h"
+#include "reference-server/core/mutant.h"
 
 #include "base/log.h"
 #include "base/random.h"
@@ -214,7 +215,7 @@ static void warn_of_delay(struct relay *r, struct message *m)
 	struct envelope *e = m->envelope;
 	int64_t warns_wall_ms = warning_wall_ms(r, e);
 
-	if (warns_wall_ms == 0)
+	if (warns_wall_ms == 0 || MUTANT(RELAY_NO_DELAY_DSN))
 		return;
 	if (clock_wall_ms() < warns_wall_ms) {
 		if (e->due_wall_ms > warns_wall_ms)

@@ -1,5 +1,7 @@
 #include "reference-server/policy/retry.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 #include <stddef.h>
 
@@ -39,8 +41,10 @@ const char *retry_settings_error(const struct retry_settings *s)
 
 int64_t retry_delay_ms(const struct retry_settings *s, uint32_t failed_count, uint32_t random)
 {
-	int64_t delay_ms = s->first_ms;
+	int64_t delay_ms = MUTANT(RELAY_RETRIES_AT_ONCE) ? 1 : s->first_ms;
 
+	if (MUTANT(RELAY_RETRIES_AT_ONCE))
+		return delay_ms;
 	assert(retry_settings_error(s) == NULL);
 	assert(failed_count > 0);
 	for (uint32_t n = 1; n < failed_count && delay_ms < s->max_ms && s->factor_percent > 100; n++) {
@@ -59,9 +63,9 @@ enum retry_decision retry_decide(const struct retry_settings *s, int64_t arrival
 {
 	int64_t expires_ms = arrival_ms + s->expiry_ms;
 
-	if (now_ms >= expires_ms)
+	if (now_ms >= expires_ms && !MUTANT(RELAY_NEVER_EXPIRES))
 		return RETRY_EXPIRED;
 	int64_t due_ms = now_ms + retry_delay_ms(s, failed_count, random);
-	*ret_due_ms = due_ms < expires_ms ? due_ms : expires_ms;
+	*ret_due_ms = due_ms < expires_ms || MUTANT(RELAY_NEVER_EXPIRES) ? due_ms : expires_ms;
 	return RETRY_LATER;
 }

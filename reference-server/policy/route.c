@@ -1,5 +1,7 @@
 #include "reference-server/policy/route.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -100,6 +102,8 @@ static void rank(struct ranking *r, const struct route_mx *mx, uint64_t lot)
 	struct route_hosts *h = r->hosts;
 	uint32_t at = 0;
 
+	if (MUTANT(RELAY_ANY_MX_FIRST))
+		at = h->count;
 	while (at < h->count && (h->hosts[at].preference < mx->preference ||
 				 (h->hosts[at].preference == mx->preference && r->lots[at] <= lot)))
 		at++;
@@ -118,7 +122,7 @@ static void rank(struct ranking *r, const struct route_mx *mx, uint64_t lot)
 static enum route_result implicit_mx(const struct route_settings *s, struct span domain,
 				     struct route_hosts *ret_hosts, struct route_error *reterr)
 {
-	if (is_own_name(s, domain))
+	if (is_own_name(s, domain) || MUTANT(RELAY_NO_IMPLICIT_MX))
 		return fail(reterr, 5, 4, 6, "mail for this domain loops back to this host");
 	ret_hosts->count = 1;
 	ret_hosts->hosts[0] = (struct route_host){ .name = domain, .implicit = true };
@@ -135,9 +139,10 @@ enum route_result route_from_mx(const struct route_settings *s, struct span doma
 
 	switch (mx_result) {
 	case ROUTE_DNS_NXDOMAIN:
-		return fail(reterr, 5, 1, 2, "domain does not exist");
+		return fail(reterr, MUTANT(RELAY_NXDOMAIN_WAITS) ? 4 : 5, 1, 2, "domain does not exist");
 	case ROUTE_DNS_FAILED:
-		return fail(reterr, 4, 4, 3, "looking up the domain's mail exchangers failed");
+		return fail(reterr, MUTANT(RELAY_SERVFAIL_RETURNS) ? 5 : 4, 4, 3,
+			    "looking up the domain's mail exchangers failed");
 	case ROUTE_DNS_NODATA:
 		return implicit_mx(s, domain, ret_hosts, reterr);
 	case ROUTE_DNS_FOUND:
@@ -150,9 +155,11 @@ enum route_result route_from_mx(const struct route_settings *s, struct span doma
 		if (is_null_mx(&mx[i]))
 			continue;
 		named_count++;
-		if (mx[i].preference < own)
-			rank(&ranking, &mx[i], random(random_ctx));
+		if (mx[i].preference < own || MUTANT(RELAY_SELF_IGNORED))
+			rank(&ranking, &mx[i], MUTANT(RELAY_MX_NOT_DRAWN) ? 0 : random(random_ctx));
 	}
+	if (named_count == 0 && MUTANT(RELAY_NULL_MX_TRIED))
+		return implicit_mx(s, domain, ret_hosts, reterr);
 	if (named_count == 0)
 		return fail(reterr, 5, 1, 10, "domain does not accept mail (null MX)");
 	if (ret_hosts->count == 0)
@@ -237,6 +244,8 @@ enum route_result route_to_targets(const struct route_settings *s, const struct 
 		count_max = TARGETS_LEAST;
 	if (count_max > ROUTE_TARGETS_MAX)
 		count_max = ROUTE_TARGETS_MAX;
+	if (MUTANT(RELAY_ONE_ADDRESS))
+		count_max = 1;
 	ret_targets->count = 0;
 	for (uint32_t i = 0; i < usable_count; i++) {
 		/* One host's many addresses must not crowd out the next host (RFC 5321 5.1). */
