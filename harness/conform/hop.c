@@ -53,6 +53,8 @@ static void note(struct hop *h, const struct sink_event *e, const char *what)
 {
 	char text[400];
 
+	if (h->inside->transcript == NULL)
+		return;
 	(void)snprintf(text, sizeof(text), "%s%s%s", what, e->text != NULL ? ": " : "",
 		       e->text != NULL ? e->text : "");
 	transcript_add_hop(h->inside->transcript, clock_mono_ns(), TRANSCRIPT_NOTE, h->name,
@@ -71,6 +73,8 @@ static void on_event(void *ctx, const struct sink_event *e)
 		break;
 	case SINK_HEARD:
 	case SINK_SAID:
+		if (h->inside->transcript == NULL)
+			break;
 		transcript_add_hop(h->inside->transcript, now_ns,
 				   e->kind == SINK_HEARD ? TRANSCRIPT_CLIENT : TRANSCRIPT_SERVER, h->name,
 				   (uint32_t)e->connection - 1, e->bytes);
@@ -100,6 +104,7 @@ static void on_command(void *ctx, uint64_t connection, struct span line)
 	h->lines = grow(h->lines, h->line_count, &h->line_room, sizeof(*h->lines));
 	struct hop_line *l = &h->lines[h->line_count++];
 	*l = (struct hop_line){ .connection = connection, .at_ns = clock_mono_ns() };
+	l->alone = !sink_heard_more(h->inside->sink);
 	buf_add(&l->text, line);
 	news(h);
 }
@@ -144,6 +149,11 @@ uint32_t hop_taken_count(const struct hop *h)
 	for (uint32_t i = 0; i < h->content_count; i++)
 		n += h->contents[i].taken;
 	return n;
+}
+
+uint32_t hop_open_count(const struct hop *h)
+{
+	return h->inside->sink != NULL ? sink_connection_count(h->inside->sink) : 0;
 }
 
 /* ---- its rules ---- */

@@ -32,6 +32,7 @@ enum {
 struct hop_line {
 	uint64_t connection; /* from 1 */
 	int64_t at_ns;
+	bool alone;      /* nothing had come behind it when it was to be answered */
 	struct buf text; /* without its end */
 };
 
@@ -69,7 +70,7 @@ struct hop_options {
 	bool private_network;
 	const struct addr *places; /* the first that is free is taken; absent: nobody listens there */
 	uint32_t place_count;
-	struct transcript *transcript;
+	struct transcript *transcript; /* NULL: nothing is noted */
 	hop_news_fn *on_news;
 	void *ctx;
 };
@@ -78,5 +79,6 @@ struct hop *hop_new(const struct hop_options *o, struct err *reterr);
 void hop_free(struct hop *h); /* accepts NULL; closes everything */
 
 uint32_t hop_taken_count(const struct hop *h);
+uint32_t hop_open_count(const struct hop *h); /* connections */
 
 #endif

@@ -269,6 +269,7 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 	case CASE_CHECK_DATA:
 	case CASE_CHECK_OCTETS:
 	case CASE_CHECK_THEN:
+	case CASE_CHECK_ALONE:
 	case CASE_CHECK_APART:
 		break;
 	}

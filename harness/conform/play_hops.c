@@ -159,7 +159,7 @@ static struct hop *open_hop(struct play *p, const struct case_hop *what, const c
 				 .private_network = world_is_private(world(p)),
 				 .places = places,
 				 .place_count = PLACES,
-				 .transcript = &p->outcome.transcript,
+				 .transcript = index == FENCE_INDEX ? NULL : &p->outcome.transcript,
 				 .on_news = on_news,
 				 .ctx = p };
 	struct err e;

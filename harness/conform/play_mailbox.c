@@ -159,7 +159,8 @@ static void on_child(void *ctx, struct play *child)
 
 	p->child_ok = o->verdict == CONFORM_PASS;
 	transcript_note(&p->outcome.transcript, play_now(), 0, "%s%s%s",
-			p->fence_sent ? "fence sent" : "mail sent", p->child_ok ? "" : ", in vain: ", o->why);
+			p->fence_sent || p->world.settle == PLAY_SENDS_FENCE ? "fence sent" : "mail sent",
+			p->child_ok ? "" : ", in vain: ", o->why);
 	if (!p->child_ok)
 		play_finish(p, CONFORM_INCONCLUSIVE, play_step(p)->line,
 			    "no mail could be sent to the mailbox: %s", o->why);
@@ -437,8 +438,13 @@ static void overdue(struct play *p)
 		buf_addf(&why, "; the mailbox: %s", p->mailbox.problem);
 	if (p->fence_sent && fence_is_here(p))
 		buf_add_cstr(&why, ", or did but the server's queue did not become empty");
-	/* With a fence out of sight, only an empty mailbox where a message was due says something. */
-	bool nothing_came = !is_absence(s->kind) && p->mailbox.count == 0;
+	/* With a fence out of sight, only an empty mailbox where a message was due says something; with one that
+	 * came, that no message was the one that was due. */
+	struct buf lack = { 0 };
+	bool nothing_came =
+		!is_absence(s->kind) &&
+		(p->mailbox.count == 0 || (p->fence_sent && fence_is_here(p) && !any_is_wanted(p, &lack)));
+	buf_free(&lack);
 	bool blind = p->mailbox.problem[0] != '\0' || (p->fence_sent && !nothing_came);
 	play_mailbox_end(p);
 	if (blind)

@@ -193,6 +193,14 @@ static bool then_holds(struct play *p, const struct hop *h, const struct case_st
 	return true;
 }
 
+static bool wants_alone(const struct case_step *s)
+{
+	for (uint32_t k = 0; k < s->check_count; k++)
+		if (s->checks[k].kind == CASE_CHECK_ALONE)
+			return true;
+	return false;
+}
+
 static bool heard(struct play *p, const struct hop *h, struct buf *why)
 {
 	const struct case_step *s = play_step(p);
@@ -203,6 +211,10 @@ static bool heard(struct play *p, const struct hop *h, struct buf *why)
 	for (uint32_t i = 0; i < h->line_count; i++) {
 		if (!line_fits(p, &h->lines[i], &s->text))
 			continue;
+		if (wants_alone(s) && !h->lines[i].alone) {
+			buf_addf(why, "%s heard more behind it before it was answered", h->name);
+			return false;
+		}
 		if (then_holds(p, h, s, i))
 			at_ns[count++] = h->lines[i].at_ns;
 		else
@@ -415,11 +427,13 @@ static void look(struct play *p)
 	if (p->wait == PLAY_IS_OVER || p->wait == PLAY_WAITS_CHILD)
 		return;
 	bool fine = holds(p, &why);
+	/* A connection that is open still says something, QUIT at last. */
+	bool final = settled && (last || s->kind != CASE_HEARD || hop_open_count(p->world.hops[s->hop]) == 0);
 	if (is_absence(s) && !fine)
 		over(p, false, CASE_ON_OTHER, buf_cstr(&why)); /* it is there already */
 	else if (fine && (!last || settled))
 		over(p, true, CASE_ON_OTHER, "");
-	else if (settled)
+	else if (final)
 		over(p, false, CASE_ON_OTHER, buf_cstr(&why));
 	else if (play_now() >= p->deadline_ns)
 		overdue(p, buf_cstr(&why));

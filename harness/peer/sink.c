@@ -72,6 +72,7 @@ struct sink {
 	uint32_t message_count;
 	uint64_t content_bytes;
 	struct buf line; /* the command that is being read */
+	bool more;       /* something has come behind it */
 };
 
 static void *must(void *p)
@@ -559,6 +560,7 @@ static bool read_command(struct client *c, struct span in)
 	buf_reset(line);
 	buf_add(line, (struct span){ in.p, n > 0 && in.p[n - 1] == '\r' ? n - 1 : n });
 	consume(c, n + 1);
+	c->sink->more = conn_input(c->conn).n > 0;
 	return command(c, buf_span(line));
 }
 
@@ -706,6 +708,11 @@ struct sink *sink_new(const struct sink_options *o, struct err *reterr)
 const struct addr *sink_addr(const struct sink *s)
 {
 	return listener_addr(s->listener);
+}
+
+bool sink_heard_more(const struct sink *s)
+{
+	return s->more;
 }
 
 uint32_t sink_message_count(const struct sink *s)

@@ -151,6 +151,7 @@ enum case_check_kind {
 	CASE_CHECK_DSN,   /* a field `name` of a notification as `text`; of the recipient `of`, if said */
 	CASE_CHECK_VALID, /* the notification is as RFC 3464 has it */
 	CASE_CHECK_THEN,  /* heard: later on the same connection a line as `text` */
+	CASE_CHECK_ALONE, /* heard: nothing was said behind such a line before it was answered */
 	CASE_CHECK_APART, /* heard, connected: n ms at least between each and the next */
 };
 enum case_op { CASE_EQ, CASE_HAS, CASE_LACKS, CASE_AT_LEAST, CASE_AT_MOST };

@@ -13,7 +13,7 @@ static const char *const REPLY_WORDS[] = { "else",    "has",  "lacks",  "status"
 					   "longest", "only", "domain", "spaced", "parameters", NULL };
 static const char *const MESSAGE_WORDS[] = { "else", "count", "body",  "raw",       "header", "received",
 					     "form", "dsn",   "valid", "unchanged", NULL };
-static const char *const RECORD_WORDS[] = { "else", "count", "then", "apart", NULL };
+static const char *const RECORD_WORDS[] = { "else", "count", "then", "apart", "alone", NULL };
 
 /* ---- alternatives ---- */
 
@@ -312,6 +312,12 @@ static bool read_record_check(struct case_reader *r, int word, struct span *rest
 		take_pattern(r, rest, c);
 		if (c->text.count == 0)
 			case_error(r, r->line, "which line?");
+		return true;
+	}
+	if (word == 4) {
+		c->kind = CASE_CHECK_ALONE;
+		if (r->step->kind != CASE_HEARD)
+			case_error(r, r->line, "only a line that is heard can stand alone");
 		return true;
 	}
 	c->kind = CASE_CHECK_APART;

@@ -243,7 +243,7 @@ static void read_at(struct case_reader *r, struct span rest)
 	h->departures[h->departure_count++] = d;
 }
 
-/* "SIZE=1000" is the line "SIZE 1000". */
+/* "LIMITS=RCPTMAX=2,MAILMAX=5" is the line "LIMITS RCPTMAX=2 MAILMAX=5". */
 static void read_offers(struct case_reader *r, struct span rest)
 {
 	struct case_hop *h = r->hop;
@@ -260,8 +260,9 @@ static void read_offers(struct case_reader *r, struct span rest)
 			return;
 		}
 		char *kept = case_alloc(r->c, word.n + 1);
+		size_t equals = span_find(word, '=');
 		for (size_t i = 0; i < word.n; i++)
-			kept[i] = word.p[i] == '=' ? ' ' : word.p[i];
+			kept[i] = i == equals || word.p[i] == ',' ? ' ' : word.p[i];
 		h->offers[h->offer_count++] = kept;
 	}
 }

@@ -8,10 +8,12 @@
 enum mutant mutant_now;
 
 #define MUTANT_TEXT(name, text, suite, what) text,
-static const char *const TEXTS[MUTANT_COUNT] = { "", MUTANT_TABLE(MUTANT_TEXT) MUTANT_RELAY_TABLE(MUTANT_TEXT) };
+static const char *const TEXTS[MUTANT_COUNT] = { "",
+						 MUTANT_TABLE(MUTANT_TEXT) MUTANT_RELAY_TABLE(MUTANT_TEXT) };
 #undef MUTANT_TEXT
 #define MUTANT_LINE(name, text, suite, what) text "\t" suite "\t" what,
-static const char *const LINES[MUTANT_COUNT] = { "", MUTANT_TABLE(MUTANT_LINE) MUTANT_RELAY_TABLE(MUTANT_LINE) };
+static const char *const LINES[MUTANT_COUNT] = { "",
+						 MUTANT_TABLE(MUTANT_LINE) MUTANT_RELAY_TABLE(MUTANT_LINE) };
 #undef MUTANT_LINE
 
 bool mutant_set(const char *text)

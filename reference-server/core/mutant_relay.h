@@ -5,56 +5,80 @@
 #ifndef SERVER_CORE_MUTANT_RELAY_H
 #define SERVER_CORE_MUTANT_RELAY_H
 
-#define MUTANT_RELAY_TABLE(X) \
-	X(RELAY_ANY_MX_FIRST, "relay-any-mx-first", "relay", "MX records are tried in the order of the answer") \
-	X(RELAY_MX_NOT_DRAWN, "relay-mx-not-drawn", "relay", "hosts of equal preference are always tried in the order of the answer") \
-	X(RELAY_NO_IMPLICIT_MX, "relay-no-implicit-mx", "relay", "a domain without MX records has no mail") \
-	X(RELAY_NULL_MX_TRIED, "relay-null-mx-tried", "relay", "a null MX counts as none") \
-	X(RELAY_SELF_IGNORED, "relay-self-ignored", "relay", "MX records that name the relay itself are used like others") \
-	X(RELAY_ONE_ADDRESS, "relay-one-address", "relay", "only one address of all hosts is tried") \
-	X(RELAY_NXDOMAIN_WAITS, "relay-nxdomain-waits", "relay", "mail for a name that does not exist waits") \
-	X(RELAY_SERVFAIL_RETURNS, "relay-servfail-returns", "relay", "mail is returned when a lookup fails for now") \
-	X(RELAY_5YZ_REPEATED, "relay-5yz-repeated", "relay", "what was refused with 5yz is tried again") \
-	X(RELAY_4YZ_RETURNS, "relay-4yz-returns", "relay", "what was refused with 4yz is returned") \
-	X(RELAY_KEEPS_EHLO, "relay-keeps-ehlo", "relay", "what EHLO said before TLS is believed under TLS") \
-	X(RELAY_NO_QUIT, "relay-no-quit", "relay", "connections end without QUIT") \
-	X(RELAY_NO_HELO, "relay-no-helo", "relay", "HELO is not tried where EHLO is unknown") \
-	X(RELAY_GOES_ON_AFTER_421, "relay-goes-on-after-421", "relay", "421 is a reply like any other") \
-	X(RELAY_LOST_IS_SENT, "relay-lost-is-sent", "relay", "a connection that ends instead of a reply counts as success") \
-	X(RELAY_LOST_RETURNS, "relay-lost-returns", "relay", "a connection that ends returns the mail") \
-	X(RELAY_DSN_UNASKED, "relay-dsn-unasked", "relay", "DSN parameters are sent to everybody") \
-	X(RELAY_NO_RET, "relay-no-ret", "relay", "RET is not passed on") \
-	X(RELAY_NO_ENVID, "relay-no-envid", "relay", "ENVID is not passed on") \
-	X(RELAY_NO_NOTIFY, "relay-no-notify", "relay", "NOTIFY is not passed on") \
-	X(RELAY_NO_ORCPT, "relay-no-orcpt", "relay", "ORCPT is not passed on") \
-	X(RELAY_SIZE_UNASKED, "relay-size-unasked", "relay", "SIZE is sent to everybody") \
-	X(RELAY_SIZE_TOO_SMALL, "relay-size-too-small", "relay", "SIZE says half of what comes") \
-	X(RELAY_SIZE_LIMIT_IGNORED, "relay-size-limit-ignored", "relay", "the next hop's limit on size is not looked at") \
-	X(RELAY_8BIT_UNSAID, "relay-8bit-unsaid", "relay", "8-bit content is sent without BODY=8BITMIME") \
-	X(RELAY_8BIT_UNASKED, "relay-8bit-unasked", "relay", "8-bit content is sent to everybody") \
-	X(RELAY_LOWER_CASE, "relay-lower-case", "relay", "local-parts are sent in lower case") \
-	X(RELAY_TOO_MANY_RETURNS, "relay-too-many-returns", "relay", "552 to RCPT for too many is a refusal for good") \
-	X(RELAY_ONE_FAILS_ALL, "relay-one-fails-all", "relay", "a refused recipient takes the first one along") \
-	X(RELAY_CONTENT_ANYWAY, "relay-content-anyway", "relay", "content is sent whatever DATA was answered") \
-	X(RELAY_NO_RSET, "relay-no-rset", "relay", "no RSET follows a refused BDAT") \
-	X(RELAY_RCPTMAX_IGNORED, "relay-rcptmax-ignored", "relay", "RCPTMAX is not looked at") \
-	X(RELAY_MAILMAX_IGNORED, "relay-mailmax-ignored", "relay", "MAILMAX is not looked at") \
-	X(RELAY_PIPELINES_UNASKED, "relay-pipelines-unasked", "relay", "commands are sent in groups to everybody") \
-	X(RELAY_BDAT_UNASKED, "relay-bdat-unasked", "relay", "BDAT is sent to everybody") \
-	X(RELAY_NO_STUFFING, "relay-no-stuffing", "relay", "periods are not doubled on the way out") \
-	X(RELAY_EXTRA_CRLF, "relay-extra-crlf", "relay", "an empty line is added in front of the final dot") \
-	X(RELAY_NEVER_IGNORED, "relay-never-ignored", "relay", "NOTIFY=NEVER changes nothing") \
-	X(RELAY_NO_BOUNCE, "relay-no-bounce", "relay", "nobody is told of failures") \
-	X(RELAY_SENDS_TWICE, "relay-sends-twice", "relay", "what was sent is sent again") \
-	X(RELAY_NO_RELAYED_DSN, "relay-no-relayed-dsn", "relay", "nobody is told that mail went to a host without DSN") \
-	X(RELAY_NO_DELAY_DSN, "relay-no-delay-dsn", "relay", "nobody is told of a delay") \
-	X(RELAY_NEVER_EXPIRES, "relay-never-expires", "relay", "mail is tried for ever") \
-	X(RELAY_RETRIES_AT_ONCE, "relay-retries-at-once", "relay", "failed attempts are repeated at once") \
-	X(RELAY_DSN_FROM_SOMEBODY, "relay-dsn-from-somebody", "relay", "notifications have a reverse-path") \
-	X(RELAY_DSN_NO_DIAGNOSTIC, "relay-dsn-no-diagnostic", "relay", "notifications do not say what the next hop said") \
-	X(RELAY_DSN_VAGUE_STATUS, "relay-dsn-vague-status", "relay", "notifications have no detail in their status") \
-	X(RELAY_DSN_ALWAYS_FAILED, "relay-dsn-always-failed", "relay", "notifications of all kinds say failed") \
-	X(RELAY_DSN_NO_ENVID, "relay-dsn-no-envid", "relay", "notifications leave ENVID out") \
-	X(RELAY_DSN_NO_ORCPT, "relay-dsn-no-orcpt", "relay", "notifications leave ORCPT out")
+#define MUTANT_RELAY_TABLE(X)                                                                                \
+	X(RELAY_ANY_MX_FIRST, "relay-any-mx-first", "relay/rfc1035",                                         \
+	  "MX records are tried in the order of the answer")                                                 \
+	X(RELAY_MX_NOT_DRAWN, "relay-mx-not-drawn", "relay/rfc5321/5.1",                                     \
+	  "hosts of equal preference are always tried in the order of the answer")                           \
+	X(RELAY_NO_IMPLICIT_MX, "relay-no-implicit-mx", "relay/rfc5321/5.1",                                 \
+	  "a domain without MX records has no mail")                                                         \
+	X(RELAY_NULL_MX_TRIED, "relay-null-mx-tried", "relay/rfc7505", "a null MX counts as none")           \
+	X(RELAY_SELF_IGNORED, "relay-self-ignored", "relay/rfc5321/5.1",                                     \
+	  "MX records that name the relay itself are used like others")                                      \
+	X(RELAY_ONE_ADDRESS, "relay-one-address", "relay/rfc5321/5.1",                                       \
+	  "only one address of all hosts is tried")                                                          \
+	X(RELAY_NXDOMAIN_WAITS, "relay-nxdomain-waits", "relay/rfc5321/5.1",                                 \
+	  "mail for a name that does not exist waits")                                                       \
+	X(RELAY_SERVFAIL_RETURNS, "relay-servfail-returns", "relay/rfc5321/5.1",                             \
+	  "mail is returned when a lookup fails for now")                                                    \
+	X(RELAY_5YZ_REPEATED, "relay-5yz-repeated", "relay/rfc5321/4.2.5",                                   \
+	  "what was refused with 5yz is tried again")                                                        \
+	X(RELAY_4YZ_RETURNS, "relay-4yz-returns", "relay/rfc5321/4.2.1",                                     \
+	  "what was refused with 4yz is returned")                                                           \
+	X(RELAY_KEEPS_EHLO, "relay-keeps-ehlo", "relay/rfc3207",                                             \
+	  "what EHLO said before TLS is believed under TLS")                                                 \
+	X(RELAY_NO_QUIT, "relay-no-quit", "relay/rfc5321/4.1.1.10", "connections end without QUIT")          \
+	X(RELAY_NO_HELO, "relay-no-helo", "relay/rfc5321/2.2.1", "HELO is not tried where EHLO is unknown")  \
+	X(RELAY_LOST_IS_SENT, "relay-lost-is-sent", "relay/rfc5321/3.8",                                     \
+	  "a connection that ends instead of a reply counts as success")                                     \
+	X(RELAY_LOST_RETURNS, "relay-lost-returns", "relay/rfc5321/3.8",                                     \
+	  "a connection that ends returns the mail")                                                         \
+	X(RELAY_DSN_UNASKED, "relay-dsn-unasked", "relay/rfc3461/5.2.2",                                     \
+	  "DSN parameters are sent to everybody")                                                            \
+	X(RELAY_NO_RET, "relay-no-ret", "relay/rfc3461/5.2.1", "RET is not passed on")                       \
+	X(RELAY_NO_ENVID, "relay-no-envid", "relay/rfc3461/5.2.1", "ENVID is not passed on")                 \
+	X(RELAY_NO_NOTIFY, "relay-no-notify", "relay/rfc3461/5.2.1", "NOTIFY is not passed on")              \
+	X(RELAY_NO_ORCPT, "relay-no-orcpt", "relay/rfc3461/5.2.1", "ORCPT is not passed on")                 \
+	X(RELAY_SIZE_UNASKED, "relay-size-unasked", "relay/rfc1870", "SIZE is sent to everybody")            \
+	X(RELAY_SIZE_TOO_SMALL, "relay-size-too-small", "relay/rfc1870", "SIZE says half of what comes")     \
+	X(RELAY_8BIT_UNSAID, "relay-8bit-unsaid", "relay/rfc6152",                                           \
+	  "8-bit content is sent without BODY=8BITMIME")                                                     \
+	X(RELAY_8BIT_UNASKED, "relay-8bit-unasked", "relay/rfc6152", "8-bit content is sent to everybody")   \
+	X(RELAY_LOWER_CASE, "relay-lower-case", "relay/rfc5321/2.4", "local-parts are sent in lower case")   \
+	X(RELAY_TOO_MANY_RETURNS, "relay-too-many-returns", "relay/rfc5321/4.5.3.1.10",                      \
+	  "552 to RCPT for too many is a refusal for good")                                                  \
+	X(RELAY_ONE_FAILS_ALL, "relay-one-fails-all", "relay/rfc2920",                                       \
+	  "a refused recipient takes the first one along")                                                   \
+	X(RELAY_CONTENT_ANYWAY, "relay-content-anyway", "relay/rfc5321/3.3",                                 \
+	  "content is sent whatever DATA was answered")                                                      \
+	X(RELAY_NO_RSET, "relay-no-rset", "relay/rfc3030", "no RSET follows a refused BDAT")                 \
+	X(RELAY_RCPTMAX_IGNORED, "relay-rcptmax-ignored", "relay/rfc9422", "RCPTMAX is not looked at")       \
+	X(RELAY_MAILMAX_IGNORED, "relay-mailmax-ignored", "relay/rfc9422", "MAILMAX is not looked at")       \
+	X(RELAY_PIPELINES_UNASKED, "relay-pipelines-unasked", "relay/rfc5321/4.3.1",                         \
+	  "commands are sent in groups to everybody")                                                        \
+	X(RELAY_BDAT_UNASKED, "relay-bdat-unasked", "relay/rfc3030", "BDAT is sent to everybody")            \
+	X(RELAY_NO_STUFFING, "relay-no-stuffing", "relay/rfc5321/4.5.2",                                     \
+	  "periods are not doubled on the way out")                                                          \
+	X(RELAY_EXTRA_CRLF, "relay-extra-crlf", "relay/rfc5321/4.1.1.4",                                     \
+	  "an empty line is added in front of the final dot")                                                \
+	X(RELAY_NEVER_IGNORED, "relay-never-ignored", "relay/rfc3461/5.2.2", "NOTIFY=NEVER changes nothing") \
+	X(RELAY_NO_BOUNCE, "relay-no-bounce", "relay/rfc5321/4.2.5", "nobody is told of failures")           \
+	X(RELAY_SENDS_TWICE, "relay-sends-twice", "relay/rfc5321/4.5.4.1", "what was sent is sent again")    \
+	X(RELAY_NO_RELAYED_DSN, "relay-no-relayed-dsn", "relay/rfc3461/5.2.2",                               \
+	  "nobody is told that mail went to a host without DSN")                                             \
+	X(RELAY_NO_DELAY_DSN, "relay-no-delay-dsn", "relay/rfc2852", "nobody is told of a delay")            \
+	X(RELAY_NEVER_EXPIRES, "relay-never-expires", "relay/rfc5321/4.5.4.1", "mail is tried for ever")     \
+	X(RELAY_RETRIES_AT_ONCE, "relay-retries-at-once", "relay/rfc5321/4.5.4.1",                           \
+	  "failed attempts are repeated at once")                                                            \
+	X(RELAY_DSN_FROM_SOMEBODY, "relay-dsn-from-somebody", "relay/rfc5321/3.6.3",                         \
+	  "notifications have a reverse-path")                                                               \
+	X(RELAY_DSN_NO_DIAGNOSTIC, "relay-dsn-no-diagnostic", "relay/rfc5321/4.2.5",                         \
+	  "notifications do not say what the next hop said")                                                 \
+	X(RELAY_DSN_VAGUE_STATUS, "relay-dsn-vague-status", "relay/rfc5321/4.2.5",                           \
+	  "notifications have no detail in their status")                                                    \
+	X(RELAY_DSN_ALWAYS_FAILED, "relay-dsn-always-failed", "relay/rfc3461/5.2.2",                         \
+	  "notifications of all kinds say failed")                                                           \
+	X(RELAY_DSN_NO_ENVID, "relay-dsn-no-envid", "relay/rfc3461/6.3", "notifications leave ENVID out")    \
+	X(RELAY_DSN_NO_ORCPT, "relay-dsn-no-orcpt", "relay/rfc3461/6.3", "notifications leave ORCPT out")
 
 #endif

@@ -467,7 +467,7 @@ static void on_reply(struct smtp_client *c)
 {
 	bool idle = smtp_client_stage(c) == SMTP_STAGE_IDLE;
 
-	if (c->reply.code == 421 && c->session != S_QUIT && !MUTANT(RELAY_GOES_ON_AFTER_421)) {
+	if (c->reply.code == 421 && c->session != S_QUIT) {
 		smtpc_end_by_reply(c);
 		if (idle) /* closing an idle connection is no fault (RFC 5321 3.8) */
 			c->closed.class_ = SMTP_CLASS_OK;

@@ -416,8 +416,7 @@ static bool refuse_message(const struct smtp_client *c, const struct smtp_client
 	} else if (m->content_8bit && !m->content_binary && (c->extensions & SMTP_EXT_8BITMIME) == 0 &&
 		   !MUTANT(RELAY_8BIT_UNASKED)) {
 		text = "content has 8-bit bytes, and the next hop does not offer 8BITMIME";
-	} else if (c->size_bytes_max > 0 && m->content_bytes > c->size_bytes_max &&
-		   !MUTANT(RELAY_SIZE_LIMIT_IGNORED)) {
+	} else if (c->size_bytes_max > 0 && m->content_bytes > c->size_bytes_max) {
 		subject = 3;
 		detail = 4;
 		text = "message is larger than the next hop accepts";

@@ -52,7 +52,9 @@ static bool is_relaying_reported(const struct envelope *e, const struct recipien
 	return !d->peer_notifies && (rcpt->notify & NOTIFY_SUCCESS) != 0 && !MUTANT(RELAY_NO_RELAYED_DSN);
 }
 
-/* One recipient.  True when it has to go into another transaction. */
+/*
+ * One recipient.  Who answered is kept, not where it was to go: where nobody was reached a notification names no
+ * remote MTA (RFC 3464 2.3.5).  True when it has to go into another transaction. */
 static bool take_result(struct counters *count, struct message *m, struct recipient *rcpt,
 			const struct smtp_result *result, const char *where, const struct handover *d)
 {
@@ -68,12 +70,12 @@ static bool take_result(struct counters *count, struct message *m, struct recipi
 	case SMTP_CLASS_PERMANENT:
 		count->failed++;
 		relay_log_result(m, rcpt, "failed", result, where);
-		relay_record(m, rcpt, result, RECIPIENT_FAILED, where);
+		relay_record(m, rcpt, result, RECIPIENT_FAILED, d->remote_mta);
 		return false;
 	case SMTP_CLASS_TEMPORARY:
 		count->deferred++;
 		relay_log_result(m, rcpt, result->in_doubt ? "deferred-in-doubt" : "deferred", result, where);
-		relay_record(m, rcpt, result, RECIPIENT_PENDING, where);
+		relay_record(m, rcpt, result, RECIPIENT_PENDING, d->remote_mta);
 		return false;
 	case SMTP_CLASS_TOO_MANY:
 	case SMTP_CLASS_NOT_TRIED:

@@ -195,7 +195,7 @@ static void borrow_reason(struct relay *r, struct message *m, struct recipient *
 	const struct smtp_result *why = destination_trouble(to);
 
 	if (rcpt->attempt_count == 0 && why != NULL)
-		relay_record(m, rcpt, why, state, destination_name(to));
+		relay_record(m, rcpt, why, state, why->code != 0 ? destination_name(to) : "");
 }
 
 void relay_expire(struct relay *r, struct message *m, struct recipient *rcpt)

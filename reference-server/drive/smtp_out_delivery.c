@@ -1,5 +1,6 @@
 #include "reference-server/drive/smtp_out_parts.h"
 
+#include "reference-server/core/mutant.h"
 #include "reference-server/drive/content_job.h"
 
 #include <assert.h>
@@ -81,7 +82,7 @@ static bool needs_conversion(const struct smtp_out *o, const struct envelope *e)
 
 	if ((e->flags & ENVELOPE_BINARYMIME) != 0 && (has & binary) != binary)
 		return true;
-	if ((e->flags & ENVELOPE_CONTENT_8BIT) == 0)
+	if ((e->flags & ENVELOPE_CONTENT_8BIT) == 0 || MUTANT(RELAY_8BIT_UNASKED))
 		return false;
 	return (has & SMTP_EXT_8BITMIME) == 0 ||
 	       ((e->flags & ENVELOPE_SMTPUTF8) != 0 && (has & SMTP_EXT_SMTPUTF8) == 0);

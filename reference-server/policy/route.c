@@ -196,7 +196,7 @@ static uint32_t usable_hosts(const struct route_settings *s, const struct route_
 			     const struct route_addresses *addresses, uint16_t port)
 {
 	for (uint32_t i = 0; i < hosts->count; i++) {
-		if (!has_own_endpoint(s, &addresses[i], port))
+		if (!has_own_endpoint(s, &addresses[i], port) || MUTANT(RELAY_SELF_IGNORED))
 			continue;
 		while (i > 0 && hosts->hosts[i - 1].preference == hosts->hosts[i].preference)
 			i--;

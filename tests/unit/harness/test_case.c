@@ -218,6 +218,7 @@ static const struct wrong {
 	  "8:4: error: unknown detail of a submission \"form\"" },
 	{ "no line", HOP "heard mx:\n", "which line?" },
 	{ "then", HOP "connected mx\n   then DATA\n", "only of lines that are heard" },
+	{ "alone", HOP "connected mx\n   alone\n", "only a line that is heard can stand alone" },
 	{ "apart", HOP "heard mx: X\n   apart == 1s\n", "9:10: error: it goes: apart >= 200ms" },
 	{ "dsn", HOP "received mx\n   dsn Status == \"x\"\n", "only a notification has such fields" },
 	{ "unchanged", HOP "bounced ${sender}:\n   unchanged\n", "only of what a next hop received" },
