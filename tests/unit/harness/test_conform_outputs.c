@@ -37,6 +37,7 @@ static struct case_file *make_case(const char *id, int section, const char *leve
 		.path = "a b%.case", .text = buf_span(&text), .ret_messages = &messages });
 	assert_string_equal(buf_cstr(&messages), "");
 	buf_free(&text);
+	buf_free(&messages);
 	return c;
 }
 
