@@ -187,6 +187,21 @@ static int set_base64(Gsasl_session *s, Gsasl_property property, const uint8_t *
 	return gsasl_property_set(s, property, text);
 }
 
+/* The account of a name in SCRAM, in which GNU SASL has undone the escapes. */
+static int find_said(struct auth *a, const char *name, struct account *ret_account)
+{
+	struct buf said = { 0 };
+
+	for (const char *p = name; *p != '\0'; p++) {
+		bool at = MUTANT(POP3_SCRAM_ODD_ESCAPES) && strncmp(p, "=40", 3) == 0;
+		buf_add(&said, (struct span){ at ? "@" : p, 1 });
+		p += at ? 2 : 0;
+	}
+	int rc = find(a, buf_cstr(&said), ret_account);
+	buf_free(&said);
+	return rc;
+}
+
 static int give_scram_keys(struct auth_exchange *x)
 {
 	const char *name = gsasl_property_fast(x->session, GSASL_AUTHID);
@@ -195,7 +210,7 @@ static int give_scram_keys(struct auth_exchange *x)
 
 	if (name == NULL)
 		return GSASL_NO_AUTHID;
-	int found = find(x->auth, name, &account);
+	int found = find_said(x->auth, name, &account);
 	x->trouble = found != 0 && found != -ENOENT;
 	if (found != 0)
 		decoy_keys(x->auth, name, &account.keys);

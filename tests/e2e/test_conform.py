@@ -101,7 +101,6 @@ NOT_TESTED = [
     "submission/rfc4954/4/initial-response-of-cram-md5",
     "submission/rfc4954/4/initial-response-of-login",
     "submission/rfc4954/5/auth-parameter-without-login",
-    "submission/rfc5321/3.5.2/expn-is-listed",
     "submission/rfc7505/4.1/recipient-with-null-mx",
 ]
 
