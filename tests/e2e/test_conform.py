@@ -139,6 +139,12 @@ def test_every_case_for_lmtp_and_pop3_passes_on_the_reference():
     check_every_case("pop3", 175)
 
 
+@slow
+@turns_red("output-is-silent")
+def test_every_case_for_relays_passes_on_the_reference():
+    check_every_case("relay", 350)
+
+
 @turns_red("output-is-silent")
 def test_a_case_stops_kills_and_starts_the_server():
     gone = write_case("a-gone", "server kill\nclosed within 5s\nserver start within 60s\nC2: NOOP\nS2: 220 ...\nS2: 250 ...\n", more="tags: alone\n")
