@@ -288,6 +288,29 @@
 	X(POP3_SILENCE_REMOVES, "pop3-silence-removes", "impatient", "silence ends a session as QUIT does")  \
 	X(POP3_STUFFING_FORGETS, "pop3-stuffing-forgets", "pop3",                                            \
 	  "each piece of a message counts as a line")                                                        \
+	X(POP3_ONE_TRY, "pop3-one-try", "pop3", "after a refused login there is no second")                  \
+	X(POP3_PASS_ALONE, "pop3-pass-alone", "pop3", "PASS without USER is answered +OK")                   \
+	X(POP3_ANYBODY, "pop3-anybody", "pop3", "every password opens a maildrop")                           \
+	X(POP3_MECHANISM_IN_CAPITALS, "pop3-mechanism-in-capitals", "pop3",                                  \
+	  "mechanisms in lower case are unknown")                                                            \
+	X(POP3_ANY_MECHANISM, "pop3-any-mechanism", "pop3", "an unknown mechanism gets a challenge")         \
+	X(POP3_NO_EMPTY_CHALLENGE, "pop3-no-empty-challenge", "pop3", "AUTH wants an initial response")      \
+	X(POP3_CANCEL_OK, "pop3-cancel-ok", "pop3", "an asterisk in an exchange is answered +OK")            \
+	X(POP3_ANY_BASE64, "pop3-any-base64", "pop3", "what is not base64 gets a challenge")                 \
+	X(POP3_STLS_AGAIN, "pop3-stls-again", "pop3", "STLS under TLS is answered +OK")                      \
+	X(POP3_TLS_LOGS_IN, "pop3-tls-logs-in", "pop3", "STLS leads to the TRANSACTION state")               \
+	X(POP3_QUIT_STAYS, "pop3-quit-stays", "pop3", "the connection stays open after QUIT")                \
+	X(POP3_MISSING_OK, "pop3-missing-ok", "pop3", "numbers of no message are answered +OK")              \
+	X(POP3_HEX_OCTETS, "pop3-hex-octets", "pop3", "LIST gives sizes in hexadecimal")                     \
+	X(POP3_FROM_ZERO, "pop3-from-zero", "pop3", "LIST counts from zero")                                 \
+	X(POP3_SAME_UID, "pop3-same-uid", "pop3", "all messages have one unique-id")                         \
+	X(POP3_NEW_UIDS, "pop3-new-uids", "pop3", "each session has other unique-ids")                       \
+	X(POP3_EMPTY_REFUSED, "pop3-empty-refused", "pop3", "LIST of an empty maildrop is refused")          \
+	X(POP3_TOP_SHORT, "pop3-top-short", "pop3", "TOP gives a line less than asked for")                  \
+	X(POP3_UNKNOWN_OK, "pop3-unknown-ok", "pop3", "unknown commands are answered +OK")                   \
+	X(POP3_SHORT_COMMANDS, "pop3-short-commands", "pop3", "commands have 40 octets at most")             \
+	X(POP3_LOCK_KEPT, "pop3-lock-kept", "pop3", "a maildrop stays locked after QUIT")                    \
+	X(POP3_DROPS_PIPELINED, "pop3-drops-pipelined", "pop3", "what comes behind a command is dropped")    \
 	X(POP3_LF_ALONE, "pop3-lf-alone", "pop3", "responses end in LF alone")                               \
 	X(POP3_LONG_RESPONSE, "pop3-long-response", "pop3", "errors are told in more than 512 octets")       \
 	X(POP3_LIST_NO_DOT, "pop3-list-no-dot", "pop3", "LIST and UIDL end in an empty line")                \

@@ -52,7 +52,7 @@ struct pop3_lock *pop3_lock(uint32_t account_id)
 
 void pop3_unlock(struct pop3_lock *l)
 {
-	if (l == NULL)
+	if (l == NULL || MUTANT(POP3_LOCK_KEPT))
 		return;
 	LIST_REMOVE(l, next);
 	free(l);

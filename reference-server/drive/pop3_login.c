@@ -128,7 +128,8 @@ static void on_opened(struct pop3_job *j)
 	s->uidls = pop3_must(malloc((size_t)count * POP3_UIDL_BYTES + 1));
 	for (uint32_t i = 0; i < count; i++) {
 		char *uidl = s->uidls + (size_t)i * POP3_UIDL_BYTES;
-		(void)snprintf(uidl, POP3_UIDL_BYTES + 1, "%08" PRIx32 "-%08" PRIx32, s->list.uidvalidity,
+		(void)snprintf(uidl, POP3_UIDL_BYTES + 1, "%08" PRIx32 "-%08" PRIx32,
+			       s->list.uidvalidity + (MUTANT(POP3_NEW_UIDS) ? (uint32_t)s->id : 0),
 			       s->list.entries[i].uid);
 		s->messages[i] = (struct pop3_message){ .octets = s->list.entries[i].octets,
 							.uidl = { uidl, POP3_UIDL_BYTES } };

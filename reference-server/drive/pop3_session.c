@@ -230,6 +230,8 @@ static bool pump_once(struct pop3_session *s)
 		pop3_login_auth(s);
 	else if (wish == POP3_WISH_AUTH_STEP)
 		pop3_login_auth_step(s);
+	if (MUTANT(POP3_DROPS_PIPELINED) && in.n < all.n && used_bytes == in.n)
+		used_bytes = all.n;
 	conn_consume(s->conn, used_bytes); /* what those three borrowed from has been copied */
 	switch (wish) {
 	case POP3_WISH_INPUT:
