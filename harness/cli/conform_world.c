@@ -284,6 +284,13 @@ static void describe_relay(struct conform_world *w)
 	(void)dns_add(world_dns(w->world), DNS_VIEW_ALL, SUT_FENCE_DOMAIN ". 0 IN MX 0 .", &e);
 }
 
+/* Parts of 127.0.0.0/8 and of 198.18.0.0/16 (world/network.h) where the world itself has nothing. */
+static void give_clients(struct conform_world *w)
+{
+	w->sut.client_first = world_is_private(w->world) ? 0xc6124001 : 0x7fc00001;
+	w->sut.client_count = w->target->remote.is ? 0 : world_is_private(w->world) ? 0x7ffe : 0x3ffffe;
+}
+
 static void describe_sut(struct conform_world *w)
 {
 	const struct target *t = w->target;
@@ -300,6 +307,7 @@ static void describe_sut(struct conform_world *w)
 	w->sut.mail_domain_count = t->remote.recipient_domains.count;
 	/* From a private network nothing leaves the machine; for a server elsewhere leave was given. */
 	w->sut.allow_remote = world_is_private(w->world) || t->remote.is;
+	give_clients(w);
 	w->sut.addresses = w->address_list + w->first_own;
 	w->sut.passwords = w->password_list + w->first_own;
 	w->sut.account_count = w->account_count - w->first_own;

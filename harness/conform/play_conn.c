@@ -113,15 +113,15 @@ static struct tls_ctx *tls_of(const struct play_conn *c)
  * Each case is a client with an address of its own, where there are addresses to spare: what a server counts by
  * address, such as refused logins, which it answers ever later, is then the case's own doing.
  */
-static bool own_address(const struct play *p, const struct addr *to, struct addr *ret_own)
+static bool own_address(const struct play *p, struct addr *ret_own)
 {
-	uint64_t t = p->o.token;
+	const struct sut *s = p->o.sut;
 	char ip[32];
 
-	if (to->ss.ss_family != AF_INET || !addr_is_loopback(to))
+	if (s->client_count == 0)
 		return false;
-	(void)snprintf(ip, sizeof(ip), "127.%u.%u.%u", 192 + (unsigned)(t >> 16) % 60,
-		       (unsigned)(t >> 8) % 256, 1 + (unsigned)t % 254);
+	uint32_t a = s->client_first + (uint32_t)(p->o.token % s->client_count);
+	(void)snprintf(ip, sizeof(ip), "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
 	return addr_parse(ip, 0, ret_own);
 }
 
@@ -150,9 +150,9 @@ void play_conn_open(struct play *p, uint32_t index, enum case_service service)
 		&(struct conn_options){
 			.loop = p->o.loop, .on_event = on_conn, .ctx = c, .input_bytes_max = 65536 },
 		&at->at,
-		trusted                         ? &s->trusted
-		: own_address(p, &at->at, &own) ? &own
-						: NULL);
+		trusted                ? &s->trusted
+		: own_address(p, &own) ? &own
+				       : NULL);
 	if (c->conn != NULL && case_service_has_tls(service))
 		(void)conn_start_tls(c->conn, tls_of(c), CONN_TLS_CLIENT, s->host);
 	play_await(p, PLAY_WAITS_OPEN, play_step(p)->within_ms);

@@ -50,6 +50,8 @@ struct sut {
 	bool is_elsewhere;
 	const char *const *mail_domains;
 	uint32_t mail_domain_count;
+	/* IPv4 addresses in host order from which a case may connect as its own; none: count 0. */
+	uint32_t client_first, client_count;
 	/* Mailboxes: address and password by index. */
 	const char *const *addresses;
 	const char *const *passwords;

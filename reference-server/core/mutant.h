@@ -4,7 +4,9 @@
  *
  * In a normal build MUTANT(NAME) is false and nothing of this is there.  With
  * MUTANTS=1 the server takes --mutant NAME and breaks that one thing: one line
- * in the code each.  The table says which, and which cases must fail then.
+ * in the code each.  The table says which, and which suite must fail then:
+ * "delay" and "impatient" are POP3 cases against a server with LOGIN-DELAY, or
+ * with a short autologout (tests/mutants.sh).
  */
 #ifndef SERVER_CORE_MUTANT_H
 #define SERVER_CORE_MUTANT_H
@@ -311,10 +313,13 @@
 	X(POP3_SHORT_COMMANDS, "pop3-short-commands", "pop3", "commands have 40 octets at most")             \
 	X(POP3_LOCK_KEPT, "pop3-lock-kept", "pop3", "a maildrop stays locked after QUIT")                    \
 	X(POP3_DROPS_PIPELINED, "pop3-drops-pipelined", "pop3", "what comes behind a command is dropped")    \
+	X(POP3_AUTH_TWICE, "pop3-auth-twice", "pop3", "AUTH after a login is answered +OK")                  \
+	X(POP3_LANG_NO_STAR, "pop3-lang-no-star", "pop3", "there is no preferred language")                  \
+	X(POP3_BINARY_STAYS, "pop3-binary-stays", "pop3", "binary content is kept and sent as it came")      \
 	X(POP3_LF_ALONE, "pop3-lf-alone", "pop3", "responses end in LF alone")                               \
 	X(POP3_LONG_RESPONSE, "pop3-long-response", "pop3", "errors are told in more than 512 octets")       \
 	X(POP3_LIST_NO_DOT, "pop3-list-no-dot", "pop3", "LIST and UIDL end in an empty line")                \
-	X(POP3_NO_RSET, "pop3-no-rset", "pop3", "RSET is unknown")                                           \
+	X(POP3_NO_RSET, "pop3-no-rset", "pop3", "RSET and NOOP are unknown")                                 \
 	X(POP3_DELE_FORGETS, "pop3-dele-forgets", "pop3", "DELE marks nothing")                              \
 	X(POP3_LOCK_STAYS, "pop3-lock-stays", "pop3", "a refused login leaves the maildrop locked")          \
 	X(POP3_STAT_SAYS_MORE, "pop3-stat-says-more", "pop3", "a word follows the size in STAT")             \
@@ -326,7 +331,7 @@
 	X(POP3_CAPA_LONG_LINE, "pop3-capa-long-line", "pop3", "a capability has more than 512 octets")       \
 	X(POP3_CAPA_NO_DOT, "pop3-capa-no-dot", "pop3", "the capability list does not end")                  \
 	X(POP3_CAPA_SAYS_APOP, "pop3-capa-says-apop", "pop3", "CAPA lists APOP")                             \
-	X(POP3_CAPA_FORGETS, "pop3-capa-forgets", "pop3", "after a login CAPA lists neither USER nor SASL")  \
+	X(POP3_CAPA_FORGETS, "pop3-capa-forgets", "pop3", "after a login CAPA lists less")                   \
 	X(POP3_EXPIRE_SHRINKS, "pop3-expire-shrinks", "pop3",                                                \
 	  "EXPIRE is less after a login, and still USER")                                                    \
 	X(POP3_USER_REFUSED, "pop3-user-refused", "pop3", "USER is listed and refused, with the code AUTH")  \

@@ -106,8 +106,11 @@ static void run(struct pop3_server *s, const struct command *command, struct spa
 {
 	if (s->state == POP3_STATE_AUTHORIZATION && command->run != pop3_on_pass)
 		s->user.n = 0;
-	if ((command->allowed_in & IN(s->state)) == 0 && !MUTANT(POP3_ANY_STATE))
-		pop3_reply_error(s, "-ERR not in this state");
+	if ((command->allowed_in & IN(s->state)) == 0 && !MUTANT(POP3_ANY_STATE) &&
+	    !(MUTANT(POP3_STLS_AGAIN) && command->run == pop3_on_stls))
+		pop3_reply_error(s, MUTANT(POP3_AUTH_TWICE) && command->run == pop3_on_auth
+					    ? "+OK"
+					    : "-ERR not in this state");
 	else if (command->argument == ARGUMENT_NONE && argument.n > 0 &&
 		 !(MUTANT(POP3_UTF8_PARAMETER) && command->run == pop3_on_utf8))
 		pop3_reply_error(s, "-ERR this command has no argument");
@@ -125,7 +128,8 @@ static void on_command_line(struct pop3_server *s, struct span line)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!(MUTANT(POP3_VERBS_IN_CAPITALS) ? span_eq : span_eq_nocase)(commands[i].verb, verb))
 			continue;
-		if (MUTANT(POP3_NO_RSET) && commands[i].run == pop3_on_rset)
+		if (MUTANT(POP3_NO_RSET) &&
+		    (commands[i].run == pop3_on_rset || commands[i].run == pop3_on_noop))
 			break;
 		/* Blanks are part of a password, and of nothing else. */
 		run(s, &commands[i], commands[i].run == pop3_on_pass ? argument : span_trim(argument));

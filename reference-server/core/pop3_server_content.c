@@ -120,7 +120,7 @@ bool pop3_server_content(struct pop3_server *s, struct span bytes, bool last)
 	if (!last)
 		return true;
 	stuffing_end(&s->stuffing, s->out);
-	if (MUTANT(POP3_FETCHED_GOES) && !s->wanted_top && !s->messages[s->wanted_index].deleted)
+	if (MUTANT(POP3_FETCHED_GOES) && !s->utf8 && !s->wanted_top && !s->messages[s->wanted_index].deleted)
 		pop3_mark(s, &s->messages[s->wanted_index]);
 	s->wish = POP3_WISH_INPUT;
 	return false;

@@ -132,7 +132,7 @@ void pop3_on_utf8(struct pop3_server *s, struct span argument)
 /* Does the basic language range match the tag (RFC 4647 3.3.1)? */
 static bool range_matches(struct span range, struct span tag)
 {
-	return span_eq(range, SPAN_LIT("*")) || span_eq_nocase(range, tag);
+	return (span_eq(range, SPAN_LIT("*")) && !MUTANT(POP3_LANG_NO_STAR)) || span_eq_nocase(range, tag);
 }
 
 /* One language under its two names; i-default is what RFC 2277 4.5 calls the texts of who was not asked. */
@@ -156,8 +156,10 @@ void pop3_on_lang(struct pop3_server *s, struct span argument)
 void pop3_on_capa(struct pop3_server *s, struct span argument)
 {
 	(void)argument;
-	pop3_reply(s, MUTANT(POP3_AUTH_CODE_UNLISTED) ? "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES"
-						      : "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE");
+	bool forgets = MUTANT(POP3_CAPA_FORGETS) && s->state == POP3_STATE_TRANSACTION;
+	pop3_reply(s, forgets ? "+OK\r\nRESP-CODES" : "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES");
+	if (!MUTANT(POP3_AUTH_CODE_UNLISTED))
+		pop3_reply(s, "AUTH-RESP-CODE");
 	pop3_reply(s, "PIPELINING\r\nUTF8 USER\r\nLANG");
 	if (MUTANT(POP3_CAPA_SAYS_APOP))
 		pop3_reply(s, "APOP");
@@ -173,9 +175,9 @@ void pop3_on_capa(struct pop3_server *s, struct span argument)
 		buf_addf(s->out, "LOGIN-DELAY %u\r\n",
 			 s->config->login_delay_s +
 				 (MUTANT(POP3_DELAY_GROWS) && s->state == POP3_STATE_TRANSACTION));
-	if (may_log_in(s) && !(MUTANT(POP3_CAPA_FORGETS) && s->state == POP3_STATE_TRANSACTION))
+	if (may_log_in(s) && !forgets)
 		pop3_reply(s, "USER");
-	if (mechanisms(s).n > 0 && !(MUTANT(POP3_CAPA_FORGETS) && s->state == POP3_STATE_TRANSACTION)) {
+	if (mechanisms(s).n > 0 && !forgets) {
 		buf_add_cstr(s->out, "SASL ");
 		buf_add(s->out, mechanisms(s));
 		buf_add_cstr(s->out, "\r\n");

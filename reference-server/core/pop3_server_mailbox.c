@@ -40,6 +40,10 @@ static struct pop3_message *find_message(struct pop3_server *s, struct span text
 {
 	uint64_t number;
 
+	if (MUTANT(POP3_ANY_STATE) && s->state != POP3_STATE_TRANSACTION) {
+		pop3_reply(s, "+OK");
+		return NULL;
+	}
 	if (!span_to_u64(text, &number)) {
 		pop3_reply_error(s, MUTANT(POP3_NO_ARGUMENT) ? "+OK" : "-ERR not a message number");
 		return NULL;

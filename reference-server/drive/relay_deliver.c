@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "reference-server/core/address.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/trace.h"
 #include "reference-server/drive/content_job.h"
 #include "reference-server/drive/directory.h"
@@ -320,6 +321,7 @@ void relay_activate(struct relay *r, struct message *m)
 		return_late(r, m);
 		return;
 	}
-	if ((m->envelope->flags & ENVELOPE_BINARYMIME) == 0 || !convert_for_mailboxes(r, m))
+	if ((m->envelope->flags & ENVELOPE_BINARYMIME) == 0 || MUTANT(POP3_BINARY_STAYS) ||
+	    !convert_for_mailboxes(r, m))
 		deliver(r, m);
 }
