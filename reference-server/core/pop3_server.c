@@ -1,7 +1,8 @@
-#include "reference-server/core/pop3_server_parts.h"
+#include "reference-server/core/pop3_server.h"
 
 #include "reference-server/core/line.h"
 #include "reference-server/core/mutant.h"
+#include "reference-server/core/pop3_server_parts.h"
 
 #include <assert.h>
 #include <string.h>
