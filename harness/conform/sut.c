@@ -76,7 +76,7 @@ const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_
 	}
 	if (c->role == CASE_ROLE_CLIENT && s->world == NULL) {
 		(void)snprintf(ret_text, text_bytes,
-			       "the target is no relay whose next hops could be played");
+			       "the target does not say that its \"next-hops\" can be judged");
 		return ret_text;
 	}
 	if (c->role == CASE_ROLE_CLIENT && c->service == CASE_SMTP && s->trusted.n == 0) {
