@@ -221,6 +221,10 @@ struct conform_run *conform_run(const struct conform_run_options *o, struct err 
 							      .at_once = 1,
 							      .repeat = 1 });
 	end_world(r);
+	/* The next target's loop wants them. */
+	signal_watch_free(r->on_int);
+	signal_watch_free(r->on_term);
+	r->on_int = r->on_term = NULL;
 	return r;
 }
 
