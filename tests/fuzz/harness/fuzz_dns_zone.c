@@ -20,7 +20,7 @@ static struct dns_zone *make_zone(void)
 	struct err err;
 
 	for (size_t i = 0; i < sizeof(LINES) / sizeof(LINES[0]); i++)
-		must(dns_zone_add(z, i == 1 ? 0 : -1, LINES[i], &err) == 0);
+		must(dns_zone_add(z, i == 1 ? 0 : -1, NULL, LINES[i], &err) == 0);
 	return z;
 }
 

@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			line = rest;
 			rest = (struct span){ NULL, 0 };
 		}
-		auth_step(x, line);
+		auth_step(x, line, line.n > 0 || (data[0] & 0x10) != 0);
 		loop_run(server.loop);
 		must(o.count == step && o.result <= AUTH_TROUBLE);
 	}
