@@ -36,8 +36,12 @@ def test_a_disk_that_ignores_syncs_loses_mail():
 def test_a_promise_before_the_sync_is_seen():
     """The finer control: only the last commit's syncs have done nothing."""
     need_recorder()
-    bad = power.cuts(8, 7, MESSAGES, ignore="last").bad
-    check(any("0 copies" in line for line in bad), f"no message was missing, though promises came before the sync: {bad}")
+    bad = []
+    for seed in range(7, 11):  # some cuts leave a store that does not read at all, which shows less
+        bad += power.cuts(8, seed, MESSAGES, ignore="last").bad
+        if any("0 copies" in line for line in bad):
+            return
+    raise Failed(f"no message was missing, though promises came before the sync: {bad}")
 
 
 @slow
