@@ -50,6 +50,8 @@ static bool has_addresses(size_t field)
 static void begin_addresses(struct header_scan *h, size_t field)
 {
 	h->in_addresses = h->reads_addresses && has_addresses(field);
+	if (!h->in_addresses)
+		return;
 	h->may_be_empty = field == HEADER_BCC || field == HEADER_RESENT_BCC;
 	address_list_init(&h->addresses);
 }
@@ -62,9 +64,10 @@ static void end_addresses(struct header_scan *h)
 
 enum address_list_result header_addresses(const struct header_scan *h)
 {
+	if (!h->in_addresses)
+		return h->addresses_worst;
 	struct address_list open = h->addresses;
-	enum address_list_result result =
-		h->in_addresses ? address_list_end(&open, h->may_be_empty) : ADDRESS_LIST_OK;
+	enum address_list_result result = address_list_end(&open, h->may_be_empty);
 
 	return result > h->addresses_worst ? result : h->addresses_worst;
 }
@@ -140,7 +143,7 @@ static void start_line(struct header_scan *h, char c)
 
 	h->line_start = h->header_bytes - 1; /* c is counted already */
 	h->name_bytes = 0;
-	if (!(blank && h->line_start > 0))
+	if (h->in_addresses && !blank)
 		end_addresses(h);
 	if (c == '\n')
 		h->end = HEADER_EMPTY_LINE;

@@ -89,8 +89,8 @@ struct span smtps_judge_content(const struct smtp_server *s)
 	return (struct span){ NULL, 0 };
 }
 
-/* RFC 5322 3.6: one From, and none of these twice. */
-static bool has_fields_in_order(const struct header_scan *h)
+/* RFC 5322 3.6: none of these twice. */
+static bool repeats_a_field(const struct header_scan *h)
 {
 	static const enum header_field once[] = { HEADER_FROM,     HEADER_DATE,       HEADER_SENDER,
 						  HEADER_REPLY_TO, HEADER_TO,         HEADER_CC,
@@ -98,8 +98,8 @@ static bool has_fields_in_order(const struct header_scan *h)
 
 	for (size_t i = 0; i < sizeof(once) / sizeof(once[0]); i++)
 		if (h->count[once[i]] > 1)
-			return false;
-	return header_has(h, HEADER_FROM);
+			return true;
+	return false;
 }
 
 /*
@@ -108,8 +108,10 @@ static bool has_fields_in_order(const struct header_scan *h)
  */
 static struct span judge_submission(const struct smtp_server *s)
 {
-	if (!has_fields_in_order(&s->header) && !MUTANT(SUBMIT_ANY_FIELDS))
-		return SPAN_LIT("554 5.6.0 no From field, or a field twice that may be there once\r\n");
+	if (!header_has(&s->header, HEADER_FROM) && !MUTANT(SUBMIT_ANY_FIELDS))
+		return SPAN_LIT("554 5.6.0 the header has no From field\r\n");
+	if (repeats_a_field(&s->header) && !MUTANT(SUBMIT_ANY_FIELDS))
+		return SPAN_LIT("554 5.6.0 a field is in the header twice that may be there once\r\n");
 	switch (MUTANT(SUBMIT_ANY_ADDRESS) ? ADDRESS_LIST_OK : header_addresses(&s->header)) {
 	case ADDRESS_LIST_OK:
 		break;

@@ -192,8 +192,10 @@ static int find_said(struct auth *a, const char *name, struct account *ret_accou
 {
 	struct buf said = { 0 };
 
+	if (!MUTANT(POP3_SCRAM_ODD_ESCAPES))
+		return find(a, name, ret_account);
 	for (const char *p = name; *p != '\0'; p++) {
-		bool at = MUTANT(POP3_SCRAM_ODD_ESCAPES) && strncmp(p, "=40", 3) == 0;
+		bool at = strncmp(p, "=40", 3) == 0;
 		buf_add(&said, (struct span){ at ? "@" : p, 1 });
 		p += at ? 2 : 0;
 	}
