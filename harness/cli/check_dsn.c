@@ -26,9 +26,6 @@ static bool has_crlf(struct span s)
 
 static void say(const char *path, const struct dsn_report *r)
 {
-	static const char *const ACTIONS[] = { "unreadable", "failed",  "delayed",
-					       "delivered",  "relayed", "expanded" };
-
 	for (uint32_t i = 0; i < r->finding_count; i++) {
 		const struct dsn_finding *f = &r->findings[i];
 		(void)printf("%s:%u: %s: %s (%s)\n", path, f->line,
@@ -37,7 +34,7 @@ static void say(const char *path, const struct dsn_report *r)
 	for (uint32_t i = 0; i < r->recipient_count; i++) {
 		const struct dsn_recipient *d = &r->recipients[i];
 		(void)printf("%s: %s %s, status %s\n", path, d->final != NULL ? d->final : "(nobody)",
-			     ACTIONS[d->action], d->status != NULL ? d->status : "(none)");
+			     dsn_check_action_name(d->action), d->status != NULL ? d->status : "(none)");
 	}
 }
 

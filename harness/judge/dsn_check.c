@@ -141,15 +141,20 @@ static bool is_atom(struct span s)
 	return s.n > 0;
 }
 
-static enum dsn_action action_of(struct span value)
+const char *dsn_check_action_name(enum dsn_action action)
 {
 	static const char *const names[] = {
-		[DSN_ACTION_FAILED] = "failed",       [DSN_ACTION_DELAYED] = "delayed",
-		[DSN_ACTION_DELIVERED] = "delivered", [DSN_ACTION_RELAYED] = "relayed",
-		[DSN_ACTION_EXPANDED] = "expanded",
+		[DSN_ACTION_UNREADABLE] = "unreadable", [DSN_ACTION_FAILED] = "failed",
+		[DSN_ACTION_DELAYED] = "delayed",       [DSN_ACTION_DELIVERED] = "delivered",
+		[DSN_ACTION_RELAYED] = "relayed",       [DSN_ACTION_EXPANDED] = "expanded",
 	};
+	return names[action];
+}
+
+static enum dsn_action action_of(struct span value)
+{
 	for (unsigned i = DSN_ACTION_FAILED; i <= DSN_ACTION_EXPANDED; i++)
-		if (span_eq_nocase(value, span_of(names[i])))
+		if (span_eq_nocase(value, span_of(dsn_check_action_name((enum dsn_action)i))))
 			return (enum dsn_action)i;
 	return DSN_ACTION_UNREADABLE;
 }

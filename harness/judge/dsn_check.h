@@ -44,6 +44,7 @@ enum dsn_action {
 	DSN_ACTION_RELAYED,
 	DSN_ACTION_EXPANDED,
 };
+const char *dsn_check_action_name(enum dsn_action action); /* "failed", "unreadable" */
 
 struct dsn_recipient {
 	enum dsn_action action;

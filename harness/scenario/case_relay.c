@@ -475,8 +475,12 @@ static void read_queued(struct case_reader *r, enum case_step_kind kind, struct 
 	}
 }
 
-static const char *const RELAY_VERBS[] = { "next-hop", "zone",      "submit", "received",
-					   "heard",    "connected", "queued", NULL };
+/* The last four have a "not" of their own. */
+enum relay_verb { NEXT_HOP, ZONE, SUBMIT, RECEIVED, HEARD, CONNECTED, QUEUED };
+static const char *const RELAY_VERBS[] = {
+	[NEXT_HOP] = "next-hop", [ZONE] = "zone",           [SUBMIT] = "submit", [RECEIVED] = "received",
+	[HEARD] = "heard",       [CONNECTED] = "connected", [QUEUED] = "queued", NULL
+};
 
 static bool is_for_clients(struct case_reader *r, struct span word)
 {
@@ -496,22 +500,22 @@ bool case_read_relay_step(struct case_reader *r, struct span word, struct span r
 	if (!is_for_clients(r, word))
 		return true;
 	switch (verb) {
-	case 0:
+	case NEXT_HOP:
 		read_next_hop(r, rest);
 		break;
-	case 1:
+	case ZONE:
 		read_zone(r, rest);
 		break;
-	case 2:
+	case SUBMIT:
 		read_submit(r, rest);
 		break;
-	case 3:
+	case RECEIVED:
 		read_about_hop(r, CASE_RECEIVED, rest);
 		break;
-	case 4:
+	case HEARD:
 		read_heard(r, CASE_HEARD, rest);
 		break;
-	case 5:
+	case CONNECTED:
 		read_about_hop(r, CASE_CONNECTED, rest);
 		break;
 	default:
@@ -524,16 +528,16 @@ bool case_read_relay_absence(struct case_reader *r, struct span word, struct spa
 {
 	int verb = case_index(word, RELAY_VERBS);
 
-	if (verb < 3)
+	if (verb < RECEIVED)
 		return false;
 	if (!is_for_clients(r, word))
 		return true;
-	if (verb == 4)
+	if (verb == HEARD)
 		read_heard(r, CASE_NOT_HEARD, rest);
-	else if (verb == 6)
+	else if (verb == QUEUED)
 		read_queued(r, CASE_NOT_QUEUED, rest);
 	else
-		read_about_hop(r, verb == 3 ? CASE_NOT_RECEIVED : CASE_NOT_CONNECTED, rest);
+		read_about_hop(r, verb == RECEIVED ? CASE_NOT_RECEIVED : CASE_NOT_CONNECTED, rest);
 	return true;
 }
 
