@@ -388,20 +388,18 @@ static void over(struct play *p, bool fine, enum case_event event, const char *w
 static void overdue(struct play *p, const char *why)
 {
 	const struct case_step *s = play_step(p);
+	double within_s = (double)s->within_ms / 1000;
 	struct buf text = { 0 };
 
-	/* What was waited for did not come.  That nothing comes any more is another thing, and was not found out. */
-	bool blind = is_absence(s);
-	buf_addf(&text, "%s within %.3g s%s", why, (double)s->within_ms / 1000,
-		 blind ? ", and mail of this case still waits" : "");
 	if (p->wait == PLAY_WAITS_CHILD) {
 		play_child_end(p);
 		play_finish(p, CONFORM_INCONCLUSIVE, s->line, "the relay did not take a message in time");
-	} else if (blind) {
+	} else if (is_absence(s)) {
+		/* That nothing comes any more was not found out. */
 		play_finish(p, CONFORM_INCONCLUSIVE, s->line,
-			    "within %.3g s the relay had not done with the mail of this case",
-			    (double)s->within_ms / 1000);
+			    "within %.3g s the relay had not done with the mail of this case", within_s);
 	} else {
+		buf_addf(&text, "%s within %.3g s", why, within_s);
 		over(p, false, CASE_ON_TIMEOUT, buf_cstr(&text));
 	}
 	buf_free(&text);
