@@ -1,6 +1,7 @@
 #include "reference-server/config.h"
 
 #include "base/idna.h"
+#include "base/must.h"
 #include "base/span.h"
 #include "reference-server/config_parts.h"
 #include "reference-server/config_tls.h"
@@ -39,13 +40,6 @@ static const char *const service_names[] = {
 const char *service_name(enum service s)
 {
 	return service_names[s];
-}
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
 }
 
 static char *copy(const char *s)

@@ -1,5 +1,6 @@
 #include "reference-server/config_tls.h"
 
+#include "base/must.h"
 #include "reference-server/config_parts.h"
 #include "reference-server/core/address.h"
 #include "reference-server/core/base64.h"
@@ -8,13 +9,6 @@
 #include <string.h>
 
 static const char *const policies[] = { "none", "may", "require", "verify", NULL };
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
 
 static char *lower_copy(const char *s)
 {

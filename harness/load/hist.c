@@ -1,5 +1,6 @@
 #include "harness/load/hist.h"
 
+#include "base/must.h"
 #include "harness/wire/base64.h"
 
 #include <assert.h>
@@ -39,13 +40,6 @@ struct hist {
 	double sum_ns;
 	double sum_squares; /* of units, to keep precision */
 };
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
 
 struct hist *hist_new(void)
 {

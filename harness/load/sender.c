@@ -1,5 +1,6 @@
 #include "harness/load/sender.h"
 
+#include "base/must.h"
 #include "harness/load/reach.h"
 #include "harness/load/smtp_session.h"
 
@@ -86,14 +87,6 @@ const char *sender_stage_name(enum sender_stage s)
 					     "mail",  "rcpt",    "data",     "content", "final-reply" };
 	assert((size_t)s < sizeof(names) / sizeof(names[0]));
 	return names[s];
-}
-
-/* ---- messages ---- */
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
 }
 
 static void message_free(struct message *m)

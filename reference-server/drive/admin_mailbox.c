@@ -1,4 +1,6 @@
 #include "reference-server/drive/admin_parts.h"
+
+#include "base/must.h"
 #include "reference-server/store/account.h"
 #include "reference-server/store/mailbox.h"
 
@@ -29,13 +31,6 @@ struct admin_mailbox {
 	uint64_t offset;
 	struct quoting quoting;
 };
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
 
 void admin_mailbox_free(struct admin_job *j)
 {

@@ -1,6 +1,7 @@
 #include "reference-server/drive/message.h"
 
 #include "base/idna.h"
+#include "base/must.h"
 #include "reference-server/core/address.h"
 #include "reference-server/core/utf8.h"
 #include "reference-server/drive/content_job.h"
@@ -10,13 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
 
 struct message *message_new(struct envelope *envelope, struct buf *content)
 {

@@ -1,6 +1,7 @@
 #include "reference-server/drive/pop3_lock.h"
 
 #include "base/loop.h"
+#include "base/must.h"
 #include "reference-server/core/mutant.h"
 
 #include <stddef.h>
@@ -27,13 +28,6 @@ struct login {
 };
 static struct login *logins;
 static uint32_t sweep_count = LOGINS_SWEPT_ABOVE;
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
 
 struct pop3_lock *pop3_lock(uint32_t account_id)
 {

@@ -1,6 +1,7 @@
 #include "reference-server/drive/pop3_session_parts.h"
 
 #include "base/log.h"
+#include "base/must.h"
 #include "reference-server/core/mutant.h"
 
 #include <assert.h>
@@ -86,7 +87,7 @@ static void expire(struct pop3_session *s)
 {
 	int64_t before_ms = clock_wall_ms() - (int64_t)s->config.expire_days * DAY_MS;
 	struct mailbox_list *l = &s->list;
-	uint32_t *uids = pop3_must(calloc((size_t)l->entry_count + 1, sizeof(*uids)));
+	uint32_t *uids = must(calloc((size_t)l->entry_count + 1, sizeof(*uids)));
 	uint32_t gone = 0, kept = 0;
 
 	for (uint32_t i = 0; i < l->entry_count; i++) {
@@ -124,8 +125,8 @@ static void on_opened(struct pop3_job *j)
 		expire(s);
 	pop3_login_note(s->account_id, (int64_t)s->config.login_delay_s * 1000);
 	uint32_t count = s->list.entry_count;
-	s->messages = pop3_must(calloc((size_t)count + 1, sizeof(*s->messages)));
-	s->uidls = pop3_must(malloc((size_t)count * POP3_UIDL_BYTES + 1));
+	s->messages = must(calloc((size_t)count + 1, sizeof(*s->messages)));
+	s->uidls = must(malloc((size_t)count * POP3_UIDL_BYTES + 1));
 	for (uint32_t i = 0; i < count; i++) {
 		char *uidl = s->uidls + (size_t)i * POP3_UIDL_BYTES;
 		(void)snprintf(uidl, POP3_UIDL_BYTES + 1, "%08" PRIx32 "-%08" PRIx32,

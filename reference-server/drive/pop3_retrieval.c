@@ -1,6 +1,7 @@
 #include "reference-server/drive/pop3_session_parts.h"
 
 #include "base/log.h"
+#include "base/must.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,7 @@ void pop3_retrieval_go_on(struct pop3_session *s)
 	j->offset = s->offset;
 	uint64_t left = e->octets - s->offset;
 	j->wanted_bytes = left < POP3_PIECE_BYTES ? (size_t)left : POP3_PIECE_BYTES;
-	j->bytes = pop3_must(malloc(j->wanted_bytes + 1));
+	j->bytes = must(malloc(j->wanted_bytes + 1));
 	pop3_job_submit(j, read_piece);
 }
 
@@ -184,7 +185,7 @@ static void fetch_run(struct pop3_session *s)
 		bytes += (size_t)e->octets;
 	}
 	struct pop3_job *j = pop3_job_new(s, on_run);
-	j->run = pop3_must(malloc(sizeof(*j->run) + bytes));
+	j->run = must(malloc(sizeof(*j->run) + bytes));
 	j->run->first_index = index;
 	j->run->count = i - index;
 	memcpy(j->run->reads, reads, (i - index) * sizeof(reads[0]));

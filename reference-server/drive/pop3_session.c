@@ -1,6 +1,7 @@
 #include "reference-server/drive/pop3_session.h"
 
 #include "base/log.h"
+#include "base/must.h"
 #include "reference-server/core/mutant.h"
 #include "reference-server/drive/gate.h"
 #include "reference-server/drive/pop3_session_parts.h"
@@ -11,13 +12,6 @@
 
 static TAILQ_HEAD(, pop3_session) sessions = TAILQ_HEAD_INITIALIZER(sessions);
 static uint32_t session_count;
-
-void *pop3_must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
 
 /* ---- reading the store, on the helper pool ---- */
 
@@ -37,7 +31,7 @@ static void job_done(void *job)
 
 struct pop3_job *pop3_job_new(struct pop3_session *s, void (*done)(struct pop3_job *j))
 {
-	struct pop3_job *j = pop3_must(calloc(1, sizeof(*j)));
+	struct pop3_job *j = must(calloc(1, sizeof(*j)));
 
 	assert(s->job == NULL);
 	j->session = s;
@@ -160,8 +154,8 @@ static void on_updated(void *ctx, int result)
 
 static void begin_update(struct pop3_session *s)
 {
-	struct pop3_update *u = pop3_must(calloc(1, sizeof(*u)));
-	uint32_t *uids = pop3_must(calloc((size_t)s->core.deleted_count + 1, sizeof(*uids)));
+	struct pop3_update *u = must(calloc(1, sizeof(*u)));
+	uint32_t *uids = must(calloc((size_t)s->core.deleted_count + 1, sizeof(*uids)));
 
 	u->session = s;
 	u->session_id = s->id;
@@ -423,7 +417,7 @@ void pop3_session_start(struct server *server, enum service service, int fd, con
 	struct gate_pass *pass = gate_enter(server, service, fd, peer);
 	if (pass == NULL)
 		return;
-	struct pop3_session *s = pop3_must(calloc(1, sizeof(*s)));
+	struct pop3_session *s = must(calloc(1, sizeof(*s)));
 	s->server = server;
 	s->id = server_next_session();
 	s->config = core_config(server->config, service);

@@ -110,8 +110,6 @@ struct pop3_job {
 
 /* ---- pop3_session.c ---- */
 
-/* No memory is the end. */
-void *pop3_must(void *p);
 void pop3_session_pump(struct pop3_session *s);
 /* Hands what the core said to the connection. */
 void pop3_session_flush(struct pop3_session *s);

@@ -1,6 +1,7 @@
 #include "reference-server/drive/resolver.h"
 
 #include "base/buf.h"
+#include "base/must.h"
 #include "reference-server/drive/resolver_context.h"
 
 #include <assert.h>
@@ -71,13 +72,6 @@ struct resolver {
 	struct lookup_list ready;
 	struct task *work;
 };
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
 
 /* ---- answers ---- */
 

@@ -1,6 +1,7 @@
 #include "reference-server/drive/resolver_context.h"
 
 #include "base/log.h"
+#include "base/must.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -45,13 +46,6 @@ struct contexts {
 	TAILQ_HEAD(, context) list; /* the first one is the current */
 	struct failure failures[FAILURE_SLOTS];
 };
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
 
 static int set_validation(struct ub_ctx *ub, const struct anchor *anchors)
 {

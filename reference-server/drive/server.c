@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/listener.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "reference-server/drive/auth.h"
 #include "reference-server/drive/control.h"
 #include "reference-server/drive/directory.h"
@@ -76,13 +77,6 @@ uint64_t server_next_session(void)
 }
 
 /* ---- settings that are derived from the configuration ---- */
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		abort();
-	return p;
-}
 
 static struct route_endpoint endpoint_of(const struct addr *a)
 {
