@@ -15,6 +15,7 @@
 #   make setup-targets  fetch the servers that flows can run (NAME=postfix for one), into build/targets
 #   make setup-bench    install the peers that benchmarks compare with
 #   make mutants        breaks the server one behaviour at a time; a conformance case must notice each
+#                       (NAME="pop3-no-lock …" for some, SHARD=1/8 for a part, JOBS=3 at a time)
 #   make power-cuts     CUTS=1000 simulated power cuts: nothing acknowledged may be lost
 #   make hostile        10,000 hostile connections at once: memory stays bounded, honest mail gets in
 #   make kills          KILLS=1000 SIGKILLs under load: the same
@@ -237,7 +238,7 @@ hostile: all
 mutants-build:
 	@$(MAKE) --no-print-directory MODE=mutants $(BUILD)/mutants/bin/postriderd
 mutants: all mutants-build
-	@sh tests/mutants.sh $(OUT) $(BUILD)/mutants $(NAME)
+	@SHARD='$(SHARD)' JOBS='$(JOBS)' sh tests/mutants.sh $(OUT) $(BUILD)/mutants $(NAME)
 
 # NAME="relay pop3" for some of them; ROUNDS=5; QUICK=1 shows in minutes that it works.
 bench: all

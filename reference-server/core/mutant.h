@@ -4,9 +4,10 @@
  *
  * In a normal build MUTANT(NAME) is false and nothing of this is there.  With
  * MUTANTS=1 the server takes --mutant NAME and breaks that one thing: one line
- * in the code each.  The table says which, and which suite must fail then:
- * "delay" and "impatient" are POP3 cases against a server with LOGIN-DELAY, or
- * with a short autologout (tests/mutants.sh).
+ * in the code each.  The table says which, and which suite must fail then, or
+ * which part of one was written with it; "delay" and "impatient" are POP3 cases
+ * against a server with LOGIN-DELAY, or with a short autologout
+ * (tests/mutants/play.sh).
  */
 #ifndef SERVER_CORE_MUTANT_H
 #define SERVER_CORE_MUTANT_H
