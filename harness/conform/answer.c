@@ -486,6 +486,9 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 	case CASE_CHECK_DSN:
 	case CASE_CHECK_VALID:
 	case CASE_CHECK_THEN:
+	case CASE_CHECK_NEXT:
+	case CASE_CHECK_ASCII:
+	case CASE_CHECK_GREETED:
 	case CASE_CHECK_ALONE:
 	case CASE_CHECK_APART:
 		break;

@@ -19,6 +19,7 @@ struct hop_inside {
 	struct sink_piece *pieces;
 	struct buf keywords;
 	struct buf host_name;
+	bool begun[HOP_CONNECTIONS_MAX]; /* one of the two has said something on it */
 };
 
 /* ---- the record ---- */
@@ -49,6 +50,15 @@ static void add_connection(struct hop *h, int64_t now_ns)
 	h->connected_ns[h->connection_count++] = now_ns;
 }
 
+/* Whoever speaks first is to be the server (RFC 5321 section 4.3.1). */
+static void note_first(struct hop *h, const struct sink_event *e)
+{
+	if (e->connection > HOP_CONNECTIONS_MAX || h->inside->begun[e->connection - 1])
+		return;
+	h->inside->begun[e->connection - 1] = true;
+	h->early_count += e->kind == SINK_HEARD;
+}
+
 static void note(struct hop *h, const struct sink_event *e, const char *what)
 {
 	char text[400];
@@ -73,6 +83,7 @@ static void on_event(void *ctx, const struct sink_event *e)
 		break;
 	case SINK_HEARD:
 	case SINK_SAID:
+		note_first(h, e);
 		if (h->inside->transcript == NULL)
 			break;
 		transcript_add_hop(h->inside->transcript, now_ns,

@@ -55,6 +55,7 @@ struct hop {
 	size_t content_bytes;
 	int64_t *connected_ns; /* of each connection */
 	uint32_t connection_count, connection_room;
+	uint32_t early_count; /* connections on which something came before the greeting */
 	bool flooded;
 	struct hop_inside *inside;
 };

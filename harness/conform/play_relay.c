@@ -176,29 +176,60 @@ static bool line_fits(struct play *p, const struct hop_line *l, const struct cas
 	return values_match(&p->values, pattern, buf_span(&l->text));
 }
 
-/* Whether what `then` wants comes behind line i on its connection. */
-static bool then_holds(struct play *p, const struct hop *h, const struct case_step *s, uint32_t i)
+/* The first line behind line i on its connection, or with a pattern the first that is like it; line_count: none. */
+static uint32_t line_behind(struct play *p, const struct hop *h, uint32_t i, const struct case_text *pattern)
+{
+	uint32_t j = i + 1;
+
+	while (j < h->line_count && (h->lines[j].connection != h->lines[i].connection ||
+				     (pattern != NULL && !line_fits(p, &h->lines[j], pattern))))
+		j++;
+	return j;
+}
+
+/* Whether what `then` and `next` want comes behind line i on its connection. */
+static bool followers_hold(struct play *p, const struct hop *h, const struct case_step *s, uint32_t i)
 {
 	for (uint32_t k = 0; k < s->check_count; k++) {
-		if (s->checks[k].kind != CASE_CHECK_THEN)
+		const struct case_check *c = &s->checks[k];
+		if (c->kind != CASE_CHECK_THEN && c->kind != CASE_CHECK_NEXT)
 			continue;
-		uint32_t j = i + 1;
-		while (j < h->line_count && (h->lines[j].connection != h->lines[i].connection ||
-					     !line_fits(p, &h->lines[j], &s->checks[k].text)))
-			j++;
-		if (j >= h->line_count)
+		i = line_behind(p, h, i, c->kind == CASE_CHECK_THEN ? &c->text : NULL);
+		if (i >= h->line_count || !line_fits(p, &h->lines[i], &c->text))
 			return false;
-		i = j;
 	}
 	return true;
 }
 
-static bool wants_alone(const struct case_step *s)
+static bool has_check(const struct case_step *s, enum case_check_kind kind)
 {
 	for (uint32_t k = 0; k < s->check_count; k++)
-		if (s->checks[k].kind == CASE_CHECK_ALONE)
+		if (s->checks[k].kind == kind)
 			return true;
 	return false;
+}
+
+static bool is_ascii(struct span line)
+{
+	for (size_t i = 0; i < line.n; i++)
+		if (line.p[i] < ' ' || line.p[i] > '~')
+			return false;
+	return true;
+}
+
+/* What every line must be that is as the step says. */
+static bool line_passes(const struct hop *h, const struct case_step *s, const struct hop_line *l,
+			struct buf *why)
+{
+	if (has_check(s, CASE_CHECK_ALONE) && !l->alone) {
+		buf_addf(why, "%s heard more behind it before it was answered", h->name);
+		return false;
+	}
+	if (has_check(s, CASE_CHECK_ASCII) && !is_ascii(buf_span(&l->text))) {
+		buf_addf(why, "%s heard one with other characters than printable US-ASCII", h->name);
+		return false;
+	}
+	return true;
 }
 
 static bool heard(struct play *p, const struct hop *h, struct buf *why)
@@ -211,11 +242,9 @@ static bool heard(struct play *p, const struct hop *h, struct buf *why)
 	for (uint32_t i = 0; i < h->line_count; i++) {
 		if (!line_fits(p, &h->lines[i], &s->text))
 			continue;
-		if (wants_alone(s) && !h->lines[i].alone) {
-			buf_addf(why, "%s heard more behind it before it was answered", h->name);
+		if (!line_passes(h, s, &h->lines[i], why))
 			return false;
-		}
-		if (then_holds(p, h, s, i))
+		if (followers_hold(p, h, s, i))
 			at_ns[count++] = h->lines[i].at_ns;
 		else
 			without_then++;
@@ -224,7 +253,7 @@ static bool heard(struct play *p, const struct hop *h, struct buf *why)
 		return false;
 	if (count == 0 && !any)
 		buf_addf(why,
-			 without_then > 0 ? "%s heard it, but not what should come then"
+			 without_then > 0 ? "%s heard it, but not what should come behind it"
 					  : "%s has heard no such line",
 			 h->name);
 	return count > 0 || any;
@@ -299,6 +328,10 @@ static bool connected(const struct play *p, const struct hop *h, struct buf *why
 		buf_addf(why, "no connection to %s came", h->name);
 		return false;
 	}
+	if (h->early_count > 0 && has_check(s, CASE_CHECK_GREETED)) {
+		buf_addf(why, "something was said to %s before it had greeted", h->name);
+		return false;
+	}
 	if (other == NULL)
 		return true;
 	if (other->connection_count == 0) {
@@ -349,7 +382,7 @@ static bool is_absent(struct play *p, struct buf *why)
 		count = h->connection_count;
 	else
 		for (uint32_t i = 0; i < h->line_count; i++)
-			count += line_fits(p, &h->lines[i], &s->text);
+			count += line_fits(p, &h->lines[i], &s->text) && followers_hold(p, h, s, i);
 	const char *what = s->kind == CASE_NOT_RECEIVED    ? "messages it has taken"
 			   : s->kind == CASE_NOT_CONNECTED ? "connections to it"
 							   : "such lines it has heard";

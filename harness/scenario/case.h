@@ -148,11 +148,14 @@ enum case_check_kind {
 	CASE_CHECK_RECEIVED,     /* the first Received field, as RECEIVED_ASPECTS[n] has it */
 	CASE_CHECK_FORM,         /* the message, as MAIL_FORM_ASPECTS[n] has it */
 	CASE_CHECK_UNCHANGED,    /* what was submitted is all there, behind trace fields */
-	CASE_CHECK_DSN,   /* a field `name` of a notification as `text`; of the recipient `of`, if said */
-	CASE_CHECK_VALID, /* the notification is as RFC 3464 has it */
-	CASE_CHECK_THEN,  /* heard: later on the same connection a line as `text` */
-	CASE_CHECK_ALONE, /* heard: nothing was said behind such a line before it was answered */
-	CASE_CHECK_APART, /* heard, connected: n ms at least between each and the next */
+	CASE_CHECK_DSN,     /* a field `name` of a notification as `text`; of the recipient `of`, if said */
+	CASE_CHECK_VALID,   /* the notification is as RFC 3464 has it */
+	CASE_CHECK_THEN,    /* heard: later on the same connection a line as `text` */
+	CASE_CHECK_NEXT,    /* heard: the next line on the same connection is as `text` */
+	CASE_CHECK_ASCII,   /* heard: all such lines are printable US-ASCII */
+	CASE_CHECK_GREETED, /* connected: nothing was said on any connection before the greeting */
+	CASE_CHECK_ALONE,   /* heard: nothing was said behind such a line before it was answered */
+	CASE_CHECK_APART,   /* heard, connected: n ms at least between each and the next */
 };
 enum case_op { CASE_EQ, CASE_HAS, CASE_LACKS, CASE_AT_LEAST, CASE_AT_MOST };
 struct case_check {

@@ -13,7 +13,17 @@ static const char *const REPLY_WORDS[] = { "else",    "has",  "lacks",  "status"
 					   "longest", "only", "domain", "spaced", "parameters", NULL };
 static const char *const MESSAGE_WORDS[] = { "else", "count", "body",  "raw",       "header", "received",
 					     "form", "dsn",   "valid", "unchanged", NULL };
-static const char *const RECORD_WORDS[] = { "else", "count", "then", "apart", "alone", NULL };
+enum record_word {
+	RECORD_COUNT = 1,
+	RECORD_THEN,
+	RECORD_APART,
+	RECORD_ALONE,
+	RECORD_NEXT,
+	RECORD_ASCII,
+	RECORD_GREETED
+};
+static const char *const RECORD_WORDS[] = { "else", "count", "then",    "apart", "alone",
+					    "next", "ascii", "greeted", NULL };
 
 /* ---- alternatives ---- */
 
@@ -296,38 +306,70 @@ static bool take_dsn(struct case_reader *r, struct span *rest, struct case_check
 	return take_keyword(r, rest, c) && take_text_test(r, rest, c);
 }
 
-/* Of lines that a next hop heard, or connections to it. */
-static bool read_record_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
+/* then LINE, next LINE: what comes behind the line that is heard, or is not to be. */
+static bool take_follower(struct case_reader *r, enum case_check_kind kind, struct span *rest,
+			  struct case_check *c)
 {
+	c->kind = kind;
+	if (r->step->kind == CASE_CONNECTED)
+		case_error(r, r->line, "only of lines that are heard one comes after the other");
+	take_pattern(r, rest, c);
+	if (c->text.count == 0)
+		case_error(r, r->line, "which line?");
+	return true;
+}
+
+static bool take_apart(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	struct span op = case_word(rest), value = case_word(rest);
 	int64_t ms = 0;
 
-	if (word == 1) {
-		c->kind = CASE_CHECK_COUNT;
-		return take_comparison(r, rest, c);
-	}
-	if (word == 2) {
-		c->kind = CASE_CHECK_THEN;
-		if (r->step->kind != CASE_HEARD)
-			case_error(r, r->line, "only of lines that are heard one comes after the other");
-		take_pattern(r, rest, c);
-		if (c->text.count == 0)
-			case_error(r, r->line, "which line?");
-		return true;
-	}
-	if (word == 4) {
-		c->kind = CASE_CHECK_ALONE;
-		if (r->step->kind != CASE_HEARD)
-			case_error(r, r->line, "only a line that is heard can stand alone");
-		return true;
-	}
 	c->kind = CASE_CHECK_APART;
-	struct span op = case_word(rest), value = case_word(rest);
 	if (!span_eq(op, SPAN_LIT(">=")) || !unit_parse_duration_ms(value, &ms)) {
 		case_error(r, op.n > 0 ? op : r->line, "it goes: apart >= 200ms");
 		return false;
 	}
 	c->n = (uint64_t)ms;
 	return true;
+}
+
+/* Of lines that a next hop heard, or connections to it. */
+static bool read_record_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
+{
+	enum case_step_kind k = r->step->kind;
+
+	if (k == CASE_NOT_HEARD && word != RECORD_THEN && word != RECORD_NEXT) {
+		case_error(r, r->line,
+			   "of a line that is not heard, only what comes behind it can be said: then, next");
+		return false;
+	}
+	switch ((enum record_word)word) {
+	case RECORD_COUNT:
+		c->kind = CASE_CHECK_COUNT;
+		return take_comparison(r, rest, c);
+	case RECORD_THEN:
+		return take_follower(r, CASE_CHECK_THEN, rest, c);
+	case RECORD_NEXT:
+		return take_follower(r, CASE_CHECK_NEXT, rest, c);
+	case RECORD_ALONE:
+		c->kind = CASE_CHECK_ALONE;
+		if (k != CASE_HEARD)
+			case_error(r, r->line, "only a line that is heard can stand alone");
+		return true;
+	case RECORD_ASCII:
+		c->kind = CASE_CHECK_ASCII;
+		if (k != CASE_HEARD)
+			case_error(r, r->line, "only a line that is heard has characters");
+		return true;
+	case RECORD_GREETED:
+		c->kind = CASE_CHECK_GREETED;
+		if (k != CASE_CONNECTED)
+			case_error(r, r->line, "a greeting belongs to a connection: connected mx");
+		return true;
+	case RECORD_APART:
+		break;
+	}
+	return take_apart(r, rest, c);
 }
 
 static bool read_message_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
@@ -374,7 +416,7 @@ static bool read_message_check(struct case_reader *r, int word, struct span *res
 typedef bool check_fn(struct case_reader *r, int word, struct span *rest, struct case_check *c);
 static check_fn *check_of(enum case_step_kind k, const char *const **ret_words)
 {
-	bool record = k == CASE_HEARD || k == CASE_CONNECTED;
+	bool record = k == CASE_HEARD || k == CASE_NOT_HEARD || k == CASE_CONNECTED;
 	bool message = k == CASE_STORED || k == CASE_BOUNCED || k == CASE_NOTIFIED || k == CASE_RECEIVED;
 
 	*ret_words = k == CASE_EXPECT ? REPLY_WORDS : record ? RECORD_WORDS : MESSAGE_WORDS;

@@ -38,8 +38,9 @@ static void check_details(const struct case_file *c, const struct case_step *s)
 			check_pattern(&a->pattern);
 	}
 	for (uint32_t i = 0; i < s->check_count; i++)
-		check_text(&s->checks[i].text,
-			   s->kind == CASE_EXPECT || s->checks[i].kind == CASE_CHECK_THEN);
+		check_text(&s->checks[i].text, s->kind == CASE_EXPECT ||
+						       s->checks[i].kind == CASE_CHECK_THEN ||
+						       s->checks[i].kind == CASE_CHECK_NEXT);
 }
 
 static void check_hop(const struct case_hop *h)
