@@ -6,12 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Relays with short time-outs still wait so long. */
+enum { IN_TIME_MS = 1000 };
+
 struct hop_inside {
 	struct sink *sink;
 	struct tls_ctx *tls;
 	struct transcript *transcript;
 	hop_news_fn *on_news;
+	hop_kill_fn *on_kill;
 	void *ctx;
+	const struct case_hop *what;
 	struct sink_rule *rules;
 	uint32_t rule_count;
 	struct buf *texts; /* what the rules borrow */
@@ -137,19 +142,66 @@ static void on_content(void *ctx, const struct sink_message *m)
 				   .dots = m->dots_notes };
 	buf_add(&c->reverse_path, m->reverse_path);
 	buf_add(&c->content, m->content);
+	for (uint32_t i = 0; i < m->recipient_count; i++)
+		buf_addf(&c->recipients, "%.*s\n", SPAN_FMT(m->recipients[i]));
 	news(h);
+}
+
+/* One line of a good reply, however it is cut into segments. */
+static bool is_plain_reply(const struct sink_rule *r)
+{
+	struct buf all = { 0 };
+
+	for (uint32_t i = 0; i < r->piece_count; i++)
+		buf_add(&all, r->pieces[i].bytes);
+	struct span s = buf_span(&all);
+	bool plain = s.n >= 5 && s.p[0] == '2' && s.p[1] >= '0' && s.p[1] <= '5' && s.p[2] >= '0' && s.p[2] <= '9' &&
+		     (s.p[3] == ' ' || s.p[3] == '\r') && span_find(s, '\r') == s.n - 2 && s.p[s.n - 1] == '\n';
+	buf_free(&all);
+	return plain;
+}
+
+/* Whether the relay has certainly had the good reply: then what it sends again is sent twice for nothing. */
+static bool leaves_doubt(const struct hop_inside *in, const struct sink_rule *r)
+{
+	const struct case_departure *d = &in->what->departures[r - in->rules];
+
+	if (d->kills || d->act == CASE_ACT_FLOOD || r->delay_ms > IN_TIME_MS)
+		return true;
+	for (uint32_t i = 0; i < r->piece_count; i++)
+		if (r->pieces[i].pause_ms > IN_TIME_MS)
+			return true;
+	return r->piece_count > 0 && !is_plain_reply(r);
+}
+
+static struct hop_content *last_content(struct hop *h, uint64_t connection)
+{
+	for (uint32_t i = h->content_count; i > 0; i--)
+		if (h->contents[i - 1].connection == connection)
+			return &h->contents[i - 1];
+	return NULL;
+}
+
+static void on_rule(void *ctx, uint64_t connection, const struct sink_rule *r)
+{
+	struct hop *h = ctx;
+	struct hop_inside *in = h->inside;
+	struct hop_content *c = r->stage == SINK_FINAL ? last_content(h, connection) : NULL;
+
+	if (c != NULL)
+		c->in_doubt = leaves_doubt(in, r);
+	if (in->what->departures[r - in->rules].kills)
+		in->on_kill(in->ctx);
 }
 
 static void on_message(void *ctx, const struct sink_message *m)
 {
 	struct hop *h = ctx;
 
-	for (uint32_t i = h->content_count; i > 0; i--) {
-		if (h->contents[i - 1].connection != m->connection)
-			continue;
-		h->contents[i - 1].taken = true;
-		break;
-	}
+	struct hop_content *c = last_content(h, m->connection);
+
+	if (c != NULL)
+		c->taken = true;
 	news(h);
 }
 
@@ -180,6 +232,7 @@ static const enum sink_action ACTION_OF[] = {
 	[CASE_ACT_CLOSE] = SINK_CLOSE,
 	[CASE_ACT_RESET] = SINK_RESET,
 	[CASE_ACT_SILENCE] = SINK_SILENT,
+	[CASE_ACT_FLOOD] = SINK_FLOOD,
 };
 
 static bool expand(struct hop_inside *in, const struct values *v, const struct case_text *t,
@@ -221,7 +274,7 @@ static bool make_rule(struct hop_inside *in, const struct values *v, const struc
 		piece->pause_ms = d->segments[i].pause_ms;
 		fine = expand(in, v, &d->segments[i].text, NULL, &piece->bytes);
 	}
-	if (r->piece_count > 0 && r->pieces[0].pause_ms > 0)
+	if (r->piece_count > 0 && r->pieces[0].pause_ms > 0 && r->action != SINK_FLOOD)
 		r->delay_ms = r->pieces[0].pause_ms;
 	return fine;
 }
@@ -268,6 +321,7 @@ static int open_sink(struct hop *h, const struct hop_options *o, struct err *ret
 				   .on_content = on_content,
 				   .on_command = on_command,
 				   .on_event = on_event,
+				   .on_rule = on_rule,
 				   .ctx = h };
 
 	for (uint32_t i = 0; i < o->what->offer_count; i++)
@@ -297,7 +351,9 @@ struct hop *hop_new(const struct hop_options *o, struct err *reterr)
 	h->at = o->places[0];
 	h->inside->tls = o->tls;
 	h->inside->transcript = o->transcript;
+	h->inside->what = o->what;
 	h->inside->on_news = o->on_news;
+	h->inside->on_kill = o->on_kill;
 	h->inside->ctx = o->ctx;
 	buf_add_cstr(&h->inside->host_name, o->host_name);
 	int rc = 0;
@@ -330,6 +386,7 @@ void hop_free(struct hop *h)
 		buf_free(&h->lines[i].text);
 	for (uint32_t i = 0; i < h->content_count; i++) {
 		buf_free(&h->contents[i].reverse_path);
+		buf_free(&h->contents[i].recipients);
 		buf_free(&h->contents[i].content);
 	}
 	free(h->lines);

@@ -40,8 +40,11 @@ struct hop_content {
 	uint64_t connection;
 	int64_t at_ns;
 	bool taken; /* the final reply was good */
+	/* The relay may not have had that reply in time, or not have understood it. */
+	bool in_doubt;
 	struct buf reverse_path;
-	struct buf content; /* unstuffed */
+	struct buf recipients; /* that were accepted, each with a LF behind it */
+	struct buf content;    /* unstuffed */
 	uint32_t dots;      /* enum dots_note */
 };
 
@@ -61,6 +64,8 @@ struct hop {
 };
 
 typedef void hop_news_fn(void *ctx);
+/* The relay is to be killed, at once. */
+typedef void hop_kill_fn(void *ctx);
 
 struct hop_options {
 	struct loop *loop;
@@ -73,6 +78,7 @@ struct hop_options {
 	uint32_t place_count;
 	struct transcript *transcript; /* NULL: nothing is noted */
 	hop_news_fn *on_news;
+	hop_kill_fn *on_kill;
 	void *ctx;
 };
 /* NULL with the reason. */

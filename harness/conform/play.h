@@ -35,6 +35,7 @@ struct play_outcome {
 	uint32_t req;              /* index; whose fail or warning it is */
 	bool lost;                 /* it ended with a connection that the server ended, or never took */
 	char why[800];             /* one sentence, printable; "" for a pass */
+	uint32_t duplicates;       /* that next hops took, and that could not be avoided (RFC 5321 6.1, RFC 1047) */
 	struct buf irregularities; /* of replies, one a line, each once */
 	struct transcript transcript;
 	int64_t elapsed_ms;

@@ -1,18 +1,25 @@
 #include "harness/conform/play_parts.h"
 
+#include "harness/conform/doubles.h"
+
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* The world of a case with role client: its names, its next hops. */
 
 enum {
 	ADDRESSES = 32, /* of each playing: three for each next hop, in case that somebody else has one */
 	PLACES = 3,
+	CONFUSED_MS = 1000, /* so long after a reply, a relay that is killed may not have written down what it said */
 	FENCE_INDEX = CASE_HOPS_MAX,
 	ISSUED_PATH_BYTES = PATH_MAX,
+	CASE_NAME_BYTES = 300,
 };
 
 static struct world *world(const struct play *p)
@@ -23,6 +30,11 @@ static struct world *world(const struct play *p)
 static void on_news(void *ctx)
 {
 	play_poke(ctx);
+}
+
+static void on_kill(void *ctx)
+{
+	play_server_kill(ctx);
 }
 
 /* ---- names ---- */
@@ -58,9 +70,10 @@ static bool add_mx(struct play *p, uint32_t index, const char *name)
 
 static bool add_address(struct play *p, const char *origin, const char *name, const struct addr *at)
 {
-	char line[120], ip[56];
+	char line[160], ip[56];
 
-	(void)snprintf(line, sizeof(line), "%s 0 IN A %s", name, addr_format_ip(at, ip));
+	(void)addr_format_ip(at, ip);
+	(void)snprintf(line, sizeof(line), "%s 0 IN %s %s", name, strchr(ip, ':') != NULL ? "AAAA" : "A", ip);
 	return add_record(p, origin, line);
 }
 
@@ -72,23 +85,47 @@ static void on_fault_over(void *ctx)
 	f->fault = NULL;
 }
 
+/* "@" and "mx", in the zone of the case. */
+static void whole_name(const struct play *p, const char *name, char ret_name[CASE_NAME_BYTES])
+{
+	if (strcmp(name, "@") == 0)
+		(void)snprintf(ret_name, CASE_NAME_BYTES, "%s", p->world.zone);
+	else
+		(void)snprintf(ret_name, CASE_NAME_BYTES, "%.200s.%s", name, p->world.zone);
+}
+
+/* Addresses at which nobody listens. */
+static void add_nobodies(struct play *p, const struct case_step *s)
+{
+	for (uint32_t i = 0; i < s->zone_count; i++) {
+		struct addr at = world_nobody_addr(world(p), i);
+		if (!add_address(p, p->world.zone, s->name, &at))
+			return;
+	}
+	play_next(p);
+}
+
 static void add_fault(struct play *p, const struct case_step *s)
 {
 	static const enum dns_fault_kind KIND[] = { [CASE_ZONE_SERVFAIL] = DNS_SERVFAIL,
 						    [CASE_ZONE_NXDOMAIN] = DNS_NXDOMAIN,
-						    [CASE_ZONE_TIMEOUT] = DNS_TIMEOUT };
+						    [CASE_ZONE_TIMEOUT] = DNS_TIMEOUT,
+						    [CASE_ZONE_TRUNCATED] = DNS_TRUNCATED };
 	struct play_world *w = &p->world;
-	char name[200];
+	char name[CASE_NAME_BYTES];
 
 	if (w->fault_count == CASE_DETAILS_MAX) {
 		play_finish(p, CONFORM_ERROR, s->line, "more than %d faults of names", CASE_DETAILS_MAX);
 		return;
 	}
-	(void)snprintf(name, sizeof(name), "%s%s%s", strcmp(s->name, "@") == 0 ? "" : s->name,
-		       strcmp(s->name, "@") == 0 ? "" : ".", w->zone);
+	whole_name(p, s->name, name);
 	struct play_fault *f = &w->faults[w->fault_count++];
 	f->dns = world_dns(world(p));
 	f->fault = dns_fault_add(f->dns, name, KIND[s->zone], s->zone_count);
+	if (s->zone_type != NULL && !dns_fault_limit(f->fault, s->zone_type)) {
+		play_finish(p, CONFORM_ERROR, s->line, "%s is no type of DNS records", s->zone_type);
+		return;
+	}
 	if (s->zone_ms > 0) {
 		f->end = timer_new(p->o.loop, on_fault_over, f);
 		timer_set_ms(f->end, s->zone_ms);
@@ -101,6 +138,17 @@ void play_hops_zone(struct play *p)
 	const struct case_step *s = play_step(p);
 	struct buf record = { 0 };
 
+	if (s->zone == CASE_ZONE_FORGET) {
+		char name[CASE_NAME_BYTES];
+		whole_name(p, s->name, name);
+		dns_remove_at(world_dns(world(p)), name);
+		play_next(p);
+		return;
+	}
+	if (s->zone == CASE_ZONE_NOBODY) {
+		add_nobodies(p, s);
+		return;
+	}
 	if (s->zone != CASE_ZONE_RECORD) {
 		add_fault(p, s);
 		return;
@@ -147,6 +195,39 @@ static bool make_tls(struct play *p, const struct case_hop *what, const char *ho
 	return *ret_tls != NULL;
 }
 
+/* Where the next hop may listen; false: the play is over. */
+static bool find_places(struct play *p, const struct case_hop *what, uint32_t first, struct addr places[PLACES])
+{
+	struct addr v6;
+	int fd;
+
+	for (uint32_t i = 0; i < PLACES; i++)
+		places[i] = world_played_addr(world(p), first + i);
+	if (!what->ipv6)
+		return true;
+	for (uint32_t i = 0; i < CASE_HOPS_MAX && !world_is_private(world(p)); i++)
+		if (p->world.hops[i] != NULL && p->world.hops[i]->at.ss.ss_family == AF_INET6) {
+			play_finish(p, CONFORM_NOT_TESTED, what->line,
+				    "loopback has one IPv6 address only; a private network has more");
+			return false;
+		}
+	for (uint32_t i = 0; i < PLACES; i++) {
+		if (!world_played_addr_ipv6(world(p), first + i, &v6)) {
+			play_finish(p, CONFORM_NOT_TESTED, what->line, "there is no IPv6 in this network");
+			return false;
+		}
+		places[i] = v6;
+	}
+	addr_set_port(&v6, 0);
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool there = fd >= 0 && bind(fd, (const struct sockaddr *)&v6.ss, v6.n) == 0;
+	if (fd >= 0)
+		(void)close(fd);
+	if (!there)
+		play_finish(p, CONFORM_NOT_TESTED, what->line, "this machine has no IPv6: %s", strerror(errno));
+	return there;
+}
+
 static struct hop *open_hop(struct play *p, const struct case_hop *what, const char *host_name,
 			    uint32_t index)
 {
@@ -161,12 +242,11 @@ static struct hop *open_hop(struct play *p, const struct case_hop *what, const c
 				 .place_count = PLACES,
 				 .transcript = index == FENCE_INDEX ? NULL : &p->outcome.transcript,
 				 .on_news = on_news,
+				 .on_kill = on_kill,
 				 .ctx = p };
 	struct err e;
 
-	for (uint32_t i = 0; i < PLACES; i++)
-		places[i] = world_played_addr(world(p), first + i);
-	if (!make_tls(p, what, host_name, &o.tls))
+	if (!find_places(p, what, first, places) || !make_tls(p, what, host_name, &o.tls))
 		return NULL;
 	struct hop *h = hop_new(&o, &e);
 	if (h == NULL)
@@ -206,6 +286,32 @@ bool play_hops_fence(struct play *p)
 	w->fence_hop = open_hop(p, &FENCE, host_name, FENCE_INDEX);
 	return w->fence_hop != NULL && add_record(p, w->fence, "@ 0 IN MX 10 mx") &&
 	       add_address(p, w->fence, "mx", &w->fence_hop->at);
+}
+
+/* ---- what was taken twice ---- */
+
+bool play_hops_doubles(struct play *p)
+{
+	struct play_world *w = &p->world;
+	struct span rest, who = { 0 };
+
+	if (w->same_twice)
+		return true;
+	struct doubles d = doubles_of(w->hops, CASE_HOPS_MAX, w->killed_ns);
+	p->outcome.duplicates = d.allowed;
+	if (d.hop == NULL)
+		return true;
+	rest = buf_span(&d.again->recipients);
+	(void)span_take_until(&rest, '\n', &who);
+	/* Behind the last step there is nothing more. */
+	const struct case_step *s = &p->file->steps[p->at < p->file->step_count ? p->at : p->file->step_count - 1];
+	p->outcome.req = p->file->sections[s->section].req;
+	play_finish(p, CONFORM_FAIL, s->line,
+		    "%s was given a message for <%.*s> that had been taken with 250 %.3g s before: RFC 5321 6.1 and RFC "
+		    "1047 excuse no duplicate here",
+		    d.hop->name, SPAN_FMT(span_sub(who, 0, 100)),
+		    (double)(d.again->at_ns - d.first->at_ns) / 1e9);
+	return false;
 }
 
 /* ---- life ---- */

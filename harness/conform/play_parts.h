@@ -74,6 +74,8 @@ struct play_world {
 	uint32_t fences;          /* sent */
 	struct timer *impatience; /* then it is looked whether anything can still happen */
 	bool impatient;
+	int64_t killed_ns; /* when this case last killed the relay; 0: never */
+	bool same_twice;   /* it submitted content of its own more than once */
 };
 
 /* A question may outlive who asked. */
@@ -186,6 +188,8 @@ void play_world_begin(struct play *p);
 void play_world_end(struct play *p);
 void play_hops_open(struct play *p); /* CASE_NEXT_HOP */
 void play_hops_zone(struct play *p);
+/* Whether what the next hops took twice was to be so; else the play ends with a failure. */
+bool play_hops_doubles(struct play *p);
 bool play_hops_fence(struct play *p); /* makes the fence's next hop; false: the play is over */
 
 /* ---- play_relay.c ---- */
@@ -196,6 +200,8 @@ void play_relay_go_on(struct play *p);
 
 /* ---- play_server.c ---- */
 void play_server(struct play *p);
+/* At once, whatever step it is. */
+void play_server_kill(struct play *p);
 /* True when the server is as the case found it; else it is being started, and play_poke follows. */
 bool play_server_is_back(struct play *p);
 void play_server_forget(struct play *p);

@@ -47,6 +47,7 @@ void play_relay_submit(struct play *p)
 	struct buf recipients = { 0 }, shown = { 0 }, from = { 0 }, mail = { 0 }, rcpt = { 0 };
 
 	w->settle = PLAY_UNSETTLED;
+	w->same_twice |= m->has_content && w->submitted > 0;
 	w->submitted++;
 	play_set_deadline(p);
 	buf_reset(&w->content);

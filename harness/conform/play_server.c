@@ -36,6 +36,16 @@ static void start(struct play *p)
 	p->o.sut->control(p->o.sut->control_ctx, SUT_START, on_started, p->start);
 }
 
+void play_server_kill(struct play *p)
+{
+	if (p->server_down || p->o.sut->control == NULL)
+		return;
+	p->world.killed_ns = play_now();
+	transcript_note(&p->outcome.transcript, p->world.killed_ns, 0, "server: killed");
+	p->server_down = true;
+	p->o.sut->control(p->o.sut->control_ctx, SUT_KILL, NULL, NULL);
+}
+
 void play_server(struct play *p)
 {
 	const struct case_step *s = play_step(p);
@@ -49,12 +59,13 @@ void play_server(struct play *p)
 		}
 		play_await(p, PLAY_WAITS_SERVER, s->within_ms);
 		start(p);
+	} else if (!p->server_down && s->server == CASE_SERVER_KILL) {
+		play_server_kill(p);
+		play_next(p);
 	} else if (!p->server_down) {
-		transcript_note(&p->outcome.transcript, play_now(), 0, "server: %s",
-				s->server == CASE_SERVER_KILL ? "killed" : "told to stop");
+		transcript_note(&p->outcome.transcript, play_now(), 0, "server: told to stop");
 		p->server_down = true;
-		p->o.sut->control(p->o.sut->control_ctx, s->server == CASE_SERVER_KILL ? SUT_KILL : SUT_STOP,
-				  NULL, NULL);
+		p->o.sut->control(p->o.sut->control_ctx, SUT_STOP, NULL, NULL);
 		play_next(p);
 	} else {
 		play_next(p);

@@ -43,6 +43,7 @@ struct conform_totals conform_totals(const struct conform_record *r)
 		}
 		enum conform_verdict v = conform_verdict_of(r, i);
 		t.by[v]++;
+		t.duplicates += r->results[i].duplicates;
 		t.unexpected_passes += conform_passed_unexpectedly(r, i);
 		bool fails = is_failure(v) || (v == CONFORM_FLAKY && r->results[i].seen[CONFORM_FAIL] > 0);
 		t.new_failures += fails && (r->known == NULL || !r->known[i]);

@@ -43,6 +43,7 @@ struct conform_totals {
 	uint32_t not_played;
 	uint32_t new_failures; /* that count: not in the baseline */
 	uint32_t unexpected_passes;
+	uint32_t duplicates; /* that next hops took, and that could not be avoided */
 };
 
 /* The verdict that counts: strict and waivers are in it. */

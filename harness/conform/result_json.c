@@ -72,6 +72,8 @@ static json_t *case_json(const struct conform_record *r, uint32_t i)
 	(void)json_object_set_new(j, "file", json_string(s->file->path));
 	if (buf_bytes(&s->irregularities) > 0)
 		(void)json_object_set_new(j, "irregular", lines_json(buf_span(&s->irregularities)));
+	if (s->duplicates > 0)
+		(void)json_object_set_new(j, "duplicates", json_integer(s->duplicates));
 	if (s->played > 1)
 		(void)json_object_set_new(j, "seen", seen_json(s));
 	if (r->waived != NULL && r->waived[i] != NULL)
@@ -97,6 +99,7 @@ static json_t *totals_json(const struct conform_record *r)
 					  json_integer(t.by[v]));
 	(void)json_object_set_new(map, "not-played", json_integer(t.not_played));
 	(void)json_object_set_new(map, "unexpected-pass", json_integer(t.unexpected_passes));
+	(void)json_object_set_new(map, "duplicates", json_integer(t.duplicates));
 	(void)json_object_set_new(map, "new-fail", json_integer(t.new_failures));
 	return map;
 }

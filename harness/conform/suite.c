@@ -193,6 +193,7 @@ static void take_outcome(struct suite *s, const struct playing *w, struct play *
 	}
 	add_irregularities(r, buf_span(&o->irregularities));
 	r->elapsed_ms += o->elapsed_ms;
+	r->duplicates += o->duplicates;
 	count_playing(s, r);
 }
 

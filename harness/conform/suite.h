@@ -26,6 +26,7 @@ struct suite_result {
 	struct buf irregularities; /* one a line */
 	struct buf transcript;     /* as text; of the playing the verdict is from */
 	int64_t elapsed_ms;
+	uint32_t duplicates; /* that could not be avoided, of all playings */
 	uint32_t played;
 	uint32_t seen[CONFORM_VERDICT_COUNT]; /* how often each verdict came */
 	uint32_t deaths;                      /* of the server while it was being played */

@@ -78,7 +78,8 @@ static void on_event(void *ctx, enum conn_event event)
 		sink_read(c);
 		break;
 	case CONN_DRAINED:
-		sink_read(c);
+		if (!sink_flood_on(c))
+			sink_read(c);
 		break;
 	case CONN_SECURED:
 		on_secured(c);

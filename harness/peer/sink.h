@@ -35,7 +35,11 @@ enum sink_action {
 	SINK_CLOSE,  /* FIN; with a reply text, after it */
 	SINK_RESET,  /* RST */
 	SINK_SILENT, /* never answers this one, nor anything behind it */
+	/* The one piece without end, with its pause between, until the client goes; RST at last (SINK_FLOOD_…). */
+	SINK_FLOOD,
 };
+
+enum { SINK_FLOOD_BYTES_MAX = 32 * 1024 * 1024, SINK_FLOOD_MS_MAX = 30000 };
 
 /* One write, after a pause. */
 struct sink_piece {
@@ -94,6 +98,8 @@ struct sink_event {
 };
 typedef void sink_event_fn(void *ctx, const struct sink_event *e);
 
+/* Called when a rule is about to be followed, before anything is said. */
+typedef void sink_rule_fn(void *ctx, uint64_t connection, const struct sink_rule *r);
 /* Called when the last open connection has ended; its last reply may not have been written yet. */
 typedef void sink_quiet_fn(void *ctx);
 
@@ -121,6 +127,7 @@ struct sink_options {
 	sink_command_fn *on_command; /* may be NULL */
 	sink_message_fn *on_content; /* every content that ended, whatever is answered; may be NULL */
 	sink_event_fn *on_event;     /* may be NULL */
+	sink_rule_fn *on_rule;       /* may be NULL */
 	sink_quiet_fn *on_quiet;     /* may be NULL */
 	void *ctx;
 };

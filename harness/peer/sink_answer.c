@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FLOOD_BLOCK_BYTES = 16 * 1024 };
+
 /* ---- the transaction ---- */
 void sink_end_transaction(struct sink_client *c)
 {
@@ -156,12 +158,55 @@ static bool answered(struct sink_client *c)
 	return true;
 }
 
+/*
+ * More of a reply that never ends.  Only its beginning is recorded, and it is
+ * said no faster than it is read.  Returns false when the client is gone.
+ */
+static bool flood(struct sink_client *c)
+{
+	const struct sink_piece *piece = &c->deed.rule->pieces[0];
+	size_t block = piece->pause_ms > 0 ? 1 : FLOOD_BLOCK_BYTES;
+	int64_t now_ns = clock_mono_ns();
+
+	if (!c->floods) {
+		c->floods = true;
+		c->flood_end_ns = now_ns + SINK_FLOOD_MS_MAX * 1000000LL;
+		c->flood_bytes = 0;
+		sink_tell(c, SINK_SAID, piece->bytes, NULL);
+	}
+	if (now_ns >= c->flood_end_ns || c->flood_bytes >= SINK_FLOOD_BYTES_MAX || piece->bytes.n == 0) {
+		sink_end(c, conn_reset);
+		return false;
+	}
+	for (size_t said = 0; said < block; said += piece->bytes.n) {
+		conn_write(c->conn, piece->bytes);
+		c->flood_bytes += piece->bytes.n;
+	}
+	/* Without a pause CONN_DRAINED asks for more; the timer is for who does not read. */
+	timer_set_ms(c->delay, piece->pause_ms > 0 ? piece->pause_ms : SINK_FLOOD_MS_MAX);
+	return true;
+}
+
+bool sink_flood_on(struct sink_client *c)
+{
+	if (!c->floods || c->deed.rule->pieces[0].pause_ms > 0)
+		return false;
+	(void)flood(c);
+	return true;
+}
+
 /* Returns false when the client is gone. */
 static bool act(struct sink_client *c)
 {
 	const struct deed *d = &c->deed;
 	enum sink_action action = d->rule != NULL ? d->rule->action : SINK_REPLY;
 	bool pieces = d->rule != NULL && d->rule->piece_count > 0;
+	if (d->rule != NULL && c->sink->o.on_rule != NULL)
+		c->sink->o.on_rule(c->sink->o.ctx, c->number, d->rule);
+	if (action == SINK_FLOOD) {
+		c->held = true;
+		return flood(c);
+	}
 	if (action == SINK_SILENT) {
 		c->held = true;
 		return true;
@@ -222,6 +267,10 @@ bool sink_answer(struct sink_client *c, enum sink_stage stage, const char *usual
 void sink_delay_over(void *ctx)
 {
 	struct sink_client *c = ctx;
+	if (c->floods) {
+		(void)flood(c);
+		return;
+	}
 	if (c->piece > 0) { /* a reply is under way */
 		if (!say_pieces(c) || !answered(c))
 			return;

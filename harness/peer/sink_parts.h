@@ -38,6 +38,9 @@ struct sink_client {
 	struct timer *delay;
 	struct deed deed;
 	uint32_t piece; /* of the deed's rule, the next */
+	bool floods;
+	int64_t flood_end_ns;
+	uint64_t flood_bytes; /* said so far */
 	size_t shown;   /* bytes of the input that were recorded, and are not consumed yet */
 	struct buf text;
 	/* the transaction */
@@ -95,5 +98,7 @@ void sink_hand_over(struct sink_client *c);
 void sink_tell_message(const struct sink_client *c, sink_message_fn *fn);
 void sink_end_transaction(struct sink_client *c);
 void sink_delay_over(void *ctx); /* of a struct sink_client */
+/* More of a reply that never ends, when it floods as fast as it is read; false: it does not. */
+bool sink_flood_on(struct sink_client *c);
 
 #endif

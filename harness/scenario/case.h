@@ -186,7 +186,13 @@ enum case_stage {
 	CASE_AT_QUIT,
 	CASE_STAGE_COUNT,
 };
-enum case_act { CASE_ACT_REPLY, CASE_ACT_CLOSE, CASE_ACT_RESET, CASE_ACT_SILENCE };
+enum case_act {
+	CASE_ACT_REPLY,
+	CASE_ACT_CLOSE,
+	CASE_ACT_RESET,
+	CASE_ACT_SILENCE,
+	CASE_ACT_FLOOD, /* the one segment again and again, with its pause between */
+};
 
 /* Where a next hop departs from what is usual.  The first that fits decides. */
 struct case_departure {
@@ -197,6 +203,7 @@ struct case_departure {
 	uint32_t count;        /* ... so many times; 0: always */
 	enum case_act act;
 	int64_t pause_ms; /* before it */
+	bool kills;       /* the relay, before anything is said */
 	/* The reply: one line without its end, or raw segments; none with an act that says nothing. */
 	struct case_segment *segments;
 	uint32_t segment_count;
@@ -209,13 +216,14 @@ struct case_hop {
 	const char *name;
 	uint32_t line;
 	bool absent;
+	bool ipv6; /* that and nothing else is its address */
 	enum case_tls tls;
 	bool says_offers;
 	const char **offers; /* "SIZE 1000" */
 	uint32_t offer_count;
 	struct case_departure *departures;
 	uint32_t departure_count;
-	bool has_address; /* gets an A record: no zone line says another thing of its name */
+	bool has_address; /* gets an address record: no zone line says another thing of its name */
 };
 
 struct case_submission {
@@ -229,7 +237,16 @@ struct case_submission {
 	struct case_text content;
 };
 
-enum case_zone_kind { CASE_ZONE_RECORD, CASE_ZONE_SERVFAIL, CASE_ZONE_NXDOMAIN, CASE_ZONE_TIMEOUT };
+enum case_zone_kind {
+	CASE_ZONE_RECORD,
+	CASE_ZONE_SERVFAIL,
+	CASE_ZONE_NXDOMAIN,
+	CASE_ZONE_TIMEOUT,
+	CASE_ZONE_TRUNCATED,
+	CASE_ZONE_FORGET, /* the records of the name */
+	CASE_ZONE_NOBODY, /* so many addresses at which nobody listens */
+};
+enum { CASE_NOBODIES_MAX = 500 };
 
 /* ---- steps ---- */
 enum case_step_kind {
@@ -309,7 +326,8 @@ struct case_step {
 	uint32_t other_hop;
 	enum case_zone_kind zone; /* CASE_ZONE: owner and record in `text`, or owner alone ... */
 	uint32_t zone_count;      /* ... and how many lookups fail; 0: all ... */
-	int64_t zone_ms;          /* ... for so long; 0: always */
+	int64_t zone_ms;          /* ... for so long; 0: always ... */
+	const char *zone_type;    /* ... when this type is asked for; NULL: any */
 	const struct case_submission *submission; /* CASE_SUBMIT */
 	struct case_check *checks;
 	uint32_t check_count;

@@ -166,16 +166,32 @@ static bool take_pause(struct case_reader *r, struct span *rest, struct case_dep
 	return true;
 }
 
-static bool take_then_close(struct span *rest, struct case_departure *d)
+static bool take_then(struct span *rest, struct span then)
 {
-	static const char THEN[] = " then close";
-	const size_t n = sizeof(THEN) - 1;
-
-	if (rest->n <= n || memcmp(rest->p + rest->n - n, THEN, n) != 0)
+	if (rest->n <= then.n || !span_eq(span_sub(*rest, rest->n - then.n, rest->n), then))
 		return false;
-	*rest = span_trim(span_sub(*rest, 0, rest->n - n));
-	d->act = CASE_ACT_CLOSE;
+	*rest = span_trim(span_sub(*rest, 0, rest->n - then.n));
 	return true;
+}
+
+static void note_kill(struct case_reader *r, struct case_departure *d)
+{
+	d->kills = true;
+	if (!case_has_tag(r->c, "alone"))
+		case_error(r, r->line, "a case that does this to the server is to be tagged alone");
+}
+
+/* flood "250-more\r\n", flood ~100ms~ "250-more\r\n" */
+static bool read_flood(struct case_reader *r, struct span rest, struct case_departure *d)
+{
+	d->act = CASE_ACT_FLOOD;
+	d->raw = true;
+	if (!case_take_segments(r, rest, &d->segments, &d->segment_count))
+		return false;
+	if (d->segment_count == 1)
+		return true;
+	case_error(r, rest, "it goes: flood \"250-more\\r\\n\", or flood ~100ms~ \"250-more\\r\\n\"");
+	return false;
 }
 
 /* One line of a reply. */
@@ -185,8 +201,8 @@ static bool read_reply(struct case_reader *r, struct span rest, struct case_depa
 
 	if (!span_to_u64(span_sub(rest, 0, 3), &code) || code < 200 || code > 599) {
 		case_error(r, rest,
-			   "close, reset, silence, a reply as in 450 4.2.1 busy, or bytes in quotes belong "
-			   "here");
+			   "close, reset, silence, kill, flood, a reply as in 450 4.2.1 busy, or bytes in "
+			   "quotes belong here");
 		return false;
 	}
 	d->segments = case_alloc(r->c, sizeof(*d->segments));
@@ -197,8 +213,10 @@ static bool read_reply(struct case_reader *r, struct span rest, struct case_depa
 
 static bool read_act(struct case_reader *r, struct span rest, struct case_departure *d)
 {
-	static const char *const ACTS[] = { "close", "reset", "silence", NULL };
-	static const enum case_act MEANT[] = { CASE_ACT_CLOSE, CASE_ACT_RESET, CASE_ACT_SILENCE };
+	static const char *const ACTS[] = { "close", "reset", "silence", "kill", NULL };
+	static const enum case_act MEANT[] = { CASE_ACT_CLOSE, CASE_ACT_RESET, CASE_ACT_SILENCE,
+					       CASE_ACT_SILENCE };
+	struct span flood = rest;
 
 	if (rest.n == 0) {
 		case_error(r, r->line, "what happens there?");
@@ -210,9 +228,16 @@ static bool read_act(struct case_reader *r, struct span rest, struct case_depart
 	int act = case_index(rest, ACTS);
 	if (act >= 0) {
 		d->act = MEANT[act];
+		if (word_is(rest, "kill"))
+			note_kill(r, d);
 		return true;
 	}
-	(void)take_then_close(&rest, d);
+	if (word_is(case_word(&flood), "flood"))
+		return read_flood(r, span_trim(flood), d);
+	if (take_then(&rest, SPAN_LIT(" then kill")))
+		note_kill(r, d);
+	else if (take_then(&rest, SPAN_LIT(" then close")))
+		d->act = CASE_ACT_CLOSE;
 	d->raw = rest.n > 0 && rest.p[0] == '"';
 	return d->raw ? case_take_segments(r, rest, &d->segments, &d->segment_count) : read_reply(r, rest, d);
 }
@@ -282,7 +307,7 @@ static void read_tls(struct case_reader *r, struct span rest)
 
 void case_read_hop_detail(struct case_reader *r)
 {
-	static const char *const WORDS[] = { "at", "offers", "tls", "absent", NULL };
+	static const char *const WORDS[] = { "at", "offers", "tls", "absent", "ipv6", NULL };
 	struct span rest = case_without_comment(r->line, true);
 	struct span word = case_word(&rest);
 
@@ -300,6 +325,13 @@ void case_read_hop_detail(struct case_reader *r)
 		r->hop->absent = true;
 		nothing_more(r, rest);
 		return;
+	case 4:
+		r->hop->ipv6 = true;
+		nothing_more(r, rest);
+		/* On loopback there is one IPv6 address, for one case at a time. */
+		if (!case_has_tag(r->c, "alone"))
+			case_error(r, r->line, "a case with IPv6 is to be tagged alone");
+		return;
 	default:
 		case_unknown(r, word, "way to depart", WORDS);
 	}
@@ -307,11 +339,54 @@ void case_read_hop_detail(struct case_reader *r)
 
 /* ---- names ---- */
 
+static bool is_type(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < 'A' || s.p[i] > 'Z')
+			return false;
+	return s.n > 0;
+}
+
+/* SERVFAIL, SERVFAIL AAAA, SERVFAIL 2, SERVFAIL AAAA 3s; what stands behind the first word. */
+static void read_zone_fault(struct case_reader *r, struct span rest, struct case_step *s)
+{
+	struct span behind = rest, word = case_word(&behind);
+	uint64_t times = 0;
+
+	if (is_type(word)) {
+		s->zone_type = case_keep(r->c, word);
+		rest = behind;
+	}
+	struct span digits = span_trim(rest);
+	if (digits.n == 0 || (unit_parse_duration_ms(digits, &s->zone_ms) && s->zone_ms > 0))
+		return;
+	/* Resolvers ask again after a time-out: what is one lookup then, is a matter of time alone. */
+	if (s->zone == CASE_ZONE_TIMEOUT || s->zone == CASE_ZONE_FORGET || !span_to_u64(digits, &times) ||
+	    times < 1 || times > LOOKUPS_MAX)
+		case_error(r, digits, "how long, as in 3s, or how many lookups, not with TIMEOUT? 1 to %d",
+			   LOOKUPS_MAX);
+	s->zone_count = (uint32_t)times;
+}
+
+/* A nobody 300; false: it is a record like others. */
+static bool read_nobodies(struct case_reader *r, struct span record, struct case_step *s)
+{
+	struct span type = case_word(&record), word = case_word(&record);
+	uint64_t count = 0;
+
+	if (!word_is(type, "A") || !word_is(word, "nobody"))
+		return false;
+	s->zone = CASE_ZONE_NOBODY;
+	if (!span_to_u64(span_trim(record), &count) || count < 1 || count > CASE_NOBODIES_MAX)
+		case_error(r, record, "how many addresses? 1 to %d", CASE_NOBODIES_MAX);
+	s->zone_count = (uint32_t)count;
+	return true;
+}
+
 static void read_zone(struct case_reader *r, struct span rest)
 {
-	static const char *const FAULTS[] = { "SERVFAIL", "NXDOMAIN", "TIMEOUT", NULL };
+	static const char *const FAULTS[] = { "SERVFAIL", "NXDOMAIN", "TIMEOUT", "TRUNCATED", "FORGET", NULL };
 	struct case_step *s = case_add_step(r, CASE_ZONE);
-	uint64_t times = 0;
 
 	if (s == NULL)
 		return;
@@ -320,26 +395,19 @@ static void read_zone(struct case_reader *r, struct span rest)
 	struct span owner = case_word(&rest), record = rest;
 	struct span type = case_word(&rest);
 	int fault = case_index(type, FAULTS);
-	struct span digits = span_trim(rest);
-	if (owner.n == 0 || type.n == 0 || (fault < 0 && digits.n == 0)) {
+	if (owner.n == 0 || type.n == 0 || (fault < 0 && span_trim(rest).n == 0)) {
 		case_error(r, all.n > 0 ? all : r->line,
 			   "it goes: zone @ MX 10 mx, or zone mx SERVFAIL, or zone @ TIMEOUT 3s");
 		return;
 	}
 	s->name = case_keep(r->c, owner);
 	r->c->says_mx = r->c->says_mx || word_is(owner, "@");
-	if (fault < 0) {
+	if (fault >= 0) {
+		s->zone = (enum case_zone_kind)(CASE_ZONE_SERVFAIL + fault);
+		read_zone_fault(r, rest, s);
+	} else if (!read_nobodies(r, record, s)) {
 		s->text = case_text_of(r, span_trim(record), false);
-		return;
 	}
-	s->zone = (enum case_zone_kind)(CASE_ZONE_SERVFAIL + fault);
-	if (digits.n == 0 || (unit_parse_duration_ms(digits, &s->zone_ms) && s->zone_ms > 0))
-		return;
-	/* Resolvers ask again after a time-out: what is one lookup then, is a matter of time alone. */
-	if (s->zone == CASE_ZONE_TIMEOUT || !span_to_u64(digits, &times) || times < 1 || times > LOOKUPS_MAX)
-		case_error(r, digits, "how long, as in 3s, or how many lookups, not with TIMEOUT? 1 to %d",
-			   LOOKUPS_MAX);
-	s->zone_count = (uint32_t)times;
 }
 
 /* ---- submissions ---- */
@@ -550,7 +618,8 @@ void case_check_relay(struct case_reader *r)
 		h->has_address = true;
 		for (uint32_t k = 0; k < c->step_count; k++)
 			if (c->steps[k].kind == CASE_ZONE && c->steps[k].name != NULL &&
-			    strcmp(c->steps[k].name, h->name) == 0 && c->steps[k].zone == CASE_ZONE_RECORD)
+			    strcmp(c->steps[k].name, h->name) == 0 &&
+			    (c->steps[k].zone == CASE_ZONE_RECORD || c->steps[k].zone == CASE_ZONE_NOBODY))
 				h->has_address = false;
 	}
 }

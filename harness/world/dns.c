@@ -37,6 +37,7 @@ struct dns_fault {
 	LIST_ENTRY(dns_fault) entry;
 	ldns_rdf *domain;
 	enum dns_fault_kind kind;
+	ldns_rr_type type; /* 0: all */
 	uint32_t count_max;
 	uint32_t count;
 	struct lookup lookups[LOOKUPS_REMEMBERED]; /* the oldest is forgotten first */
@@ -135,6 +136,11 @@ void dns_remove_below(struct dns *d, const char *domain)
 	dns_zone_remove_below(d->zone, domain);
 }
 
+void dns_remove_at(struct dns *d, const char *name)
+{
+	dns_zone_remove_at(d->zone, name);
+}
+
 int dns_add_file(struct dns *d, const char *path, struct err *reterr)
 {
 	return dns_zone_add_file(d->zone, path, reterr);
@@ -182,6 +188,12 @@ struct dns_fault *dns_fault_add(struct dns *d, const char *domain, enum dns_faul
 	f->count_max = lookup_count_max;
 	LIST_INSERT_HEAD(&d->faults, f, entry);
 	return f;
+}
+
+bool dns_fault_limit(struct dns_fault *f, const char *type)
+{
+	f->type = ldns_get_rr_type_by_name(type);
+	return f->type != 0;
 }
 
 void dns_fault_remove(struct dns *d, struct dns_fault *f)
@@ -239,7 +251,8 @@ static const struct dns_fault *find_fault(struct dns *d, int view, const ldns_rr
 	ldns_dname2canonical(name);
 	uint64_t key = lookup_key(view, name, ldns_rr_get_type(question));
 	LIST_FOREACH (f, &d->faults, entry) {
-		if ((ldns_dname_compare(name, f->domain) == 0 || ldns_dname_is_subdomain(name, f->domain)) &&
+		if ((f->type == 0 || f->type == ldns_rr_get_type(question)) &&
+		    (ldns_dname_compare(name, f->domain) == 0 || ldns_dname_is_subdomain(name, f->domain)) &&
 		    fault_hits(f, key, now_ns)) {
 			found = f;
 			break;
@@ -289,8 +302,8 @@ static void tell(struct view *v, const ldns_rr *question, bool tcp, const char *
 	free(type);
 }
 
-/* Fills response; false: the query gets no answer at all. */
-static bool answer(struct view *v, const ldns_pkt *query, bool tcp, ldns_pkt *response)
+/* Fills response; false: the query gets no answer at all.  *ret_cut: by UDP it is to be truncated. */
+static bool answer(struct view *v, const ldns_pkt *query, bool tcp, ldns_pkt *response, bool *ret_cut)
 {
 	const ldns_rr_list *questions = ldns_pkt_question(query);
 	int64_t now_ns = clock_mono_ns();
@@ -318,7 +331,8 @@ static bool answer(struct view *v, const ldns_pkt *query, bool tcp, ldns_pkt *re
 		tell(v, question, tcp, "timeout", now_ns);
 		return false;
 	}
-	if (fault == NULL) {
+	*ret_cut = fault != NULL && fault->kind == DNS_TRUNCATED;
+	if (fault == NULL || *ret_cut) {
 		dns_zone_answer(v->dns->zone, v->number, question, response);
 	} else if (fault->kind == DNS_SERVFAIL) {
 		ldns_pkt_set_rcode(response, LDNS_RCODE_SERVFAIL);
@@ -326,12 +340,12 @@ static bool answer(struct view *v, const ldns_pkt *query, bool tcp, ldns_pkt *re
 		ldns_pkt_set_rcode(response, LDNS_RCODE_NXDOMAIN);
 		(void)ldns_pkt_push_rr(response, LDNS_SECTION_AUTHORITY, dns_zone_soa());
 	}
-	tell(v, question, tcp, rcode_name(ldns_pkt_get_rcode(response)), now_ns);
+	tell(v, question, tcp, *ret_cut && !tcp ? "truncated" : rcode_name(ldns_pkt_get_rcode(response)), now_ns);
 	return true;
 }
 
-/* Without the records, with TC: ask again over TCP. */
-static ldns_pkt *truncated(const ldns_pkt *full)
+/* With TC: ask again over TCP.  Of the records there is none, or the last one, as a trap (RFC 2181 9). */
+static ldns_pkt *truncated(const ldns_pkt *full, bool with_last)
 {
 	ldns_pkt *p = ldns_pkt_new();
 
@@ -345,6 +359,10 @@ static ldns_pkt *truncated(const ldns_pkt *full)
 	for (size_t i = 0; i < ldns_rr_list_rr_count(ldns_pkt_question(full)); i++)
 		(void)ldns_pkt_push_rr(p, LDNS_SECTION_QUESTION,
 				       ldns_rr_clone(ldns_rr_list_rr(ldns_pkt_question(full), i)));
+	size_t answers = ldns_rr_list_rr_count(ldns_pkt_answer(full));
+	if (with_last && answers > 0)
+		(void)ldns_pkt_push_rr(p, LDNS_SECTION_ANSWER,
+				       ldns_rr_clone(ldns_rr_list_rr(ldns_pkt_answer(full), answers - 1)));
 	return p;
 }
 
@@ -352,6 +370,7 @@ static uint8_t *respond(struct view *v, const uint8_t *bytes, size_t n, bool tcp
 {
 	ldns_pkt *query = NULL, *response;
 	uint8_t *wire = NULL;
+	bool cut = false;
 
 	if (ldns_wire2pkt(&query, bytes, n) != LDNS_STATUS_OK)
 		return NULL;
@@ -361,14 +380,14 @@ static uint8_t *respond(struct view *v, const uint8_t *bytes, size_t n, bool tcp
 	}
 	response = ldns_pkt_new();
 	assert(response != NULL);
-	if (answer(v, query, tcp, response) && ldns_pkt2wire(&wire, response, ret_n) == LDNS_STATUS_OK &&
+	if (answer(v, query, tcp, response, &cut) && ldns_pkt2wire(&wire, response, ret_n) == LDNS_STATUS_OK &&
 	    !tcp) {
 		size_t limit = ldns_pkt_edns(query) ? ldns_pkt_edns_udp_size(query) : UDP_BYTES_PLAIN;
 		limit = limit < UDP_BYTES_PLAIN ? UDP_BYTES_PLAIN
 			: limit > UDP_BYTES_MAX ? UDP_BYTES_MAX
 						: limit;
-		if (*ret_n > limit) {
-			ldns_pkt *shorter = truncated(response);
+		if (cut || *ret_n > limit) {
+			ldns_pkt *shorter = truncated(response, cut);
 			free(wire);
 			wire = NULL;
 			if (ldns_pkt2wire(&wire, shorter, ret_n) != LDNS_STATUS_OK)

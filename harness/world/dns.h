@@ -47,15 +47,24 @@ int dns_add(struct dns *d, int view, const char *line, struct err *reterr);
 int dns_add_below(struct dns *d, const char *origin, const char *line, struct err *reterr);
 /* Forgets all records at and below a domain. */
 void dns_remove_below(struct dns *d, const char *domain);
+/* Those of the name itself. */
+void dns_remove_at(struct dns *d, const char *name);
 /* A whole zone file with $ORIGIN and the like, into all views; the error names line and reason. */
 int dns_add_file(struct dns *d, const char *path, struct err *reterr);
 
 /* ---- faults ---- */
-enum dns_fault_kind { DNS_SERVFAIL, DNS_NXDOMAIN, DNS_TIMEOUT };
+enum dns_fault_kind {
+	DNS_SERVFAIL,
+	DNS_NXDOMAIN,
+	DNS_TIMEOUT,
+	DNS_TRUNCATED, /* by UDP there is the last record alone, and TC; by TCP all of them */
+};
 struct dns_fault;
 /* lookup_count_max 0: until removed. */
 struct dns_fault *dns_fault_add(struct dns *d, const char *domain, enum dns_fault_kind kind,
 				uint32_t lookup_count_max);
+/* Questions for this type alone, "AAAA"; false: there is no such type. */
+bool dns_fault_limit(struct dns_fault *f, const char *type);
 void dns_fault_remove(struct dns *d, struct dns_fault *f);  /* accepts NULL */
 uint32_t dns_fault_lookup_count(const struct dns_fault *f); /* lookups it has hit */
 
@@ -65,7 +74,7 @@ struct dns_query {
 	const char *name; /* "fredsco.example." */
 	const char *type; /* "MX" */
 	bool tcp;
-	const char *result; /* "NOERROR" "NXDOMAIN" "SERVFAIL" "timeout" */
+	const char *result; /* "NOERROR" "NXDOMAIN" "SERVFAIL" "timeout" "truncated" */
 	int64_t at_ns;
 };
 typedef void dns_query_fn(void *ctx, const struct dns_query *q);

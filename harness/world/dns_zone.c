@@ -72,7 +72,7 @@ int dns_zone_add(struct dns_zone *z, int view, const char *origin, const char *l
 	return take_record(z, view, rr, reterr);
 }
 
-void dns_zone_remove_below(struct dns_zone *z, const char *domain)
+static void remove_records(struct dns_zone *z, const char *domain, bool below_too)
 {
 	ldns_rdf *below = ldns_dname_new_frm_str(domain);
 	size_t kept = 0;
@@ -81,13 +81,24 @@ void dns_zone_remove_below(struct dns_zone *z, const char *domain)
 	ldns_dname2canonical(below);
 	for (size_t i = 0; i < z->count; i++) {
 		const ldns_rdf *owner = ldns_rr_owner(z->records[i].rr);
-		if (ldns_dname_compare(owner, below) == 0 || ldns_dname_is_subdomain(owner, below))
+		if (ldns_dname_compare(owner, below) == 0 ||
+		    (below_too && ldns_dname_is_subdomain(owner, below)))
 			ldns_rr_free(z->records[i].rr);
 		else
 			z->records[kept++] = z->records[i];
 	}
 	z->count = kept;
 	ldns_rdf_deep_free(below);
+}
+
+void dns_zone_remove_below(struct dns_zone *z, const char *domain)
+{
+	remove_records(z, domain, true);
+}
+
+void dns_zone_remove_at(struct dns_zone *z, const char *name)
+{
+	remove_records(z, name, false);
 }
 
 /* Record by record: ldns forgets to free those it had read when a later line of a zone is wrong. */

@@ -18,6 +18,7 @@ void dns_zone_free(struct dns_zone *z); /* accepts NULL */
 /* view -1: all views.  Lines as in dns_add; origin NULL: the root. */
 int dns_zone_add(struct dns_zone *z, int view, const char *origin, const char *line, struct err *reterr);
 void dns_zone_remove_below(struct dns_zone *z, const char *domain);
+void dns_zone_remove_at(struct dns_zone *z, const char *name);
 int dns_zone_add_file(struct dns_zone *z, const char *path, struct err *reterr);
 
 /* Appends answer and authority sections to response and sets its rcode. */

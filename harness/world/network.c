@@ -25,6 +25,7 @@ struct network {
 	int own;
 	int hosts[FLOW_HOSTS_MAX];
 	uint32_t host_count;
+	bool ipv6;
 };
 
 /* ---- addresses ---- */
@@ -49,6 +50,16 @@ struct addr network_own_addr(uint32_t n, uint16_t port)
 {
 	assert(n < OWN_ADDRESSES_MAX);
 	return make_addr(18, n, port);
+}
+
+bool network_own_addr_ipv6(const struct network *n, uint32_t index, uint16_t port, struct addr *ret_addr)
+{
+	char text[40];
+
+	assert(index < OWN_ADDRESSES_MAX);
+	/* 0 is the anycast address of the routers (RFC 4291 2.6.1). */
+	(void)snprintf(text, sizeof(text), "2001:2:0:1::%x", index + 1);
+	return n->ipv6 && addr_parse(text, port, ret_addr);
 }
 
 /* ---- the program ip ---- */
@@ -121,6 +132,39 @@ static int set_up_host(const struct network *n, uint32_t i, struct err *reterr)
 	return rc;
 }
 
+/*
+ * IPv6 as far as the kernel has it; a network without is a network, too.  All
+ * of its /64 is local to the harness; for hosts the way there is its end of
+ * their pair, which answers neighbour solicitations for that address alone.
+ */
+static void set_up_ipv6(struct network *n)
+{
+	struct buf own = { 0 };
+	struct err ignored;
+	/* So that a server can be bound to an address that is local without having been added. */
+	int fd = open("/proc/sys/net/ipv6/ip_nonlocal_bind", O_WRONLY | O_CLOEXEC);
+	bool fine = fd >= 0 && write(fd, "1", 1) == 1;
+
+	if (fd >= 0)
+		(void)close(fd);
+	buf_add_cstr(&own, "-6 route add local 2001:2:0:1::/64 dev lo\n");
+	for (uint32_t i = 0; i < n->host_count; i++)
+		buf_addf(&own, "-6 addr add fe80::1/64 dev h%u nodad\n-6 route add 2001:2:0:2::%x/128 dev h%u\n", i,
+			 i + 1, i);
+	fine = fine && run_ip(n->own, &own, &ignored) == 0;
+	for (uint32_t i = 0; i < n->host_count && fine; i++) {
+		struct buf host = { 0 };
+		buf_addf(&host,
+			 "-6 addr add 2001:2:0:2::%x/128 dev eth0 nodad\n-6 addr add fe80::2/64 dev eth0 nodad\n"
+			 "-6 route add 2001:2:0:1::/64 via fe80::1 dev eth0 src 2001:2:0:2::%x\n",
+			 i + 1, i + 1);
+		fine = run_ip(n->hosts[i], &host, &ignored) == 0;
+		buf_free(&host);
+	}
+	n->ipv6 = fine;
+	buf_free(&own);
+}
+
 /* ---- namespaces ---- */
 
 static int write_map(const char *path, const char *text, struct err *reterr)
@@ -185,6 +229,8 @@ static int make_all(struct network *n, uint32_t host_count, struct err *reterr)
 	int rc = n->own < 0 ? n->own : set_up_own(n, reterr);
 	for (uint32_t i = 0; i < host_count && rc == 0; i++)
 		rc = set_up_host(n, i, reterr);
+	if (rc == 0)
+		set_up_ipv6(n);
 	/* From here on no child but ours, made for it, gets them. */
 	for (uint32_t i = 0; i < host_count && rc == 0; i++)
 		(void)fcntl(n->hosts[i], F_SETFD, FD_CLOEXEC);

@@ -7,7 +7,8 @@
  *                               ├── harness: every address of 198.18.0.0/16
  *     host B: eth0 198.19.0.2 ──┘
  *
- * The addresses are the benchmarking range of RFC 2544.  Hosts have no route
+ * The addresses are the benchmarking ranges of RFC 2544 and RFC 5180; of IPv6,
+ * 2001:2:0:1::/64 is the harness's, and 2001:2:0:2::1 host A's.  Hosts have no route
  * to each other: whatever one of them finds in the DNS lies in 198.18.0.0/16
  * (links, name servers), which is the harness's, so that every next hop is
  * foreign to every relay.  Nothing here has a way out of the machine, the
@@ -37,6 +38,8 @@ int network_host_fd(const struct network *n, uint32_t host);
 struct addr network_host_addr(uint32_t host, uint16_t port);
 /* One of the harness's addresses, 0 ≤ n < 65024; it need not be set up. */
 struct addr network_own_addr(uint32_t n, uint16_t port);
+/* The same of IPv6; false: there is none here. */
+bool network_own_addr_ipv6(const struct network *n, uint32_t index, uint16_t port, struct addr *ret_addr);
 
 /* Whether one could be made here, tried in a process of its own; *reterr says why not. */
 bool network_is_possible(struct err *reterr);

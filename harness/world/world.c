@@ -168,18 +168,37 @@ struct addr world_spare_addr(const struct world *w, uint32_t n)
 }
 
 /* On loopback, the rest of the run's 127.a.0.0/16: another run that has the same has other ports. */
-struct addr world_played_addr(const struct world *w, uint32_t n)
+static struct addr far_addr(const struct world *w, uint32_t n)
 {
 	char text[24];
 	struct addr at;
 
-	assert(n < WORLD_PLAYED_MAX);
 	if (w->network != NULL)
 		return network_own_addr(FIRST_PLAYED + n, w->first_port);
 	(void)snprintf(text, sizeof(text), "127.%u.%u.%u", w->a, (w->b + 1u + n / 250) % 256, 1 + n % 250);
 	if (!addr_parse(text, w->first_port, &at))
 		abort();
 	return at;
+}
+
+struct addr world_played_addr(const struct world *w, uint32_t n)
+{
+	assert(n < WORLD_PLAYED_MAX);
+	return far_addr(w, n);
+}
+
+struct addr world_nobody_addr(const struct world *w, uint32_t n)
+{
+	assert(n < WORLD_NOBODIES_MAX);
+	return far_addr(w, WORLD_PLAYED_MAX + n);
+}
+
+bool world_played_addr_ipv6(const struct world *w, uint32_t n, struct addr *ret_addr)
+{
+	assert(n < WORLD_PLAYED_MAX);
+	if (w->network != NULL)
+		return network_own_addr_ipv6(w->network, FIRST_PLAYED + n, w->first_port, ret_addr);
+	return addr_parse("::1", w->first_port, ret_addr);
 }
 
 static struct addr dns_addr_of(const struct world *w, uint32_t host)

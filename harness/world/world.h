@@ -91,6 +91,11 @@ struct addr world_spare_addr(const struct world *w, uint32_t n);
  * loopback somebody else may have one. */
 enum { WORLD_PLAYED_MAX = 60000 };
 struct addr world_played_addr(const struct world *w, uint32_t n);
+/* The same of IPv6; on loopback it is ::1 for every n.  False: there is none here. */
+bool world_played_addr_ipv6(const struct world *w, uint32_t n, struct addr *ret_addr);
+/* Where nobody listens; 0 ≤ n < WORLD_NOBODIES_MAX. */
+enum { WORLD_NOBODIES_MAX = 500 };
+struct addr world_nobody_addr(const struct world *w, uint32_t n);
 
 /* The account's password in this run.  Secret: never to be printed. */
 const char *world_password(const struct world *w, uint32_t host, uint32_t account);
