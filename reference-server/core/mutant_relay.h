@@ -68,6 +68,8 @@
 	  "nobody is told that mail went to a host without DSN")                                             \
 	X(RELAY_NO_DELAY_DSN, "relay-no-delay-dsn", "relay/rfc2852", "nobody is told of a delay")            \
 	X(RELAY_NEVER_EXPIRES, "relay-never-expires", "relay/rfc5321/4.5.4.1", "mail is tried for ever")     \
+	X(RELAY_DRIPS_AWAITED, "relay-drips-awaited", "relay/rfc5321/4.5.3.2",                               \
+	  "a reply that goes on and on is awaited for ever")                                                 \
 	X(RELAY_RETRIES_AT_ONCE, "relay-retries-at-once", "relay/rfc5321/4.5.4.1",                           \
 	  "failed attempts are repeated at once")                                                            \
 	X(RELAY_DSN_FROM_SOMEBODY, "relay-dsn-from-somebody", "relay/rfc5321/3.6.3",                         \

@@ -522,6 +522,7 @@ void smtp_client_init(struct smtp_client *c, const struct smtp_client_options *o
 	smtp_result_set(&c->closed, SMTP_CLASS_OK, SMTP_STAGE_QUIT, 0, (struct smtp_status){ 0 },
 			(struct span){ NULL, 0 });
 	smtp_reply_init(&c->reply);
+	c->reply_count = 0;
 	stuffing_init(&c->stuffing);
 }
 
@@ -545,12 +546,23 @@ enum smtp_client_wish smtp_client_feed(struct smtp_client *c, struct span in, si
 		} else if (result == SMTP_REPLY_LINE || result == SMTP_REPLY_DONE) {
 			if (c->session == S_EHLO && smtpc_first_digit(c) == 2 && c->reply.line_count > 1)
 				learn(c, smtp_reply_line(&c->reply));
+			c->reply_count += result == SMTP_REPLY_DONE;
 			if (result == SMTP_REPLY_DONE)
 				on_reply(c);
 		}
 	}
 	*ret_used_bytes = used;
 	return smtpc_wish(c);
+}
+
+uint32_t smtp_client_reply_count(const struct smtp_client *c)
+{
+	return c->reply_count;
+}
+
+bool smtp_client_is_in_reply(const struct smtp_client *c)
+{
+	return smtp_reply_is_partial(&c->reply);
 }
 
 void smtp_client_tls_done(struct smtp_client *c, bool ok, struct span error_text)

@@ -197,6 +197,7 @@ struct smtp_client {
 	uint64_t by_s_min;                       /* of DELIVERBY; 0: none announced */
 	uint32_t mail_count;                     /* sent since EHLO */
 	struct smtp_reply reply;
+	uint32_t reply_count; /* whole ones */
 	struct smtp_result closed;
 	struct smtp_client_slot slots[2]; /* [0] is the older */
 	uint32_t slot_count;
@@ -262,6 +263,14 @@ const struct smtp_result *smtp_client_closed(const struct smtp_client *c);
 
 /* Which reply (or content, or idleness) is being waited for; smtp_stage_timeout_ms() says how long. */
 enum smtp_stage smtp_client_stage(const struct smtp_client *c);
+
+/*
+ * How many replies have been read, and whether a part of the next one has: a
+ * reply must be whole within the time of its stage (RFC 5321 4.5.3.2), however
+ * often something more of it comes.
+ */
+uint32_t smtp_client_reply_count(const struct smtp_client *c);
+bool smtp_client_is_in_reply(const struct smtp_client *c);
 
 bool smtp_client_is_tls(const struct smtp_client *c);
 uint32_t smtp_client_extensions(const struct smtp_client *c); /* enum smtp_client_extension bits */

@@ -2,6 +2,7 @@
 
 #include "base/conn.h"
 #include "base/log.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/drive/content_job.h"
 #include "reference-server/drive/smtp_out_parts.h"
 
@@ -152,6 +153,7 @@ static enum smtp_client_tls client_tls(const struct smtp_out *o)
 static void begin(struct smtp_out *o)
 {
 	o->connecting = false;
+	o->timed_reply = 0;
 	smtp_client_init(&o->client, &(struct smtp_client_options){
 					     .out = &o->out,
 					     .local_name = span_of(o->config->hostname),
@@ -177,12 +179,21 @@ static void set_timeout(struct smtp_out *o)
 {
 	const struct config_outbound *c = &o->server->config->outbound;
 	enum smtp_stage stage = smtp_client_stage(&o->client);
+	int64_t reply_ms = c->reply_timeout_ms > 0 ? c->reply_timeout_ms : smtp_stage_timeout_ms(stage);
+	uint32_t number = smtp_client_reply_count(&o->client) + 1;
 
+	/* A reply that comes and comes, but does not end, has no more time than another. */
+	if (smtp_client_is_in_reply(&o->client) && !MUTANT(RELAY_DRIPS_AWAITED)) {
+		if (o->timed_reply != number)
+			conn_set_deadline_ms(o->conn, reply_ms);
+		o->timed_reply = number;
+		return;
+	}
+	o->timed_reply = 0;
 	if (stage == SMTP_STAGE_IDLE && o->preparing == NULL)
 		conn_set_timeout_ms(o->conn, c->idle_ms > 0 ? c->idle_ms : 1);
 	else
-		conn_set_timeout_ms(o->conn, c->reply_timeout_ms > 0 ? c->reply_timeout_ms
-								     : smtp_stage_timeout_ms(stage));
+		conn_set_timeout_ms(o->conn, reply_ms);
 }
 
 static void on_closed(struct smtp_out *o)

@@ -30,6 +30,8 @@ struct smtp_out {
 	struct handover *sending; /* whose content goes out now; the oldest in the client */
 	struct handover *in_flight[2];
 	uint64_t sent_bytes; /* of its content */
+	uint32_t
+		timed_reply; /* its number, from 1: the time for this reply runs, whatever more of it comes; 0: none's */
 	bool connecting;
 	bool ready; /* has been at least once */
 	bool idle;

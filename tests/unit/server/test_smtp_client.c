@@ -634,7 +634,13 @@ static void stage_names_what_is_waited_for(void **state)
 
 	smtp_client_init(&c, &options);
 	assert_int_equal(smtp_client_stage(&c), SMTP_STAGE_GREETING);
-	smtp_client_feed(&c, SPAN_LIT("220 hi\r\n"), &used);
+	assert_false(smtp_client_is_in_reply(&c));
+	smtp_client_feed(&c, SPAN_LIT("220-hi\r\n2"), &used);
+	assert_true(smtp_client_is_in_reply(&c));
+	assert_int_equal(smtp_client_reply_count(&c), 0);
+	smtp_client_feed(&c, SPAN_LIT("20 hi\r\n"), &used);
+	assert_false(smtp_client_is_in_reply(&c));
+	assert_int_equal(smtp_client_reply_count(&c), 1);
 	assert_int_equal(smtp_client_stage(&c), SMTP_STAGE_EHLO);
 	smtp_client_feed(&c, SPAN_LIT("250-hi\r\n250 PIPELINING\r\n"), &used);
 	assert_int_equal(smtp_client_stage(&c), SMTP_STAGE_IDLE);
