@@ -166,7 +166,8 @@ static void print_line(const struct conform_record *r, struct buf *out)
 	if (t.by[CONFORM_FAIL] > 0 && r->known != NULL)
 		buf_addf(out, " (%u new)", t.new_failures);
 	if (t.duplicates > 0)
-		buf_addf(out, ", %u duplicate%s that could not be avoided", t.duplicates, t.duplicates == 1 ? "" : "s");
+		buf_addf(out, ", %u duplicate%s that could not be avoided", t.duplicates,
+			 t.duplicates == 1 ? "" : "s");
 	buf_addf(out, ", in %.1f s\n", (double)r->elapsed_ms / 1000);
 }
 

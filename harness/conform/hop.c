@@ -155,8 +155,9 @@ static bool is_plain_reply(const struct sink_rule *r)
 	for (uint32_t i = 0; i < r->piece_count; i++)
 		buf_add(&all, r->pieces[i].bytes);
 	struct span s = buf_span(&all);
-	bool plain = s.n >= 5 && s.p[0] == '2' && s.p[1] >= '0' && s.p[1] <= '5' && s.p[2] >= '0' && s.p[2] <= '9' &&
-		     (s.p[3] == ' ' || s.p[3] == '\r') && span_find(s, '\r') == s.n - 2 && s.p[s.n - 1] == '\n';
+	bool plain = s.n >= 5 && s.p[0] == '2' && s.p[1] >= '0' && s.p[1] <= '5' && s.p[2] >= '0' &&
+		     s.p[2] <= '9' && (s.p[3] == ' ' || s.p[3] == '\r') && span_find(s, '\r') == s.n - 2 &&
+		     s.p[s.n - 1] == '\n';
 	buf_free(&all);
 	return plain;
 }
@@ -228,11 +229,8 @@ static const enum sink_stage STAGE_OF[CASE_STAGE_COUNT] = {
 	[CASE_AT_RSET] = SINK_RSET,         [CASE_AT_QUIT] = SINK_QUIT,
 };
 static const enum sink_action ACTION_OF[] = {
-	[CASE_ACT_REPLY] = SINK_REPLY,
-	[CASE_ACT_CLOSE] = SINK_CLOSE,
-	[CASE_ACT_RESET] = SINK_RESET,
-	[CASE_ACT_SILENCE] = SINK_SILENT,
-	[CASE_ACT_FLOOD] = SINK_FLOOD,
+	[CASE_ACT_REPLY] = SINK_REPLY,    [CASE_ACT_CLOSE] = SINK_CLOSE, [CASE_ACT_RESET] = SINK_RESET,
+	[CASE_ACT_SILENCE] = SINK_SILENT, [CASE_ACT_FLOOD] = SINK_FLOOD,
 };
 
 static bool expand(struct hop_inside *in, const struct values *v, const struct case_text *t,

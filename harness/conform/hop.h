@@ -45,7 +45,7 @@ struct hop_content {
 	struct buf reverse_path;
 	struct buf recipients; /* that were accepted, each with a LF behind it */
 	struct buf content;    /* unstuffed */
-	uint32_t dots;      /* enum dots_note */
+	uint32_t dots;         /* enum dots_note */
 };
 
 struct hop {

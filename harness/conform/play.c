@@ -546,6 +546,7 @@ static void on_timer(void *ctx)
 			   : p->wait == PLAY_WAITS_SECURED ? "the TLS handshake did not end"
 			   : p->wait == PLAY_WAITS_END     ? "the server did not close"
 			   : p->wait == PLAY_WAITS_SERVER  ? "the server was not ready"
+			   : p->wait == PLAY_WAITS_KILL    ? "no next hop came to kill the relay"
 							   : "no reply";
 	(void)snprintf(why, sizeof(why), "%s within %.3g s", what, (double)s->within_ms / 1000);
 	transcript_note(&p->outcome.transcript, play_now(), s->connection, "%s", why);

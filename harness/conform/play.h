@@ -31,11 +31,11 @@ enum {
 
 struct play_outcome {
 	enum conform_verdict verdict;
-	uint32_t line;             /* of the case file; 0: none */
-	uint32_t req;              /* index; whose fail or warning it is */
-	bool lost;                 /* it ended with a connection that the server ended, or never took */
-	char why[800];             /* one sentence, printable; "" for a pass */
-	uint32_t duplicates;       /* that next hops took, and that could not be avoided (RFC 5321 6.1, RFC 1047) */
+	uint32_t line;       /* of the case file; 0: none */
+	uint32_t req;        /* index; whose fail or warning it is */
+	bool lost;           /* it ended with a connection that the server ended, or never took */
+	char why[800];       /* one sentence, printable; "" for a pass */
+	uint32_t duplicates; /* that next hops took, and that could not be avoided (RFC 5321 6.1, RFC 1047) */
 	struct buf irregularities; /* of replies, one a line, each once */
 	struct transcript transcript;
 	int64_t elapsed_ms;

@@ -16,7 +16,8 @@
 enum {
 	ADDRESSES = 32, /* of each playing: three for each next hop, in case that somebody else has one */
 	PLACES = 3,
-	CONFUSED_MS = 1000, /* so long after a reply, a relay that is killed may not have written down what it said */
+	CONFUSED_MS =
+		1000, /* so long after a reply, a relay that is killed may not have written down what it said */
 	FENCE_INDEX = CASE_HOPS_MAX,
 	ISSUED_PATH_BYTES = PATH_MAX,
 	CASE_NAME_BYTES = 300,
@@ -196,7 +197,8 @@ static bool make_tls(struct play *p, const struct case_hop *what, const char *ho
 }
 
 /* Where the next hop may listen; false: the play is over. */
-static bool find_places(struct play *p, const struct case_hop *what, uint32_t first, struct addr places[PLACES])
+static bool find_places(struct play *p, const struct case_hop *what, uint32_t first,
+			struct addr places[PLACES])
 {
 	struct addr v6;
 	int fd;
@@ -224,7 +226,8 @@ static bool find_places(struct play *p, const struct case_hop *what, uint32_t fi
 	if (fd >= 0)
 		(void)close(fd);
 	if (!there)
-		play_finish(p, CONFORM_NOT_TESTED, what->line, "this machine has no IPv6: %s", strerror(errno));
+		play_finish(p, CONFORM_NOT_TESTED, what->line, "this machine has no IPv6: %s",
+			    strerror(errno));
 	return there;
 }
 
@@ -304,10 +307,12 @@ bool play_hops_doubles(struct play *p)
 	rest = buf_span(&d.again->recipients);
 	(void)span_take_until(&rest, '\n', &who);
 	/* Behind the last step there is nothing more. */
-	const struct case_step *s = &p->file->steps[p->at < p->file->step_count ? p->at : p->file->step_count - 1];
+	const struct case_step *s =
+		&p->file->steps[p->at < p->file->step_count ? p->at : p->file->step_count - 1];
 	p->outcome.req = p->file->sections[s->section].req;
 	play_finish(p, CONFORM_FAIL, s->line,
-		    "%s was given a message for <%.*s> that had been taken with 250 %.3g s before: RFC 5321 6.1 and RFC "
+		    "%s was given a message for <%.*s> that had been taken with 250 %.3g s before: RFC 5321 "
+		    "6.1 and RFC "
 		    "1047 excuse no duplicate here",
 		    d.hop->name, SPAN_FMT(span_sub(who, 0, 100)),
 		    (double)(d.again->at_ns - d.first->at_ns) / 1e9);

@@ -24,6 +24,7 @@ enum play_wait {
 	PLAY_WAITS_END,
 	PLAY_WAITS_MAILBOX,
 	PLAY_WAITS_SERVER, /* to be ready again */
+	PLAY_WAITS_KILL,   /* for a next hop that kills it */
 	PLAY_WAITS_CHILD,  /* a conversation of its own, which puts a message on its way */
 	PLAY_WAITS_RELAY,  /* for what the relay does */
 	PLAY_IS_OVER,

@@ -44,6 +44,8 @@ void play_server_kill(struct play *p)
 	transcript_note(&p->outcome.transcript, p->world.killed_ns, 0, "server: killed");
 	p->server_down = true;
 	p->o.sut->control(p->o.sut->control_ctx, SUT_KILL, NULL, NULL);
+	if (p->wait == PLAY_WAITS_KILL)
+		play_next(p);
 }
 
 void play_server(struct play *p)
@@ -52,6 +54,11 @@ void play_server(struct play *p)
 
 	if (p->o.sut->control == NULL) {
 		play_finish(p, CONFORM_NOT_TESTED, s->line, "the server cannot be stopped and started here");
+	} else if (s->server == CASE_SERVER_KILLED) {
+		if (p->world.killed_ns != 0)
+			play_next(p);
+		else
+			play_await(p, PLAY_WAITS_KILL, s->within_ms);
 	} else if (s->server == CASE_SERVER_START) {
 		if (!p->server_down) {
 			play_next(p);

@@ -41,7 +41,7 @@ struct sink_client {
 	bool floods;
 	int64_t flood_end_ns;
 	uint64_t flood_bytes; /* said so far */
-	size_t shown;   /* bytes of the input that were recorded, and are not consumed yet */
+	size_t shown;         /* bytes of the input that were recorded, and are not consumed yet */
 	struct buf text;
 	/* the transaction */
 	bool has_mail;

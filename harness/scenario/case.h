@@ -286,7 +286,12 @@ enum case_step_kind {
 };
 const char *case_step_name(enum case_step_kind k); /* as the file has it */
 
-enum case_server { CASE_SERVER_STOP, CASE_SERVER_KILL, CASE_SERVER_START };
+enum case_server {
+	CASE_SERVER_STOP,
+	CASE_SERVER_KILL,
+	CASE_SERVER_START,
+	CASE_SERVER_KILLED, /* waits until a next hop has done it */
+};
 
 enum case_let {
 	CASE_LET_TEXT,

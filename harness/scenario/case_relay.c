@@ -385,7 +385,9 @@ static bool read_nobodies(struct case_reader *r, struct span record, struct case
 
 static void read_zone(struct case_reader *r, struct span rest)
 {
-	static const char *const FAULTS[] = { "SERVFAIL", "NXDOMAIN", "TIMEOUT", "TRUNCATED", "FORGET", NULL };
+	static const char *const FAULTS[] = {
+		"SERVFAIL", "NXDOMAIN", "TIMEOUT", "TRUNCATED", "FORGET", NULL
+	};
 	struct case_step *s = case_add_step(r, CASE_ZONE);
 
 	if (s == NULL)

@@ -414,10 +414,10 @@ void case_read_mailbox(struct case_reader *r, enum case_step_kind kind, struct s
 	s->text = case_text_of(r, address, false);
 }
 
-/* server stop | kill | start within 30s */
+/* server stop | kill | start within 30s | killed within 30s */
 static void read_server(struct case_reader *r, struct span rest)
 {
-	static const char *const WHAT[] = { "stop", "kill", "start", NULL };
+	static const char *const WHAT[] = { "stop", "kill", "start", "killed", NULL };
 	struct case_step *s = case_add_step(r, CASE_SERVER);
 
 	if (s == NULL)
@@ -432,6 +432,8 @@ static void read_server(struct case_reader *r, struct span rest)
 		case_unknown(r, word, "deed", WHAT);
 	else if (span_trim(rest).n > 0)
 		case_error(r, span_trim(rest), "nothing belongs here");
+	else if (what == CASE_SERVER_KILLED && r->c->role != CASE_ROLE_CLIENT)
+		case_error(r, word, "only a next hop kills it");
 	s->server = what < 0 ? CASE_SERVER_STOP : (enum case_server)what;
 }
 

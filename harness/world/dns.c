@@ -340,7 +340,8 @@ static bool answer(struct view *v, const ldns_pkt *query, bool tcp, ldns_pkt *re
 		ldns_pkt_set_rcode(response, LDNS_RCODE_NXDOMAIN);
 		(void)ldns_pkt_push_rr(response, LDNS_SECTION_AUTHORITY, dns_zone_soa());
 	}
-	tell(v, question, tcp, *ret_cut && !tcp ? "truncated" : rcode_name(ldns_pkt_get_rcode(response)), now_ns);
+	tell(v, question, tcp, *ret_cut && !tcp ? "truncated" : rcode_name(ldns_pkt_get_rcode(response)),
+	     now_ns);
 	return true;
 }
 
@@ -380,8 +381,8 @@ static uint8_t *respond(struct view *v, const uint8_t *bytes, size_t n, bool tcp
 	}
 	response = ldns_pkt_new();
 	assert(response != NULL);
-	if (answer(v, query, tcp, response, &cut) && ldns_pkt2wire(&wire, response, ret_n) == LDNS_STATUS_OK &&
-	    !tcp) {
+	if (answer(v, query, tcp, response, &cut) &&
+	    ldns_pkt2wire(&wire, response, ret_n) == LDNS_STATUS_OK && !tcp) {
 		size_t limit = ldns_pkt_edns(query) ? ldns_pkt_edns_udp_size(query) : UDP_BYTES_PLAIN;
 		limit = limit < UDP_BYTES_PLAIN ? UDP_BYTES_PLAIN
 			: limit > UDP_BYTES_MAX ? UDP_BYTES_MAX

@@ -147,16 +147,16 @@ static void set_up_ipv6(struct network *n)
 
 	if (fd >= 0)
 		(void)close(fd);
-	buf_add_cstr(&own, "-6 route add local 2001:2:0:1::/64 dev lo\n");
+	buf_add_cstr(&own, "route add local 2001:2:0:1::/64 dev lo\n");
 	for (uint32_t i = 0; i < n->host_count; i++)
-		buf_addf(&own, "-6 addr add fe80::1/64 dev h%u nodad\n-6 route add 2001:2:0:2::%x/128 dev h%u\n", i,
+		buf_addf(&own, "addr add fe80::1/64 dev h%u nodad\nroute add 2001:2:0:2::%x/128 dev h%u\n", i,
 			 i + 1, i);
 	fine = fine && run_ip(n->own, &own, &ignored) == 0;
 	for (uint32_t i = 0; i < n->host_count && fine; i++) {
 		struct buf host = { 0 };
 		buf_addf(&host,
-			 "-6 addr add 2001:2:0:2::%x/128 dev eth0 nodad\n-6 addr add fe80::2/64 dev eth0 nodad\n"
-			 "-6 route add 2001:2:0:1::/64 via fe80::1 dev eth0 src 2001:2:0:2::%x\n",
+			 "addr add 2001:2:0:2::%x/128 dev eth0 nodad\naddr add fe80::2/64 dev eth0 nodad\n"
+			 "route add 2001:2:0:1::/64 via fe80::1 dev eth0 src 2001:2:0:2::%x\n",
 			 i + 1, i + 1);
 		fine = run_ip(n->hosts[i], &host, &ignored) == 0;
 		buf_free(&host);

@@ -183,6 +183,48 @@ static void a_case_of_a_relay_is_read_as_written(void **state)
 	buf_free(&messages);
 }
 
+#define ALONE                                                                                            \
+	"case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: client\nneeds: submission\ntags: alone\n" \
+	"== verdict\n"
+
+static void a_case_that_does_harm_is_read_as_written(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+	struct case_file *c = read_text(
+		ALONE
+		"next-hop mx\n   ipv6\n   at final-dot 1: 250 2.0.0 ok then kill\n   at mail: kill\n"
+		"   at rcpt: flood ~100ms~ \"250-x\\r\\n\"\nzone mx SERVFAIL AAAA\nzone mx TIMEOUT A 2s\n"
+		"zone @ TRUNCATED\nzone @ FORGET\nzone many A nobody 300\nserver killed within 5s\n"
+		"connected mx\n",
+		&messages);
+
+	assert_string_equal(buf_cstr(&messages), "");
+	const struct case_hop *h = c->hops[0];
+	assert_true(h->ipv6);
+	assert_true(h->has_address);
+	assert_true(h->departures[0].kills);
+	assert_int_equal(h->departures[0].act, CASE_ACT_REPLY);
+	assert_int_equal(h->departures[0].segments[0].text.parts[0].text.n, strlen("250 2.0.0 ok"));
+	assert_true(h->departures[1].kills);
+	assert_int_equal(h->departures[1].act, CASE_ACT_SILENCE);
+	assert_int_equal(h->departures[2].act, CASE_ACT_FLOOD);
+	assert_int_equal(h->departures[2].segments[0].pause_ms, 100);
+	const struct case_step *s = c->steps;
+	assert_int_equal(s[1].zone, CASE_ZONE_SERVFAIL);
+	assert_string_equal(s[1].zone_type, "AAAA");
+	assert_int_equal(s[2].zone, CASE_ZONE_TIMEOUT);
+	assert_int_equal(s[2].zone_ms, 2000);
+	assert_int_equal(s[3].zone, CASE_ZONE_TRUNCATED);
+	assert_int_equal(s[4].zone, CASE_ZONE_FORGET);
+	assert_int_equal(s[5].zone, CASE_ZONE_NOBODY);
+	assert_int_equal(s[5].zone_count, 300);
+	assert_int_equal(s[6].server, CASE_SERVER_KILLED);
+	assert_int_equal(s[6].within_ms, 5000);
+	case_free(c);
+	buf_free(&messages);
+}
+
 static const struct wrong {
 	const char *name, *text, *message;
 } WRONG[] = {
@@ -203,7 +245,7 @@ static const struct wrong {
 	{ "stage", HOP "   at rctp: close\n", "8:7: error: unknown stage \"rctp\"; did you mean \"rcpt\"?" },
 	{ "times", HOP "   at rcpt 4-2: close\n", "8:12: error: which time? 2, 2-4 or 2+" },
 	{ "place", HOP "   at data joe@: close\n", "8:12: error: it goes: at rcpt joe@ 2:" },
-	{ "act", HOP "   at rcpt: cloze\n", "8:13: error: close, reset, silence, a reply" },
+	{ "act", HOP "   at rcpt: cloze\n", "8:13: error: close, reset, silence, kill, flood, a reply" },
 	{ "no act", HOP "   at rcpt:\n", "what happens there?" },
 	{ "no colon", HOP "   at rcpt 450 busy\n", "8:7: error: it goes: at rcpt 2: 450" },
 	{ "hop pause", HOP "   at rcpt: ~x~ 450 busy\n", "8:13: error: a pause is a duration" },
@@ -212,6 +254,20 @@ static const struct wrong {
 	{ "offers twice", HOP "   offers SIZE\n   offers SIZE\n", "\"offers\" stands here twice" },
 	{ "certificate", HOP "   tls bad\n", "8:8: error: unknown certificate \"bad\"" },
 	{ "zone", RELAY "zone @\n", "7:6: error: it goes: zone @ MX 10 mx" },
+	{ "lookups of a type", RELAY "zone @ SERVFAIL A 0\n",
+	  "7:19: error: how long, as in 3s, or how many" },
+	{ "times to forget", RELAY "zone @ FORGET 3\n",
+	  "7:15: error: how long, as in 3s, or how many lookups" },
+	{ "nobodies", RELAY "zone m A nobody 501\n", "7:16: error: how many addresses? 1 to 500" },
+	{ "IPv6 in company", HOP "   ipv6\n", "8:1: error: a case with IPv6 is to be tagged alone" },
+	{ "kill in company", HOP "   at rcpt: 250 x then kill\n",
+	  "8:1: error: a case that does this to the server is to be tagged alone" },
+	{ "flood of two", HOP "   at rcpt: flood \"a\" \"b\"\n", "8:19: error: it goes: flood" },
+	{ "flood of nothing", HOP "   at rcpt: flood\n", "a \"quoted text\" is missing" },
+	{ "killed by nobody",
+	  "case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: server\nneeds: smtp\n"
+	  "tags: alone\n== verdict\nserver killed\n",
+	  "8:8: error: only a next hop kills it" },
 	{ "lookups", RELAY "zone @ TIMEOUT 0\n", "7:16: error: how long, as in 3s, or how many lookups" },
 	{ "nobody", RELAY "submit\n", "to whom?" },
 	{ "submission", RELAY "submit a@b\n   form <>\n",
@@ -339,6 +395,7 @@ int main(void)
 		cmocka_unit_test(a_whole_case_is_read_as_written),
 		cmocka_unit_test(values_and_comparisons_are_read),
 		cmocka_unit_test(a_case_of_a_relay_is_read_as_written),
+		cmocka_unit_test(a_case_that_does_harm_is_read_as_written),
 		cmocka_unit_test(every_mistake_is_told_with_its_place),
 		cmocka_unit_test(the_place_of_a_file_is_its_name),
 		cmocka_unit_test(a_file_beyond_the_limit_is_refused),

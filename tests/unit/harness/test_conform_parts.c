@@ -1,6 +1,7 @@
 #include "harness/conform/answer.h"
 
 #include "harness/conform/derive.h"
+#include "harness/conform/doubles.h"
 #include "harness/conform/leave.h"
 #include "harness/conform/mailing.h"
 #include "harness/conform/message_check.h"
@@ -539,6 +540,65 @@ static void xml_takes_every_text(void **state)
 	}
 }
 
+/* ---- what next hops took twice ---- */
+
+#define TAKEN_AT(ms, who, id, doubt)                                                                       \
+	{                                                                                                  \
+		.connection = 1, .at_ns = (ms)*INT64_C(1000000), .taken = true, .in_doubt = (doubt),       \
+		.recipients = text_buf(who "\n"), .content = text_buf("Message-ID: <" id ">\r\n\r\nx\r\n") \
+	}
+
+static struct buf text_buf(const char *text)
+{
+	struct buf b = { 0 };
+
+	buf_add_cstr(&b, text);
+	return b;
+}
+
+static void check_doubles(const char *name, struct hop_content a, struct hop_content b, int64_t killed_ms,
+			  uint32_t allowed, bool avoidable)
+{
+	struct hop_content contents[] = { a, b };
+	struct hop one = { .name = "one", .contents = &contents[0], .content_count = 1 };
+	struct hop two = { .name = "two", .contents = &contents[1], .content_count = 1 };
+	struct hop *hops[] = { &one, NULL, &two };
+	struct doubles d = doubles_of(hops, 3, killed_ms * 1000000);
+
+	if (d.allowed != allowed || (d.hop != NULL) != avoidable)
+		fail_msg("%s: %u allowed, %s", name, d.allowed,
+			 d.hop != NULL ? d.hop->name : "none avoidable");
+	if (avoidable)
+		assert_true(d.hop->contents == d.again && d.first != d.again);
+	for (int i = 0; i < 2; i++) {
+		buf_free(&contents[i].recipients);
+		buf_free(&contents[i].content);
+	}
+}
+
+static void only_a_double_that_could_be_avoided_is_a_fault(void **state)
+{
+	(void)state;
+	check_doubles("the same", (struct hop_content)TAKEN_AT(1, "a@b", "m", false),
+		      (struct hop_content)TAKEN_AT(9, "A@b", "m", false), 0, 0, true);
+	check_doubles("in the other order", (struct hop_content)TAKEN_AT(9, "a@b", "m", false),
+		      (struct hop_content)TAKEN_AT(1, "a@b", "m", false), 0, 0, true);
+	check_doubles("somebody else", (struct hop_content)TAKEN_AT(1, "a@b", "m", false),
+		      (struct hop_content)TAKEN_AT(9, "c@b", "m", false), 0, 0, false);
+	check_doubles("another message", (struct hop_content)TAKEN_AT(1, "a@b", "m", false),
+		      (struct hop_content)TAKEN_AT(9, "a@b", "n", false), 0, 0, false);
+	check_doubles("the reply was lost", (struct hop_content)TAKEN_AT(1, "a@b", "m", true),
+		      (struct hop_content)TAKEN_AT(9, "a@b", "m", false), 0, 1, false);
+	check_doubles("the second reply was lost", (struct hop_content)TAKEN_AT(1, "a@b", "m", false),
+		      (struct hop_content)TAKEN_AT(9, "a@b", "m", true), 0, 0, true);
+	check_doubles("killed at once", (struct hop_content)TAKEN_AT(1, "a@b", "m", false),
+		      (struct hop_content)TAKEN_AT(9, "a@b", "m", false), 5, 1, false);
+	check_doubles("killed later", (struct hop_content)TAKEN_AT(1, "a@b", "m", false),
+		      (struct hop_content)TAKEN_AT(3000, "a@b", "m", false), 2000, 0, true);
+	check_doubles("killed before", (struct hop_content)TAKEN_AT(10, "a@b", "m", false),
+		      (struct hop_content)TAKEN_AT(30, "a@b", "m", false), 5, 0, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -555,6 +615,7 @@ int main(void)
 		cmocka_unit_test(what_a_target_cannot_show_is_not_tested),
 		cmocka_unit_test(mail_stays_in_the_domains_that_are_listed),
 		cmocka_unit_test(bytes_are_shown_as_a_case_writes_them),
+		cmocka_unit_test(only_a_double_that_could_be_avoided_is_a_fault),
 		cmocka_unit_test(xml_takes_every_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -295,6 +295,53 @@ static void faults_count_lookups_and_end(void **state)
 	finish(&a); /* frees the fault that is still there */
 }
 
+static void truncation_leaves_the_last_record_as_a_trap(void **state)
+{
+	(void)state;
+	struct asker a = begin();
+	add(&a, DNS_VIEW_ALL, "b.example. 0 IN MX 10 one.example.");
+	add(&a, DNS_VIEW_ALL, "b.example. 0 IN MX 20 two.example.");
+	struct dns_fault *f = dns_fault_add(a.dns, "b.example", DNS_TRUNCATED, 0);
+	size_t n = 0;
+	uint8_t *wire = query_wire("b.example.", LDNS_RR_TYPE_MX, 0, &n);
+
+	const ldns_pkt *p = ask(&a, 0, "b.example.", LDNS_RR_TYPE_MX, 4096);
+	assert_true(ldns_pkt_tc(p));
+	assert_int_equal(answer_count(p), 1);
+	assert_int_equal(ldns_rdf2native_int16(ldns_rr_rdf(ldns_rr_list_rr(ldns_pkt_answer(p), 0), 0)), 20);
+	size_t whole_bytes = 0;
+	uint8_t *whole = dns_respond(a.dns, (struct span){ (const char *)wire, n }, true, &whole_bytes);
+	ldns_pkt *by_tcp = NULL;
+	assert_int_equal(ldns_wire2pkt(&by_tcp, whole, whole_bytes), LDNS_STATUS_OK);
+	assert_false(ldns_pkt_tc(by_tcp));
+	assert_int_equal(answer_count(by_tcp), 2);
+	dns_fault_remove(a.dns, f);
+	assert_false(ldns_pkt_tc(ask(&a, 0, "b.example.", LDNS_RR_TYPE_MX, 0)));
+	ldns_pkt_free(by_tcp);
+	free(whole);
+	free(wire);
+	finish(&a);
+}
+
+static void a_fault_can_be_of_one_type_and_records_of_one_name_can_go(void **state)
+{
+	(void)state;
+	struct asker a = begin();
+	add(&a, DNS_VIEW_ALL, "b.example. 0 IN A 127.0.0.9");
+	add(&a, DNS_VIEW_ALL, "c.b.example. 0 IN A 127.0.0.9");
+	struct dns_fault *f = dns_fault_add(a.dns, "b.example", DNS_SERVFAIL, 0);
+
+	assert_false(dns_fault_limit(f, "NONSENSE"));
+	assert_true(dns_fault_limit(f, "AAAA"));
+	assert_int_equal(answer_count(ask(&a, 0, "b.example.", LDNS_RR_TYPE_A, 0)), 1);
+	assert_int_equal(ldns_pkt_get_rcode(ask(&a, 0, "b.example.", LDNS_RR_TYPE_AAAA, 0)),
+			 LDNS_RCODE_SERVFAIL);
+	dns_remove_at(a.dns, "B.example");
+	assert_int_equal(answer_count(ask(&a, 0, "b.example.", LDNS_RR_TYPE_A, 0)), 0);
+	assert_int_equal(answer_count(ask(&a, 0, "c.b.example.", LDNS_RR_TYPE_A, 0)), 1);
+	finish(&a);
+}
+
 static void garbage_gets_no_answer_and_does_no_harm(void **state)
 {
 	(void)state;
@@ -333,6 +380,8 @@ int main(void)
 		cmocka_unit_test(large_answers_are_truncated_to_what_the_asker_takes),
 		cmocka_unit_test(tcp_gives_the_whole_answer_to_several_questions),
 		cmocka_unit_test(faults_count_lookups_and_end),
+		cmocka_unit_test(truncation_leaves_the_last_record_as_a_trap),
+		cmocka_unit_test(a_fault_can_be_of_one_type_and_records_of_one_name_can_go),
 		cmocka_unit_test(garbage_gets_no_answer_and_does_no_harm),
 		cmocka_unit_test(a_bad_record_is_refused_with_a_reason),
 	};

@@ -236,12 +236,84 @@ static void an_endless_command_line_ends_the_connection(void **state)
 	buf_free(&line);
 }
 
+/* ---- a reply without end ---- */
+
+struct flooded {
+	struct loop *loop;
+	struct conn *conn;
+	struct sink *sink;
+	size_t read, enough;
+	const char *end;
+};
+
+static void on_flood_event(void *ctx, const struct sink_event *e)
+{
+	struct flooded *f = ctx;
+
+	if (e->kind == SINK_LEFT || e->kind == SINK_ENDED) {
+		f->end = e->kind == SINK_LEFT ? "left" : "ended";
+		loop_stop(f->loop);
+	}
+}
+
+static void on_flooded(void *ctx, enum conn_event event)
+{
+	struct flooded *f = ctx;
+	size_t n = event == CONN_INPUT ? conn_input(f->conn).n : 0;
+
+	f->read += n;
+	conn_consume(f->conn, n);
+	if (f->enough > 0 && f->read >= f->enough && f->conn != NULL) {
+		conn_free(f->conn);
+		f->conn = NULL;
+	}
+}
+
+static void flood_until(size_t enough, size_t least, const char *end)
+{
+	static const struct sink_piece PIECE = { 0, { "220-more and more of it\r\n", 25 } };
+	const struct sink_rule rule = {
+		.stage = SINK_GREETING, .action = SINK_FLOOD, .pieces = &PIECE, .piece_count = 1
+	};
+	struct flooded f = { .loop = loop_new(), .enough = enough };
+	struct timer *deadline = timer_new(f.loop, too_late, NULL);
+	struct addr at;
+	struct err err;
+
+	timer_set_ms(deadline, 60000);
+	assert_true(addr_parse("127.0.0.1", 0, &at));
+	f.sink = sink_new(&(struct sink_options){ .loop = f.loop,
+						  .at = at,
+						  .rules = &rule,
+						  .rule_count = 1,
+						  .on_event = on_flood_event,
+						  .ctx = &f },
+			  &err);
+	f.conn = conn_connect(&(struct conn_options){ .loop = f.loop, .on_event = on_flooded, .ctx = &f },
+			      sink_addr(f.sink), NULL);
+	loop_run(f.loop);
+	assert_string_equal(f.end, end);
+	assert_true(f.read >= least && f.read <= SINK_FLOOD_BYTES_MAX + 65536);
+	conn_free(f.conn);
+	sink_free(f.sink);
+	timer_free(deadline);
+	loop_free(f.loop);
+}
+
+static void a_flood_ends_with_its_reader_or_at_its_limit(void **state)
+{
+	(void)state;
+	flood_until(100000, 100000, "left");
+	flood_until(0, SINK_FLOOD_BYTES_MAX / 2, "ended");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_is_recorded),
 		cmocka_unit_test(replies_are_as_they_must_be),
 		cmocka_unit_test(pieces_change_nothing),
+		cmocka_unit_test(a_flood_ends_with_its_reader_or_at_its_limit),
 		cmocka_unit_test(an_endless_command_line_ends_the_connection),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
