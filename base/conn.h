@@ -91,6 +91,8 @@ bool conn_is_tls(const struct conn *c);
 /* "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; only when conn_is_tls. */
 const char *conn_tls_version(const struct conn *c);
 const char *conn_tls_cipher(const struct conn *c);
+/* As a server: the name that the client asked for (SNI, RFC 6066 3); NULL: none. */
+const char *conn_tls_server_name(const struct conn *c);
 /* The same as IANA has it, also before TLS 1.3: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"; NULL when it has none. */
 const char *conn_tls_suite(const struct conn *c);
 

@@ -141,6 +141,12 @@ const char *conn_tls_cipher(const struct conn *c)
 	return SSL_get_cipher_name(c->ssl);
 }
 
+const char *conn_tls_server_name(const struct conn *c)
+{
+	assert(conn_is_tls(c));
+	return SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name);
+}
+
 const char *conn_tls_suite(const struct conn *c)
 {
 	assert(conn_is_tls(c));

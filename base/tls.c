@@ -216,6 +216,23 @@ void tls_only_1_2(struct tls_ctx *t)
 	(void)SSL_CTX_set_max_proto_version(t->ssl_ctx, TLS1_2_VERSION);
 }
 
+bool tls_only(struct tls_ctx *t, const char *version)
+{
+	static const char *const NAMES[] = { "1.1", "1.2", "1.3" };
+	static const int NUMBERS[] = { TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION };
+
+	for (size_t i = 0; i < sizeof(NUMBERS) / sizeof(NUMBERS[0]); i++) {
+		if (strcmp(version, NAMES[i]) != 0)
+			continue;
+		if (NUMBERS[i] == TLS1_1_VERSION &&
+		    SSL_CTX_set_cipher_list(t->ssl_ctx, "DEFAULT@SECLEVEL=0") != 1)
+			abort();
+		return SSL_CTX_set_min_proto_version(t->ssl_ctx, NUMBERS[i]) == 1 &&
+		       SSL_CTX_set_max_proto_version(t->ssl_ctx, NUMBERS[i]) == 1;
+	}
+	return false;
+}
+
 void tls_free(struct tls_ctx *t)
 {
 	if (t == NULL)
@@ -247,6 +264,8 @@ static bool add_names(X509 *cert, X509 *issuer, const char *const *names)
 	struct buf value = { 0 };
 	struct addr unused;
 
+	if (names[0] == NULL)
+		return true;
 	for (size_t i = 0; names[i] != NULL; i++)
 		buf_addf(&value, "%s%s:%s", i > 0 ? "," : "", addr_parse(names[i], 0, &unused) ? "IP" : "DNS",
 			 names[i]);
@@ -260,13 +279,15 @@ static bool fill_certificate(X509 *cert, EVP_PKEY *key, const struct cert_option
 	enum { YEAR_S = 365 * 24 * 3600 };
 	const unsigned char *cn = (const unsigned char *)o->common_name;
 	uint64_t serial = random_u64() >> 1;
+	bool timed = o->begins_s != 0 || o->ends_s != 0;
 	X509_NAME *subject = X509_get_subject_name(cert);
 	X509 *signer = issuer != NULL ? issuer : cert;
 
 	bool ok = X509_set_version(cert, X509_VERSION_3) == 1 &&
 		  ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial) == 1 &&
-		  X509_gmtime_adj(X509_getm_notBefore(cert), -(long)YEAR_S) != NULL &&
-		  X509_gmtime_adj(X509_getm_notAfter(cert), 5L * YEAR_S) != NULL &&
+		  X509_gmtime_adj(X509_getm_notBefore(cert), timed ? (long)o->begins_s : -(long)YEAR_S) !=
+			  NULL &&
+		  X509_gmtime_adj(X509_getm_notAfter(cert), timed ? (long)o->ends_s : 5L * YEAR_S) != NULL &&
 		  X509_set_pubkey(cert, key) == 1 &&
 		  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, cn, -1, -1, 0) == 1 &&
 		  X509_set_issuer_name(cert, X509_get_subject_name(signer)) == 1 &&

@@ -48,6 +48,10 @@ struct tls_ctx *tls_client_new_trusting(const char *ca_path, struct err *reterr)
 /* Before the first connection: knows nothing newer than TLS 1.2. */
 void tls_only_1_2(struct tls_ctx *t);
 
+/* Before the first connection: speaks this version and no other: "1.1", "1.2" or "1.3"; false: there is none such.
+ * What is too weak by OpenSSL's measure is allowed for 1.1, which would not work otherwise. */
+bool tls_only(struct tls_ctx *t, const char *version);
+
 void tls_free(struct tls_ctx *t);
 
 /* Borrowed; for base/conn. */
@@ -55,14 +59,15 @@ struct ssl_ctx_st *tls_ssl_ctx(const struct tls_ctx *t);
 
 /*
  * Makes a certificate, P-256 unless RSA is asked for, for the given names (DNS names or IP addresses,
- * NULL-terminated list), valid from a year back to ten years on, and writes
+ * NULL-terminated list), valid from a year back to five years on unless times are given, and writes
  * chain and key (mode 0600).  With issuer paths NULL it is self-signed; with
- * names NULL it is a CA.  Returns 0 or negative errno.
+ * names NULL it is a CA; an empty list leaves the common name alone.  Returns 0 or negative errno.
  */
 struct cert_options {
 	const char *common_name;
 	const char *const *names;
-	bool rsa; /* 2048 bits, for servers that cannot use P-256 */
+	bool rsa;                 /* 2048 bits, for servers that cannot use P-256 */
+	int64_t begins_s, ends_s; /* from now; both 0: as above */
 	const char *issuer_cert_path;
 	const char *issuer_key_path;
 	const char *ret_cert_path; /* where to write */

@@ -83,7 +83,8 @@ static void make_flow_text(const struct conform_world *w, struct buf *out)
 		 "  probe: { domain: probe.example, target: none }\n"
 		 "  elsewhere: { domain: elsewhere.example, target: none }\n"
 		 "dns:\n  records: [\"nomail.example. MX 0 .\", \"loop.example. MX 10 mx.sut.example.\"]\n"
-		 "  nxdomain: [no-such-domain.example]\n  servfail: [broken.example]\n"
+		 "  nxdomain: [no-such-domain.example]\n  servfail: [broken.example]\n  signed: "
+		 "dane." SUT_NEXT_DOMAIN "\n"
 		 "traffic:\n  - { name: none, from: u0@%s, to: u0@%s, rate: 1/s, for: 1s, service: smtp }\n",
 		 domain, is_reference(w) ? REFERENCE_SETTINGS : "", domain, domain);
 }

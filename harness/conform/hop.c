@@ -64,6 +64,15 @@ static void note_first(struct hop *h, const struct sink_event *e)
 	h->early_count += e->kind == SINK_HEARD;
 }
 
+static void add_handshake(struct hop *h, const struct sink_event *e, int64_t now_ns)
+{
+	h->handshakes = grow(h->handshakes, h->handshake_count, &h->handshake_room, sizeof(*h->handshakes));
+	struct hop_handshake *t = &h->handshakes[h->handshake_count++]; /* no more than connections */
+	*t = (struct hop_handshake){ .connection = e->connection, .at_ns = now_ns };
+	if (e->server_name != NULL)
+		buf_add_cstr(&t->server_name, e->server_name);
+}
+
 static void note(struct hop *h, const struct sink_event *e, const char *what)
 {
 	char text[400];
@@ -96,6 +105,8 @@ static void on_event(void *ctx, const struct sink_event *e)
 				   (uint32_t)e->connection - 1, e->bytes);
 		break;
 	case SINK_SECURED:
+		if (h->handshake_count < HOP_CONNECTIONS_MAX)
+			add_handshake(h, e, now_ns);
 		note(h, e, "TLS");
 		break;
 	case SINK_LEFT:
@@ -139,6 +150,7 @@ static void on_content(void *ctx, const struct sink_message *m)
 	struct hop_content *c = &h->contents[h->content_count++];
 	*c = (struct hop_content){ .connection = m->connection,
 				   .at_ns = m->final_dot_ns,
+				   .tls = m->over_tls,
 				   .dots = m->dots_notes };
 	buf_add(&c->reverse_path, m->reverse_path);
 	buf_add(&c->content, m->content);
@@ -223,10 +235,10 @@ uint32_t hop_open_count(const struct hop *h)
 /* ---- its rules ---- */
 
 static const enum sink_stage STAGE_OF[CASE_STAGE_COUNT] = {
-	[CASE_AT_GREETING] = SINK_GREETING, [CASE_AT_EHLO] = SINK_HELLO, [CASE_AT_HELO] = SINK_HELLO,
-	[CASE_AT_STARTTLS] = SINK_STARTTLS, [CASE_AT_MAIL] = SINK_MAIL,  [CASE_AT_RCPT] = SINK_RCPT,
-	[CASE_AT_DATA] = SINK_DATA,         [CASE_AT_BDAT] = SINK_CHUNK, [CASE_AT_FINAL_DOT] = SINK_FINAL,
-	[CASE_AT_RSET] = SINK_RSET,         [CASE_AT_QUIT] = SINK_QUIT,
+	[CASE_AT_GREETING] = SINK_GREETING,   [CASE_AT_EHLO] = SINK_HELLO, [CASE_AT_HELO] = SINK_HELLO,
+	[CASE_AT_STARTTLS] = SINK_STARTTLS,   [CASE_AT_MAIL] = SINK_MAIL,  [CASE_AT_RCPT] = SINK_RCPT,
+	[CASE_AT_HANDSHAKE] = SINK_HANDSHAKE, [CASE_AT_DATA] = SINK_DATA,  [CASE_AT_BDAT] = SINK_CHUNK,
+	[CASE_AT_FINAL_DOT] = SINK_FINAL,     [CASE_AT_RSET] = SINK_RSET,  [CASE_AT_QUIT] = SINK_QUIT,
 };
 static const enum sink_action ACTION_OF[] = {
 	[CASE_ACT_REPLY] = SINK_REPLY,    [CASE_ACT_CLOSE] = SINK_CLOSE, [CASE_ACT_RESET] = SINK_RESET,
@@ -387,6 +399,9 @@ void hop_free(struct hop *h)
 		buf_free(&h->contents[i].recipients);
 		buf_free(&h->contents[i].content);
 	}
+	for (uint32_t i = 0; i < h->handshake_count; i++)
+		buf_free(&h->handshakes[i].server_name);
+	free(h->handshakes);
 	free(h->lines);
 	free(h->contents);
 	free(h->connected_ns);

@@ -42,10 +42,18 @@ struct hop_content {
 	bool taken; /* the final reply was good */
 	/* The relay may not have had that reply in time, or not have understood it. */
 	bool in_doubt;
+	bool tls;
 	struct buf reverse_path;
 	struct buf recipients; /* that were accepted, each with a LF behind it */
 	struct buf content;    /* unstuffed */
 	uint32_t dots;         /* enum dots_note */
+};
+
+/* A TLS handshake that came to its end. */
+struct hop_handshake {
+	uint64_t connection;
+	int64_t at_ns;
+	struct buf server_name; /* that was asked for; empty: none */
 };
 
 struct hop {
@@ -56,6 +64,8 @@ struct hop {
 	struct hop_content *contents;
 	uint32_t content_count, content_room;
 	size_t content_bytes;
+	struct hop_handshake *handshakes;
+	uint32_t handshake_count, handshake_room;
 	int64_t *connected_ns; /* of each connection */
 	uint32_t connection_count, connection_room;
 	uint32_t early_count; /* connections on which something came before the greeting */

@@ -488,6 +488,7 @@ static void carry_out(struct play *p)
 	case CASE_NOT_HEARD:
 	case CASE_CONNECTED:
 	case CASE_NOT_CONNECTED:
+	case CASE_SECURED:
 	case CASE_QUEUED:
 	case CASE_NOT_QUEUED:
 		play_relay_judge(p);

@@ -1,10 +1,10 @@
 #include "harness/conform/play_parts.h"
 
 #include "harness/conform/doubles.h"
+#include "harness/conform/hop_tls.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,6 @@ enum {
 	CONFUSED_MS =
 		1000, /* so long after a reply, a relay that is killed may not have written down what it said */
 	FENCE_INDEX = CASE_HOPS_MAX,
-	ISSUED_PATH_BYTES = PATH_MAX,
 	CASE_NAME_BYTES = 300,
 };
 
@@ -96,22 +95,23 @@ static void whole_name(const struct play *p, const char *name, char ret_name[CAS
 }
 
 /* Addresses at which nobody listens. */
-static void add_nobodies(struct play *p, const struct case_step *s)
+static void add_nobodies(struct play *p, const struct case_step *s, const char *owner)
 {
 	for (uint32_t i = 0; i < s->zone_count; i++) {
 		struct addr at = world_nobody_addr(world(p), i);
-		if (!add_address(p, p->world.zone, s->name, &at))
+		if (!add_address(p, p->world.zone, owner, &at))
 			return;
 	}
 	play_next(p);
 }
 
-static void add_fault(struct play *p, const struct case_step *s)
+static void add_fault(struct play *p, const struct case_step *s, const char *owner)
 {
-	static const enum dns_fault_kind KIND[] = { [CASE_ZONE_SERVFAIL] = DNS_SERVFAIL,
-						    [CASE_ZONE_NXDOMAIN] = DNS_NXDOMAIN,
-						    [CASE_ZONE_TIMEOUT] = DNS_TIMEOUT,
-						    [CASE_ZONE_TRUNCATED] = DNS_TRUNCATED };
+	static const enum dns_fault_kind KIND[] = {
+		[CASE_ZONE_SERVFAIL] = DNS_SERVFAIL, [CASE_ZONE_NXDOMAIN] = DNS_NXDOMAIN,
+		[CASE_ZONE_TIMEOUT] = DNS_TIMEOUT,   [CASE_ZONE_TRUNCATED] = DNS_TRUNCATED,
+		[CASE_ZONE_BOGUS] = DNS_BOGUS,       [CASE_ZONE_UNSIGNED] = DNS_UNSIGNED
+	};
 	struct play_world *w = &p->world;
 	char name[CASE_NAME_BYTES];
 
@@ -119,10 +119,15 @@ static void add_fault(struct play *p, const struct case_step *s)
 		play_finish(p, CONFORM_ERROR, s->line, "more than %d faults of names", CASE_DETAILS_MAX);
 		return;
 	}
-	whole_name(p, s->name, name);
-	struct play_fault *f = &w->faults[w->fault_count++];
+	whole_name(p, owner, name);
+	struct play_fault *f = &w->faults[w->fault_count];
 	f->dns = world_dns(world(p));
 	f->fault = dns_fault_add(f->dns, name, KIND[s->zone], s->zone_count);
+	if (f->fault == NULL) {
+		play_finish(p, CONFORM_ERROR, s->line, "\"%s\" is no name", name);
+		return;
+	}
+	w->fault_count++;
 	if (s->zone_type != NULL && !dns_fault_limit(f->fault, s->zone_type)) {
 		play_finish(p, CONFORM_ERROR, s->line, "%s is no type of DNS records", s->zone_type);
 		return;
@@ -137,64 +142,30 @@ static void add_fault(struct play *p, const struct case_step *s)
 void play_hops_zone(struct play *p)
 {
 	const struct case_step *s = play_step(p);
-	struct buf record = { 0 };
+	struct buf owner = { 0 };
 
+	if (!play_expand(p, &s->content, &owner)) {
+		buf_free(&owner);
+		return;
+	}
 	if (s->zone == CASE_ZONE_FORGET) {
 		char name[CASE_NAME_BYTES];
-		whole_name(p, s->name, name);
+		whole_name(p, buf_cstr(&owner), name);
 		dns_remove_at(world_dns(world(p)), name);
 		play_next(p);
-		return;
+	} else if (s->zone == CASE_ZONE_NOBODY) {
+		add_nobodies(p, s, buf_cstr(&owner));
+	} else if (s->zone != CASE_ZONE_RECORD) {
+		add_fault(p, s, buf_cstr(&owner));
+	} else {
+		buf_add_cstr(&owner, " 0 IN ");
+		if (play_expand(p, &s->text, &owner) && add_record(p, p->world.zone, buf_cstr(&owner)))
+			play_next(p);
 	}
-	if (s->zone == CASE_ZONE_NOBODY) {
-		add_nobodies(p, s);
-		return;
-	}
-	if (s->zone != CASE_ZONE_RECORD) {
-		add_fault(p, s);
-		return;
-	}
-	buf_addf(&record, "%s 0 IN ", s->name);
-	if (play_expand(p, &s->text, &record) && add_record(p, p->world.zone, buf_cstr(&record)))
-		play_next(p);
-	buf_free(&record);
+	buf_free(&owner);
 }
 
 /* ---- next hops ---- */
-
-/* A certificate of the run, or another; false: the play is over. */
-static bool make_tls(struct play *p, const struct case_hop *what, const char *host_name,
-		     struct tls_ctx **ret_tls)
-{
-	char file[48], cert[ISSUED_PATH_BYTES], key[ISSUED_PATH_BYTES], dir[ISSUED_PATH_BYTES];
-	const char *names[] = { what->tls == CASE_TLS_WRONG_NAME ? "wrong.example" : host_name, NULL };
-	struct err e;
-	int rc;
-
-	*ret_tls = NULL;
-	if (what->tls == CASE_TLS_NONE)
-		return true;
-	(void)snprintf(file, sizeof(file), "c%" PRIx64 "-%.20s", p->o.token, what->name);
-	if (what->tls != CASE_TLS_SELF_SIGNED) {
-		rc = ca_issue(world_ca(world(p)), file, names, false, cert, key, &e);
-	} else {
-		(void)snprintf(dir, sizeof(dir), "%.*s",
-			       (int)(strrchr(world_ca_path(world(p)), '/') - world_ca_path(world(p))),
-			       world_ca_path(world(p)));
-		(void)snprintf(cert, sizeof(cert), "%.4000s/%s.pem", dir, file);
-		(void)snprintf(key, sizeof(key), "%.4000s/%s.key", dir, file);
-		rc = cert_make(&(struct cert_options){ .common_name = host_name,
-						       .names = names,
-						       .ret_cert_path = cert,
-						       .ret_key_path = key },
-			       &e);
-	}
-	if (rc == 0)
-		*ret_tls = tls_server_new(cert, key, &e);
-	if (*ret_tls == NULL)
-		play_finish(p, CONFORM_ERROR, what->line, "certificate of %s: %s", what->name, e.text);
-	return *ret_tls != NULL;
-}
 
 /* Where the next hop may listen; false: the play is over. */
 static bool find_places(struct play *p, const struct case_hop *what, uint32_t first,
@@ -249,8 +220,21 @@ static struct hop *open_hop(struct play *p, const struct case_hop *what, const c
 				 .ctx = p };
 	struct err e;
 
-	if (!find_places(p, what, first, places) || !make_tls(p, what, host_name, &o.tls))
+	if (!find_places(p, what, first, places))
 		return NULL;
+	if (what->tls != CASE_TLS_NONE) {
+		o.tls = hop_tls_new(&(struct hop_tls_options){ .what = what,
+							       .ca = world_ca(world(p)),
+							       .host_name = host_name,
+							       .token = p->o.token,
+							       .values = &p->values },
+				    &e);
+		if (o.tls == NULL) {
+			play_finish(p, CONFORM_ERROR, what->line, "certificate of %s: %s", what->name,
+				    e.text);
+			return NULL;
+		}
+	}
 	struct hop *h = hop_new(&o, &e);
 	if (h == NULL)
 		play_finish(p, CONFORM_ERROR, what->line, "next hop %s: %s", what->name, e.text);
@@ -324,12 +308,17 @@ bool play_hops_doubles(struct play *p)
 void play_world_begin(struct play *p)
 {
 	struct play_world *w = &p->world;
+	const char *policy = p->file->tls_policy;
+	char port[8];
 
 	if (p->file->role != CASE_ROLE_CLIENT)
 		return;
-	(void)snprintf(w->zone, sizeof(w->zone), "c%" PRIx64 "." SUT_NEXT_DOMAIN, p->o.token);
+	(void)snprintf(w->zone, sizeof(w->zone), "c%" PRIx64 "%s%s." SUT_NEXT_DOMAIN, p->o.token,
+		       policy != NULL ? "." : "", policy != NULL ? policy : "");
 	(void)snprintf(w->fence, sizeof(w->fence), "c%" PRIx64 "." SUT_FENCE_DOMAIN, p->o.token);
 	values_set(&p->values, SPAN_LIT("zone"), span_of(w->zone), false);
+	(void)snprintf(port, sizeof(port), "%u", world_smtp_port(world(p)));
+	values_set(&p->values, SPAN_LIT("port"), span_of(port), false);
 	w->watch = dns_watch_new(world_dns(world(p)), w->zone, on_query, p);
 }
 

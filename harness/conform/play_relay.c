@@ -282,10 +282,16 @@ static bool content_passes(const struct play *p, const struct hop_content *c, st
 	const struct case_step *s = play_step(p);
 
 	buf_reset(why);
-	for (uint32_t i = 0; i < s->check_count; i++)
-		if (s->checks[i].kind == CASE_CHECK_UNCHANGED &&
+	for (uint32_t i = 0; i < s->check_count; i++) {
+		const struct case_check *check = &s->checks[i];
+		if (check->kind == CASE_CHECK_UNCHANGED &&
 		    !is_unchanged(buf_span(&c->content), buf_span(&p->world.content), why))
 			return false;
+		if (check->kind == CASE_CHECK_TLS && c->tls != (check->n == 1)) {
+			buf_addf(why, "it came %s", c->tls ? "under TLS" : "in the clear");
+			return false;
+		}
+	}
 	return message_passes(buf_span(&c->content), s, &p->values, why);
 }
 
@@ -343,6 +349,43 @@ static bool connected(const struct play *p, const struct hop *h, struct buf *why
 		return true;
 	buf_addf(why, "the first connection to %s came before that to %s", other->name, h->name);
 	return false;
+}
+
+/* ---- handshakes ---- */
+
+/* Whether this one asked for the name that each is to ask for. */
+static bool name_is(const struct play *p, const struct hop_handshake *t, const struct case_check *c,
+		    struct buf *why)
+{
+	struct buf want = { 0 };
+	struct span missing, got = buf_span(&t->server_name);
+
+	bool fine = values_expand(&p->values, &c->text, &want, NULL, &missing) &&
+		    span_eq_nocase(got, buf_span(&want));
+	if (!fine)
+		buf_addf(why, "the name asked for is \"%.*s\"", SPAN_FMT(got));
+	buf_free(&want);
+	return fine;
+}
+
+static bool secured(const struct play *p, const struct hop *h, struct buf *why)
+{
+	const struct case_step *s = play_step(p);
+	static int64_t at_ns[HOP_CONNECTIONS_MAX];
+	bool any;
+
+	for (uint32_t i = 0; i < h->handshake_count; i++)
+		at_ns[i] = h->handshakes[i].at_ns;
+	if (!counts_hold(s, at_ns, h->handshake_count, "TLS handshake", &any, why))
+		return false;
+	for (uint32_t k = 0; k < s->check_count; k++)
+		for (uint32_t i = 0; i < h->handshake_count && s->checks[k].kind == CASE_CHECK_SERVER_NAME;
+		     i++)
+			if (!name_is(p, &h->handshakes[i], &s->checks[k], why))
+				return false;
+	if (h->handshake_count == 0 && !any)
+		buf_addf(why, "no TLS handshake with %s came to its end", h->name);
+	return h->handshake_count > 0 || any;
 }
 
 /* ---- what waits ---- */
@@ -404,6 +447,8 @@ static bool holds(struct play *p, struct buf *why)
 		return heard(p, h, why);
 	if (s->kind == CASE_CONNECTED)
 		return connected(p, h, why);
+	if (s->kind == CASE_SECURED)
+		return secured(p, h, why);
 	return queue_is(p, s->kind == CASE_QUEUED, why);
 }
 

@@ -11,7 +11,7 @@
 #include "base/span.h"
 #include "harness/scenario/case.h"
 
-enum { VALUES_MAX = 192 };
+enum { VALUES_MAX = 256 };
 
 struct value {
 	char name[41];

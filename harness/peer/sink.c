@@ -14,7 +14,7 @@ void sink_tell(const struct sink_client *c, enum sink_event_kind kind, struct sp
 {
 	const struct sink *s = c->sink;
 	if (s->o.on_event != NULL)
-		s->o.on_event(s->o.ctx, &(struct sink_event){ kind, c->number, bytes, text });
+		s->o.on_event(s->o.ctx, &(struct sink_event){ kind, c->number, bytes, text, NULL });
 }
 
 void sink_say(struct sink_client *c, struct span bytes)
@@ -62,9 +62,13 @@ void sink_end(struct sink_client *c, void (*how)(struct conn *))
 
 static void on_secured(struct sink_client *c)
 {
-	char text[120];
-	(void)snprintf(text, sizeof(text), "%s, %s", conn_tls_version(c->conn), conn_tls_cipher(c->conn));
-	sink_tell(c, SINK_SECURED, (struct span){ 0 }, text);
+	const struct sink *s = c->sink;
+	const char *name = conn_tls_server_name(c->conn);
+	char text[400];
+	(void)snprintf(text, sizeof(text), "%s, %s%s%.255s", conn_tls_version(c->conn),
+		       conn_tls_cipher(c->conn), name != NULL ? ", for " : "", name != NULL ? name : "");
+	if (s->o.on_event != NULL)
+		s->o.on_event(s->o.ctx, &(struct sink_event){ SINK_SECURED, c->number, { 0 }, text, name });
 	if (c->sink->o.implicit_tls)
 		sink_greet(c);
 }

@@ -20,6 +20,8 @@ enum sink_stage {
 	SINK_GREETING,
 	SINK_HELLO,
 	SINK_STARTTLS,
+	SINK_HANDSHAKE, /* in its place, once the client has begun it; no reply, but raw bytes, after which nothing
+			   is said or heard any more */
 	SINK_MAIL,
 	SINK_RCPT,
 	SINK_DATA,
@@ -86,7 +88,7 @@ enum sink_event_kind {
 	SINK_OPENED,
 	SINK_HEARD,   /* bytes, as they were read */
 	SINK_SAID,    /* bytes, as they were written */
-	SINK_SECURED, /* a TLS handshake is over; text: version and cipher */
+	SINK_SECURED, /* a TLS handshake is over; text: version and cipher; server_name */
 	SINK_LEFT,    /* the client ended the connection, or it was lost; text says how */
 	SINK_ENDED,   /* we did */
 };
@@ -94,7 +96,8 @@ struct sink_event {
 	enum sink_event_kind kind;
 	uint64_t connection;
 	struct span bytes;
-	const char *text; /* NULL: nothing to say */
+	const char *text;        /* NULL: nothing to say */
+	const char *server_name; /* that the client asked for; NULL: none */
 };
 typedef void sink_event_fn(void *ctx, const struct sink_event *e);
 

@@ -57,6 +57,22 @@ void sink_hand_over(struct sink_client *c)
 }
 
 /* ---- what a reply brings about ---- */
+static const struct sink_rule *find_rule(struct sink *s, enum sink_stage stage, struct span path);
+
+/* The usual handshake, or what a rule has in its place once the client begins. */
+static void begin_tls(struct sink_client *c)
+{
+	sink_end_transaction(c);
+	c->deed = (struct deed){ .stage = SINK_HANDSHAKE, .usual = "" };
+	c->deed.rule = find_rule(c->sink, SINK_HANDSHAKE, (struct span){ 0 });
+	if (c->deed.rule != NULL) {
+		c->mode = MODE_HANDSHAKE;
+		return;
+	}
+	(void)conn_start_tls(c->conn, c->sink->o.tls_ctx, CONN_TLS_SERVER, NULL);
+	c->shown = 0; /* what had come is dropped */
+}
+
 static void accepted(struct sink_client *c, enum sink_stage stage)
 {
 	switch (stage) {
@@ -65,11 +81,8 @@ static void accepted(struct sink_client *c, enum sink_stage stage)
 		sink_end_transaction(c);
 		break;
 	case SINK_STARTTLS:
-		if (c->sink->o.tls_ctx == NULL)
-			break;
-		(void)conn_start_tls(c->conn, c->sink->o.tls_ctx, CONN_TLS_SERVER, NULL);
-		c->shown = 0; /* what had come is dropped */
-		sink_end_transaction(c);
+		if (c->sink->o.tls_ctx != NULL)
+			begin_tls(c);
 		break;
 	case SINK_MAIL:
 		sink_end_transaction(c);
@@ -94,6 +107,7 @@ static void accepted(struct sink_client *c, enum sink_stage stage)
 		}
 		break;
 	case SINK_GREETING:
+	case SINK_HANDSHAKE:
 	case SINK_CHUNK:
 	case SINK_QUIT:
 	case SINK_STAGE_COUNT:
@@ -140,7 +154,7 @@ static bool answered(struct sink_client *c)
 {
 	const struct deed *d = &c->deed;
 	char class = answer_class(d);
-	c->held = false;
+	c->held = d->stage == SINK_HANDSHAKE;
 	if (d->rule != NULL && d->rule->action == SINK_CLOSE) {
 		sink_end(c, conn_finish);
 		return false;
@@ -258,6 +272,15 @@ bool sink_answer(struct sink_client *c, enum sink_stage stage, const char *usual
 	c->deed.rule = find_rule(c->sink, stage, buf_span(&c->path));
 	c->deed.usual = usual;
 	if (c->deed.rule == NULL || c->deed.rule->delay_ms <= 0)
+		return act(c);
+	c->held = true;
+	timer_set_ms(c->delay, c->deed.rule->delay_ms);
+	return true;
+}
+
+bool sink_spoil_handshake(struct sink_client *c)
+{
+	if (c->deed.rule->delay_ms <= 0)
 		return act(c);
 	c->held = true;
 	timer_set_ms(c->delay, c->deed.rule->delay_ms);

@@ -19,7 +19,7 @@
 
 #include <sys/queue.h>
 
-enum mode { MODE_COMMAND, MODE_CONTENT, MODE_CHUNK };
+enum mode { MODE_COMMAND, MODE_CONTENT, MODE_CHUNK, MODE_HANDSHAKE };
 
 /* What is to be done once a rule's delay is over. */
 struct deed {
@@ -93,6 +93,8 @@ bool sink_answer_recipients(struct sink_client *c);
 void sink_greet(struct sink_client *c);
 /* As the rules say, or as usual.  Usual: a constant, or c->text. */
 bool sink_answer(struct sink_client *c, enum sink_stage stage, const char *usual);
+/* The client has begun a handshake that is not to be. */
+bool sink_spoil_handshake(struct sink_client *c);
 void sink_reply(struct sink_client *c, const char *text); /* whatever the rules say */
 void sink_hand_over(struct sink_client *c);
 void sink_tell_message(const struct sink_client *c, sink_message_fn *fn);

@@ -253,7 +253,10 @@ void sink_read(struct sink_client *c)
 		bool empty_chunk = c->mode == MODE_CHUNK && c->chunk_bytes_left == 0;
 		if (in.n == 0 && !empty_chunk)
 			return;
-		if (c->mode == MODE_COMMAND)
+		if (c->mode == MODE_HANDSHAKE) {
+			consume(c, in.n);
+			more = sink_spoil_handshake(c);
+		} else if (c->mode == MODE_COMMAND)
 			more = read_command(c, in);
 		else
 			more = c->mode == MODE_CONTENT ? read_content(c, in) : read_chunk(c, in);

@@ -240,9 +240,21 @@ static bool is_keyword(struct span s)
 	return s.n > 0;
 }
 
+static void take_tls_policy(struct case_reader *r, struct span ability)
+{
+	bool dane = span_eq(ability, SPAN_LIT("dane"));
+
+	if (!dane && !span_take_prefix_nocase(&ability, SPAN_LIT("tls-")))
+		return;
+	if (r->c->tls_policy != NULL)
+		case_error(r, ability, "of \"tls-require\", \"tls-verify\" and \"dane\" a case has one");
+	r->c->tls_policy = case_keep(r->c, ability);
+}
+
 static void read_needs(struct case_reader *r, struct span value)
 {
-	static const char *const ABILITIES[] = { "short-retry", "short-timeout", NULL };
+	static const char *const ABILITIES[] = { "short-retry", "short-timeout", "tls-require",
+						 "tls-verify",  "dane",          NULL };
 	struct case_file *c = r->c;
 	bool any = false;
 
@@ -258,12 +270,13 @@ static void read_needs(struct case_reader *r, struct span value)
 			c->needs_mailbox = true;
 		} else if (case_index(word, ABILITIES) >= 0 && c->ability_count < WORDS_MAX) {
 			c->abilities[c->ability_count++] = case_keep(c, word);
+			take_tls_policy(r, word);
 		} else if (is_keyword(word) && c->keyword_count < WORDS_MAX) {
 			c->keywords[c->keyword_count++] = case_keep(c, word);
 		} else {
 			case_error(r, word,
 				   "needs are services, \"mailbox\", \"short-retry\", \"short-timeout\", "
-				   "and extensions in capitals");
+				   "\"tls-require\", \"tls-verify\", \"dane\", and extensions in capitals");
 		}
 	}
 	if (!any)

@@ -156,6 +156,8 @@ enum case_check_kind {
 	CASE_CHECK_GREETED, /* connected: nothing was said on any connection before the greeting */
 	CASE_CHECK_ALONE,   /* heard: nothing was said behind such a line before it was answered */
 	CASE_CHECK_APART,   /* heard, connected: n ms at least between each and the next */
+	CASE_CHECK_TLS,     /* received: under TLS, or (n == 0) in the clear */
+	CASE_CHECK_SERVER_NAME, /* secured: each handshake asked for the name `text` */
 };
 enum case_op { CASE_EQ, CASE_HAS, CASE_LACKS, CASE_AT_LEAST, CASE_AT_MOST };
 struct case_check {
@@ -177,6 +179,7 @@ enum case_stage {
 	CASE_AT_EHLO,
 	CASE_AT_HELO,
 	CASE_AT_STARTTLS,
+	CASE_AT_HANDSHAKE, /* of TLS, once the client has begun it */
 	CASE_AT_MAIL,
 	CASE_AT_RCPT,
 	CASE_AT_DATA,
@@ -210,7 +213,17 @@ struct case_departure {
 	bool raw;
 };
 
-enum case_tls { CASE_TLS_NONE, CASE_TLS_GOOD, CASE_TLS_WRONG_NAME, CASE_TLS_SELF_SIGNED };
+enum case_tls {
+	CASE_TLS_NONE,
+	CASE_TLS_GOOD,
+	CASE_TLS_WRONG_NAME,
+	CASE_TLS_SELF_SIGNED,
+	CASE_TLS_EXPIRED,
+	CASE_TLS_NOT_YET_VALID,
+	CASE_TLS_UNKNOWN_CA,
+	CASE_TLS_COMMON_NAME_ONLY,
+};
+enum { CASE_TLS_NAMES_MAX = 8 };
 
 struct case_hop {
 	const char *name;
@@ -218,6 +231,9 @@ struct case_hop {
 	bool absent;
 	bool ipv6; /* that and nothing else is its address */
 	enum case_tls tls;
+	struct case_text *tls_names; /* of its certificate, in place of its own; no parts behind the last */
+	uint32_t tls_name_count;
+	const char *tls_version; /* "1.2", and no other; NULL: any */
 	bool says_offers;
 	const char **offers; /* "SIZE 1000" */
 	uint32_t offer_count;
@@ -243,8 +259,10 @@ enum case_zone_kind {
 	CASE_ZONE_NXDOMAIN,
 	CASE_ZONE_TIMEOUT,
 	CASE_ZONE_TRUNCATED,
-	CASE_ZONE_FORGET, /* the records of the name */
-	CASE_ZONE_NOBODY, /* so many addresses at which nobody listens */
+	CASE_ZONE_FORGET,   /* the records of the name */
+	CASE_ZONE_NOBODY,   /* so many addresses at which nobody listens */
+	CASE_ZONE_BOGUS,    /* where zones are signed: its signatures are wrong ... */
+	CASE_ZONE_UNSIGNED, /* ... or a zone begins here that has none */
 };
 enum { CASE_NOBODIES_MAX = 500 };
 
@@ -280,6 +298,7 @@ enum case_step_kind {
 	CASE_NOT_HEARD,
 	CASE_CONNECTED, /* to `hop`, before `other_hop` if said */
 	CASE_NOT_CONNECTED,
+	CASE_SECURED, /* a TLS handshake with `hop` came to its end */
 	CASE_QUEUED,
 	CASE_NOT_QUEUED,
 	CASE_STEP_KIND_COUNT,
@@ -329,10 +348,11 @@ struct case_step {
 	uint32_t hop;             /* index */
 	bool has_other_hop;
 	uint32_t other_hop;
-	enum case_zone_kind zone; /* CASE_ZONE: owner and record in `text`, or owner alone ... */
-	uint32_t zone_count;      /* ... and how many lookups fail; 0: all ... */
-	int64_t zone_ms;          /* ... for so long; 0: always ... */
-	const char *zone_type;    /* ... when this type is asked for; NULL: any */
+	enum case_zone_kind
+		zone;        /* CASE_ZONE: owner in `content` (as written in `name`), record in `text` ... */
+	uint32_t zone_count; /* ... or how many lookups fail; 0: all ... */
+	int64_t zone_ms;     /* ... for so long; 0: always ... */
+	const char *zone_type;                    /* ... when this type is asked for; NULL: any */
 	const struct case_submission *submission; /* CASE_SUBMIT */
 	struct case_check *checks;
 	uint32_t check_count;
@@ -361,6 +381,8 @@ struct case_file {
 	uint32_t keyword_count;
 	const char **abilities; /* what the target must be able to do: "short-retry" */
 	uint32_t ability_count;
+	const char *
+		tls_policy; /* "require", "verify" or "dane": that the target has for this case; NULL: its usual one */
 	struct case_hop *hops[CASE_HOPS_MAX];
 	uint32_t hop_count;
 	bool says_mx;      /* a zone line speaks of the domain itself, so hops are no MX by themselves */
@@ -386,6 +408,12 @@ struct case_file *case_read(const struct case_options *o);
 void case_free(struct case_file *c); /* accepts NULL */
 
 bool case_has_tag(const struct case_file *c, const char *tag);
+/*
+ * ${mx.cert}: the certificate of next hop mx in hexadecimal (DER); key: its SubjectPublicKeyInfo; ca and ca-key: the
+ * same of its issuer; .sha256 and .sha512: their digests.  i < CASE_CERT_VARIABLES; three of each in this order.
+ */
+enum { CASE_CERT_VARIABLES = 12 };
+const char *case_cert_variable(uint32_t i);
 /* Whether the step looks into a mailbox. */
 bool case_step_is_mailbox(enum case_step_kind k);
 

@@ -11,8 +11,9 @@ enum { ASPECTS_MAX = 32 };
 static const char *const REPLY_WORDS[] = { "else",    "has",  "lacks",  "status", "strict",     "line",
 					   "lines",   "data", "octets", "bare",   "empty",      "text",
 					   "longest", "only", "domain", "spaced", "parameters", NULL };
-static const char *const MESSAGE_WORDS[] = { "else", "count", "body",  "raw",       "header", "received",
-					     "form", "dsn",   "valid", "unchanged", NULL };
+static const char *const MESSAGE_WORDS[] = { "else",     "count", "body", "raw",   "header",
+					     "received", "form",  "dsn",  "valid", "unchanged",
+					     "under",    "in",    NULL };
 enum record_word {
 	RECORD_COUNT = 1,
 	RECORD_THEN,
@@ -20,10 +21,11 @@ enum record_word {
 	RECORD_ALONE,
 	RECORD_NEXT,
 	RECORD_ASCII,
-	RECORD_GREETED
+	RECORD_GREETED,
+	RECORD_SERVER_NAME
 };
-static const char *const RECORD_WORDS[] = { "else", "count", "then",    "apart", "alone",
-					    "next", "ascii", "greeted", NULL };
+static const char *const RECORD_WORDS[] = { "else", "count", "then",    "apart",       "alone",
+					    "next", "ascii", "greeted", "server-name", NULL };
 
 /* ---- alternatives ---- */
 
@@ -311,7 +313,7 @@ static bool take_follower(struct case_reader *r, enum case_check_kind kind, stru
 			  struct case_check *c)
 {
 	c->kind = kind;
-	if (r->step->kind == CASE_CONNECTED)
+	if (r->step->kind == CASE_CONNECTED || r->step->kind == CASE_SECURED)
 		case_error(r, r->line, "only of lines that are heard one comes after the other");
 	take_pattern(r, rest, c);
 	if (c->text.count == 0)
@@ -333,7 +335,19 @@ static bool take_apart(struct case_reader *r, struct span *rest, struct case_che
 	return true;
 }
 
-/* Of lines that a next hop heard, or connections to it. */
+static bool take_server_name(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	c->kind = CASE_CHECK_SERVER_NAME;
+	if (r->step->kind != CASE_SECURED)
+		case_error(r, r->line, "only a handshake has a server name");
+	if (!take_text_test(r, rest, c))
+		return false;
+	if (c->op != CASE_EQ)
+		case_error(r, r->line, "it goes: server-name == \"mx.${zone}\"");
+	return true;
+}
+
+/* Of lines that a next hop heard, connections to it, or handshakes. */
 static bool read_record_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
 {
 	enum case_step_kind k = r->step->kind;
@@ -366,6 +380,8 @@ static bool read_record_check(struct case_reader *r, int word, struct span *rest
 		if (k != CASE_CONNECTED)
 			case_error(r, r->line, "a greeting belongs to a connection: connected mx");
 		return true;
+	case RECORD_SERVER_NAME:
+		return take_server_name(r, rest, c);
 	case RECORD_APART:
 		break;
 	}
@@ -399,6 +415,17 @@ static bool read_message_check(struct case_reader *r, int word, struct span *res
 			case_error(r, r->line,
 				   "only of what a next hop received is it known what was submitted");
 		return true;
+	case 10:
+	case 11:
+		c->kind = CASE_CHECK_TLS;
+		c->n = word == 10;
+		if (r->step->kind != CASE_RECEIVED ||
+		    !(word == 10 ? span_eq(case_word(rest), SPAN_LIT("TLS"))
+				 : span_eq(case_word(rest), SPAN_LIT("the")) &&
+					   span_eq(case_word(rest), SPAN_LIT("clear"))))
+			case_error(r, r->line,
+				   "what a next hop received came \"under TLS\" or \"in the clear\"");
+		return true;
 	default:
 		c->kind = CASE_CHECK_HEADER;
 		if (!take_keyword(r, rest, c))
@@ -416,7 +443,7 @@ static bool read_message_check(struct case_reader *r, int word, struct span *res
 typedef bool check_fn(struct case_reader *r, int word, struct span *rest, struct case_check *c);
 static check_fn *check_of(enum case_step_kind k, const char *const **ret_words)
 {
-	bool record = k == CASE_HEARD || k == CASE_NOT_HEARD || k == CASE_CONNECTED;
+	bool record = k == CASE_HEARD || k == CASE_NOT_HEARD || k == CASE_CONNECTED || k == CASE_SECURED;
 	bool message = k == CASE_STORED || k == CASE_BOUNCED || k == CASE_NOTIFIED || k == CASE_RECEIVED;
 
 	*ret_words = k == CASE_EXPECT ? REPLY_WORDS : record ? RECORD_WORDS : MESSAGE_WORDS;

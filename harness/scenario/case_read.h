@@ -10,7 +10,7 @@
 
 #include "harness/scenario/case.h"
 
-enum { CASE_VARIABLES_MAX = 128 };
+enum { CASE_VARIABLES_MAX = 192 };
 
 /* Every part reads on after a mistake, so that one run reports all. */
 struct case_reader {

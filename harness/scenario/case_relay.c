@@ -94,9 +94,9 @@ static void read_next_hop(struct case_reader *r, struct span rest)
 
 /* ---- where it departs ---- */
 
-static const char *const STAGES[CASE_STAGE_COUNT + 1] = { "greeting",  "ehlo", "helo", "starttls",
-							  "mail",      "rcpt", "data", "bdat",
-							  "final-dot", "rset", "quit", NULL };
+static const char *const STAGES[CASE_STAGE_COUNT + 1] = { "greeting", "ehlo", "helo", "starttls", "handshake",
+							  "mail",     "rcpt", "data", "bdat",     "final-dot",
+							  "rset",     "quit", NULL };
 
 /* "2", "2-4", "2+" */
 static bool read_times(struct span s, struct case_departure *d)
@@ -232,13 +232,18 @@ static bool read_act(struct case_reader *r, struct span rest, struct case_depart
 			note_kill(r, d);
 		return true;
 	}
-	if (word_is(case_word(&flood), "flood"))
+	if (word_is(case_word(&flood), "flood") && d->stage != CASE_AT_HANDSHAKE)
 		return read_flood(r, span_trim(flood), d);
 	if (take_then(&rest, SPAN_LIT(" then kill")))
 		note_kill(r, d);
 	else if (take_then(&rest, SPAN_LIT(" then close")))
 		d->act = CASE_ACT_CLOSE;
 	d->raw = rest.n > 0 && rest.p[0] == '"';
+	if (d->stage == CASE_AT_HANDSHAKE && !d->raw) {
+		case_error(r, rest,
+			   "close, reset, silence, or bytes in quotes: nobody replies to a handshake");
+		return false;
+	}
 	return d->raw ? case_take_segments(r, rest, &d->segments, &d->segment_count) : read_reply(r, rest, d);
 }
 
@@ -292,22 +297,75 @@ static void read_offers(struct case_reader *r, struct span rest)
 	}
 }
 
+/* What becomes known of a next hop's certificate: ${mx.cert}, ${mx.ca-key.sha256} and their like. */
+static void bind_certificate(struct case_reader *r)
+{
+	char variable[HOP_NAME_BYTES_MAX + 24];
+
+	for (uint32_t i = 0; i < CASE_CERT_VARIABLES; i++) {
+		(void)snprintf(variable, sizeof(variable), "%s.%s", r->hop->name, case_cert_variable(i));
+		case_bind(r, span_of(variable));
+	}
+}
+
+static void read_tls_names(struct case_reader *r, struct span rest)
+{
+	struct case_hop *h = r->hop;
+
+	h->tls_names = case_alloc(r->c, CASE_TLS_NAMES_MAX * sizeof(*h->tls_names));
+	for (struct span word = case_word(&rest); word.n > 0; word = case_word(&rest)) {
+		if (h->tls_name_count == CASE_TLS_NAMES_MAX) {
+			case_error(r, word, "more than %d names", CASE_TLS_NAMES_MAX);
+			return;
+		}
+		h->tls_names[h->tls_name_count++] = case_text_of(r, word, false);
+	}
+	if (h->tls_name_count == 0)
+		case_error(r, r->line, "for which names? tls for *.${zone}");
+}
+
+/* tls [KIND] [for NAME ...] */
 static void read_tls(struct case_reader *r, struct span rest)
 {
-	static const char *const KINDS[] = { "good", "wrong-name", "self-signed", NULL };
-	struct span word = case_word(&rest);
-	int kind = word.n == 0 ? 0 : case_index(word, KINDS);
+	static const char *const KINDS[] = { "good",          "wrong-name", "self-signed",      "expired",
+					     "not-yet-valid", "unknown-ca", "common-name-only", NULL };
+	struct span after = rest;
+	struct span word = case_word(&after);
+	int kind = word.n == 0 || word_is(word, "for") ? 0 : case_index(word, KINDS);
 
-	if (kind < 0)
+	if (kind < 0) {
 		case_unknown(r, word, "certificate", KINDS);
+		return;
+	}
+	if (r->hop->tls != CASE_TLS_NONE)
+		case_error(r, r->line, "\"tls\" stands here twice");
+	r->hop->tls = (enum case_tls)(CASE_TLS_GOOD + kind);
+	bind_certificate(r);
+	if (!word_is(word, "for")) {
+		rest = after;
+		word = case_word(&after);
+	}
+	if (word_is(word, "for"))
+		read_tls_names(r, after);
 	else
-		r->hop->tls = (enum case_tls)(CASE_TLS_GOOD + kind);
+		nothing_more(r, rest);
+}
+
+static void read_tls_version(struct case_reader *r, struct span rest)
+{
+	static const char *const VERSIONS[] = { "1.1", "1.2", "1.3", NULL };
+	struct span word = case_word(&rest);
+
+	if (case_index(word, VERSIONS) < 0)
+		case_unknown(r, word.n > 0 ? word : r->line, "version", VERSIONS);
+	else
+		r->hop->tls_version = case_keep(r->c, word);
 	nothing_more(r, rest);
 }
 
 void case_read_hop_detail(struct case_reader *r)
 {
-	static const char *const WORDS[] = { "at", "offers", "tls", "absent", "ipv6", NULL };
+	static const char *const WORDS[] = { "at", "offers", "tls", "absent", "ipv6", "tls-version", NULL };
 	struct span rest = case_without_comment(r->line, true);
 	struct span word = case_word(&rest);
 
@@ -331,6 +389,9 @@ void case_read_hop_detail(struct case_reader *r)
 		/* On loopback there is one IPv6 address, for one case at a time. */
 		if (!case_has_tag(r->c, "alone"))
 			case_error(r, r->line, "a case with IPv6 is to be tagged alone");
+		return;
+	case 5:
+		read_tls_version(r, rest);
 		return;
 	default:
 		case_unknown(r, word, "way to depart", WORDS);
@@ -385,9 +446,12 @@ static bool read_nobodies(struct case_reader *r, struct span record, struct case
 
 static void read_zone(struct case_reader *r, struct span rest)
 {
-	static const char *const FAULTS[] = {
-		"SERVFAIL", "NXDOMAIN", "TIMEOUT", "TRUNCATED", "FORGET", NULL
-	};
+	static const char *const FAULTS[] = { "SERVFAIL", "NXDOMAIN", "TIMEOUT",  "TRUNCATED",
+					      "FORGET",   "BOGUS",    "UNSIGNED", NULL };
+	static const enum case_zone_kind MEANT[] = { CASE_ZONE_SERVFAIL, CASE_ZONE_NXDOMAIN,
+						     CASE_ZONE_TIMEOUT,  CASE_ZONE_TRUNCATED,
+						     CASE_ZONE_FORGET,   CASE_ZONE_BOGUS,
+						     CASE_ZONE_UNSIGNED };
 	struct case_step *s = case_add_step(r, CASE_ZONE);
 
 	if (s == NULL)
@@ -403,10 +467,17 @@ static void read_zone(struct case_reader *r, struct span rest)
 		return;
 	}
 	s->name = case_keep(r->c, owner);
+	s->content = case_text_of(r, owner, false);
 	r->c->says_mx = r->c->says_mx || word_is(owner, "@");
 	if (fault >= 0) {
-		s->zone = (enum case_zone_kind)(CASE_ZONE_SERVFAIL + fault);
-		read_zone_fault(r, rest, s);
+		s->zone = MEANT[fault];
+		if (s->zone >= CASE_ZONE_BOGUS &&
+		    (r->c->tls_policy == NULL || strcmp(r->c->tls_policy, "dane") != 0))
+			case_error(r, type, "only the zones of cases that need \"dane\" are signed");
+		if (s->zone == CASE_ZONE_UNSIGNED && span_trim(rest).n > 0)
+			case_error(r, span_trim(rest), "a zone is unsigned for good");
+		else
+			read_zone_fault(r, rest, s);
 	} else if (!read_nobodies(r, record, s)) {
 		s->text = case_text_of(r, span_trim(record), false);
 	}
@@ -546,10 +617,11 @@ static void read_queued(struct case_reader *r, enum case_step_kind kind, struct 
 }
 
 /* The last four have a "not" of their own. */
-enum relay_verb { NEXT_HOP, ZONE, SUBMIT, RECEIVED, HEARD, CONNECTED, QUEUED };
+enum relay_verb { NEXT_HOP, ZONE, SUBMIT, SECURED, RECEIVED, HEARD, CONNECTED, QUEUED };
 static const char *const RELAY_VERBS[] = {
-	[NEXT_HOP] = "next-hop", [ZONE] = "zone",           [SUBMIT] = "submit", [RECEIVED] = "received",
-	[HEARD] = "heard",       [CONNECTED] = "connected", [QUEUED] = "queued", NULL
+	[NEXT_HOP] = "next-hop",   [ZONE] = "zone",         [SUBMIT] = "submit",
+	[SECURED] = "secured",     [RECEIVED] = "received", [HEARD] = "heard",
+	[CONNECTED] = "connected", [QUEUED] = "queued",     NULL
 };
 
 static bool is_for_clients(struct case_reader *r, struct span word)
@@ -578,6 +650,9 @@ bool case_read_relay_step(struct case_reader *r, struct span word, struct span r
 		break;
 	case SUBMIT:
 		read_submit(r, rest);
+		break;
+	case SECURED:
+		read_about_hop(r, CASE_SECURED, rest);
 		break;
 	case RECEIVED:
 		read_about_hop(r, CASE_RECEIVED, rest);
@@ -609,6 +684,16 @@ bool case_read_relay_absence(struct case_reader *r, struct span word, struct spa
 	else
 		read_about_hop(r, verb == RECEIVED ? CASE_NOT_RECEIVED : CASE_NOT_CONNECTED, rest);
 	return true;
+}
+
+const char *case_cert_variable(uint32_t i)
+{
+	static const char *const NAMES[CASE_CERT_VARIABLES] = {
+		"cert", "cert.sha256", "cert.sha512", "key",    "key.sha256",    "key.sha512",
+		"ca",   "ca.sha256",   "ca.sha512",   "ca-key", "ca-key.sha256", "ca-key.sha512",
+	};
+
+	return NAMES[i];
 }
 
 void case_check_relay(struct case_reader *r)

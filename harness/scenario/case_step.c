@@ -12,11 +12,11 @@ enum {
 	REPEAT_MAX = 1024 * 1024,
 };
 
-static const char *const VERBS[] = { "connect", "C:",     "S:",       "starttls", "close",     "reset",
-				     "closed",  "let",    "differ",   "match",    "number",    "length",
-				     "mail",    "stored", "not",      "bounced",  "notified",  "next-hop",
-				     "zone",    "submit", "received", "heard",    "connected", "queued",
-				     "server",  NULL };
+static const char *const VERBS[] = { "connect", "C:",      "S:",       "starttls", "close",     "reset",
+				     "closed",  "let",     "differ",   "match",    "number",    "length",
+				     "mail",    "stored",  "not",      "bounced",  "notified",  "next-hop",
+				     "zone",    "submit",  "received", "heard",    "connected", "queued",
+				     "server",  "secured", NULL };
 
 const char *case_step_name(enum case_step_kind k)
 {
@@ -27,7 +27,7 @@ const char *case_step_name(enum case_step_kind k)
 					     "notified",      "not bounced", "not notified", "server",
 					     "next-hop",      "zone",        "submit",       "received",
 					     "not received",  "heard",       "not heard",    "connected",
-					     "not connected", "queued",      "not queued" };
+					     "not connected", "secured",     "queued",       "not queued" };
 
 	assert(k < CASE_STEP_KIND_COUNT);
 	return NAMES[k];

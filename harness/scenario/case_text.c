@@ -10,7 +10,7 @@ static const char *const GIVEN[] = {
 	"user2",   "password",    "password2", "host",  "domain",     "domain.label",
 	"literal", "rcpt2.local", "elsewhere", "plain", "plain2",     NULL,
 };
-static const char *const GIVEN_TO_CLIENTS[] = { "zone", "sender", "sender2", NULL };
+static const char *const GIVEN_TO_CLIENTS[] = { "zone", "sender", "sender2", "port", NULL };
 
 /* ---- names ---- */
 

@@ -393,6 +393,8 @@ static void read_dns(struct flow_reader *r)
 	}
 	read_domain_names(r, yaml_get(dns, "nxdomain"), &d->absent_domains, &d->absent_domain_count);
 	read_domain_names(r, yaml_get(dns, "servfail"), &d->servfail_domains, &d->servfail_domain_count);
+	if (yaml_get_str(dns, "signed", &d->signed_domain) && !flow_is_domain(span_of(d->signed_domain)))
+		yaml_error(r->y, yaml_get(dns, "signed"), "\"%s\" is no domain name", d->signed_domain);
 }
 
 /* ---- the file ---- */

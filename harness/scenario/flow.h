@@ -197,6 +197,7 @@ struct flow_dns {
 	uint32_t absent_domain_count;
 	const char **servfail_domains; /* SERVFAIL for the whole run */
 	uint32_t servfail_domain_count;
+	const char *signed_domain; /* with all that is below it; NULL: none */
 };
 
 struct flow {

@@ -20,6 +20,7 @@ static const char *const NAMES[] = {
 	"port.lmtp",
 	"dns.ip",
 	"dns.port",
+	"dns.anchor",
 	"outbound.port",
 	"smart-host.ip",
 	"smart-host.port",

@@ -49,6 +49,11 @@ const char *ca_cert_path(const struct ca *ca)
 	return ca->cert_path;
 }
 
+const char *ca_key_path(const struct ca *ca)
+{
+	return ca->key_path;
+}
+
 int ca_issue(struct ca *ca, const char *file_name, const char *const *names, bool rsa, char *ret_cert_path,
 	     char *ret_key_path, struct err *reterr)
 {

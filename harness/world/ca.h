@@ -20,6 +20,8 @@ void ca_free(struct ca *ca); /* accepts NULL; files stay */
 
 /* PEM file that clients trust. */
 const char *ca_cert_path(const struct ca *ca);
+/* For certificates that are not as ca_issue makes them. */
+const char *ca_key_path(const struct ca *ca);
 
 /* names: DNS names and addresses, NULL-terminated.  The paths hold PATH_MAX bytes. */
 int ca_issue(struct ca *ca, const char *file_name, const char *const *names, bool rsa, char *ret_cert_path,

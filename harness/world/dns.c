@@ -1,6 +1,7 @@
 #include "harness/world/dns.h"
 
 #include "base/listener.h"
+#include "harness/world/dns_sign.h"
 #include "harness/world/dns_zone.h"
 
 #include <assert.h>
@@ -72,6 +73,8 @@ struct tcp {
 struct dns {
 	struct loop *loop;
 	struct dns_zone *zone;
+	struct dns_sign *sign; /* NULL: nothing is signed */
+	struct buf anchor;
 	struct view views[VIEWS_MAX];
 	int view_count;
 	LIST_HEAD(, tcp) tcps;
@@ -118,6 +121,8 @@ void dns_free(struct dns *d)
 		(void)close(d->views[i].fd);
 	}
 	dns_zone_free(d->zone);
+	dns_sign_free(d->sign);
+	buf_free(&d->anchor);
 	free(d);
 }
 
@@ -144,6 +149,24 @@ void dns_remove_at(struct dns *d, const char *name)
 int dns_add_file(struct dns *d, const char *path, struct err *reterr)
 {
 	return dns_zone_add_file(d->zone, path, reterr);
+}
+
+int dns_sign(struct dns *d, const char *domain, struct err *reterr)
+{
+	struct dns_sign *made = dns_sign_new(domain, reterr);
+
+	if (made == NULL)
+		return reterr->code;
+	dns_sign_free(d->sign);
+	d->sign = made;
+	buf_reset(&d->anchor);
+	dns_sign_anchor(made, &d->anchor);
+	return 0;
+}
+
+struct span dns_anchor(const struct dns *d)
+{
+	return buf_span(&d->anchor);
 }
 
 void dns_on_query(struct dns *d, dns_query_fn *fn, void *ctx)
@@ -182,7 +205,10 @@ struct dns_fault *dns_fault_add(struct dns *d, const char *domain, enum dns_faul
 	if (f == NULL)
 		abort();
 	f->domain = ldns_dname_new_frm_str(domain);
-	assert(f->domain != NULL);
+	if (f->domain == NULL) {
+		free(f);
+		return NULL;
+	}
 	ldns_dname2canonical(f->domain);
 	f->kind = kind;
 	f->count_max = lookup_count_max;
@@ -251,7 +277,7 @@ static const struct dns_fault *find_fault(struct dns *d, int view, const ldns_rr
 	ldns_dname2canonical(name);
 	uint64_t key = lookup_key(view, name, ldns_rr_get_type(question));
 	LIST_FOREACH (f, &d->faults, entry) {
-		if ((f->type == 0 || f->type == ldns_rr_get_type(question)) &&
+		if (f->kind != DNS_UNSIGNED && (f->type == 0 || f->type == ldns_rr_get_type(question)) &&
 		    (ldns_dname_compare(name, f->domain) == 0 || ldns_dname_is_subdomain(name, f->domain)) &&
 		    fault_hits(f, key, now_ns)) {
 			found = f;
@@ -302,6 +328,45 @@ static void tell(struct view *v, const ldns_rr *question, bool tcp, const char *
 	free(type);
 }
 
+static bool is_cut(void *ctx, const ldns_rdf *name)
+{
+	const struct dns *d = ctx;
+	const struct dns_fault *f;
+
+	LIST_FOREACH (f, &d->faults, entry)
+		if (f->kind == DNS_UNSIGNED && ldns_dname_compare(name, f->domain) == 0)
+			return true;
+	return false;
+}
+
+static void negative(ldns_pkt *response)
+{
+	ldns_pkt_set_rcode(response, LDNS_RCODE_NXDOMAIN);
+	(void)ldns_pkt_push_rr(response, LDNS_SECTION_AUTHORITY, dns_zone_soa());
+}
+
+/* What is there, signed where it is to be. */
+static void give_records(struct view *v, const ldns_pkt *query, const struct dns_fault *fault,
+			 ldns_pkt *response)
+{
+	struct dns *d = v->dns;
+
+	if (fault != NULL && fault->kind == DNS_NXDOMAIN)
+		negative(response);
+	else
+		dns_zone_answer(d->zone, v->number, ldns_rr_list_rr(ldns_pkt_question(query), 0), response);
+	if (d->sign != NULL)
+		dns_sign_answer(
+			d->sign,
+			&(struct dns_sign_options){ .query = query,
+						    .zone = d->zone,
+						    .view = v->number,
+						    .bogus = fault != NULL && fault->kind == DNS_BOGUS,
+						    .is_cut = is_cut,
+						    .ctx = d },
+			response);
+}
+
 /* Fills response; false: the query gets no answer at all.  *ret_cut: by UDP it is to be truncated. */
 static bool answer(struct view *v, const ldns_pkt *query, bool tcp, ldns_pkt *response, bool *ret_cut)
 {
@@ -332,14 +397,10 @@ static bool answer(struct view *v, const ldns_pkt *query, bool tcp, ldns_pkt *re
 		return false;
 	}
 	*ret_cut = fault != NULL && fault->kind == DNS_TRUNCATED;
-	if (fault == NULL || *ret_cut) {
-		dns_zone_answer(v->dns->zone, v->number, question, response);
-	} else if (fault->kind == DNS_SERVFAIL) {
+	if (fault != NULL && fault->kind == DNS_SERVFAIL)
 		ldns_pkt_set_rcode(response, LDNS_RCODE_SERVFAIL);
-	} else {
-		ldns_pkt_set_rcode(response, LDNS_RCODE_NXDOMAIN);
-		(void)ldns_pkt_push_rr(response, LDNS_SECTION_AUTHORITY, dns_zone_soa());
-	}
+	else
+		give_records(v, query, fault, response);
 	tell(v, question, tcp, *ret_cut && !tcp ? "truncated" : rcode_name(ldns_pkt_get_rcode(response)),
 	     now_ns);
 	return true;

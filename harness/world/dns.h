@@ -5,8 +5,10 @@
  * that were added, an empty answer with SOA (name exists, type does not), or
  * NXDOMAIN with SOA.  EDNS sizes are honoured and larger UDP answers are
  * truncated.  CNAMEs are followed inside the data.  No recursion (the RA bit
- * is set all the same, because resolvers that forward here want it), no
- * DNSSEC, no AXFR.
+ * is set all the same, because resolvers that forward here want it), no AXFR.
+ *
+ * One domain may be signed with all that is below it (dns_sign.h), and is where
+ * the chain of trust begins.
  *
  * Views: each listening address is one view, and a record belongs to one view
  * or to all.  So the sending host can be given another address for a name
@@ -18,7 +20,7 @@
  * them, or 3 s under a time-out fault, where resolvers wait before they try
  * again.
  *
- * RFC 1035, 2308 §2 (negative answers), 6891 (EDNS).
+ * RFC 1035, 2308 §2 (negative answers), 4035 §3.1 (signed zones), 6891 (EDNS).
  */
 #ifndef HARNESS_WORLD_DNS_H
 #define HARNESS_WORLD_DNS_H
@@ -52,15 +54,22 @@ void dns_remove_at(struct dns *d, const char *name);
 /* A whole zone file with $ORIGIN and the like, into all views; the error names line and reason. */
 int dns_add_file(struct dns *d, const char *path, struct err *reterr);
 
+/* From now on this domain is signed. */
+int dns_sign(struct dns *d, const char *domain, struct err *reterr);
+/* Its trust anchor, a line of a zone file; empty when no domain is signed. */
+struct span dns_anchor(const struct dns *d);
+
 /* ---- faults ---- */
 enum dns_fault_kind {
 	DNS_SERVFAIL,
 	DNS_NXDOMAIN,
 	DNS_TIMEOUT,
 	DNS_TRUNCATED, /* by UDP there is the last record alone, and TC; by TCP all of them */
+	DNS_BOGUS,     /* in a signed domain: signatures are wrong */
+	DNS_UNSIGNED,  /* in a signed domain: here begins a zone that is not; no fault, and counts nothing */
 };
 struct dns_fault;
-/* lookup_count_max 0: until removed. */
+/* lookup_count_max 0: until removed.  NULL: the domain is no name. */
 struct dns_fault *dns_fault_add(struct dns *d, const char *domain, enum dns_fault_kind kind,
 				uint32_t lookup_count_max);
 /* Questions for this type alone, "AAAA"; false: there is no such type. */

@@ -165,6 +165,24 @@ static size_t add_matches(const struct dns_zone *z, int view, const ldns_rdf *na
 	return count;
 }
 
+size_t dns_zone_types(const struct dns_zone *z, int view, const ldns_rdf *name, ldns_rr_type *ret_types,
+		      size_t max)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < z->count && count < max; i++) {
+		const ldns_rr *rr = z->records[i].rr;
+		size_t k = 0;
+		if (!is_seen(&z->records[i], view) || ldns_dname_compare(ldns_rr_owner(rr), name) != 0)
+			continue;
+		while (k < count && ret_types[k] != ldns_rr_get_type(rr))
+			k++;
+		if (k == count)
+			ret_types[count++] = ldns_rr_get_type(rr);
+	}
+	return count;
+}
+
 ldns_rr *dns_zone_soa(void)
 {
 	ldns_rr *soa = NULL;

@@ -21,6 +21,10 @@ void dns_zone_remove_below(struct dns_zone *z, const char *domain);
 void dns_zone_remove_at(struct dns_zone *z, const char *name);
 int dns_zone_add_file(struct dns_zone *z, const char *path, struct err *reterr);
 
+/* Which types the name has; duplicates are left out, and what is more than max. */
+size_t dns_zone_types(const struct dns_zone *z, int view, const ldns_rdf *name, ldns_rr_type *ret_types,
+		      size_t max);
+
 /* Appends answer and authority sections to response and sets its rcode. */
 void dns_zone_answer(const struct dns_zone *z, int view, const ldns_rr *question, ldns_pkt *response);
 

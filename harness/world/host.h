@@ -50,6 +50,7 @@ struct host_setup {
 	struct addr address;    /* port 0: outgoing connections come from here */
 	struct addr dns;        /* this host's name server */
 	uint16_t outbound_port; /* stands for port 25 in this world */
+	struct span anchor;     /* of the DNS, in a line of a zone file; empty: nothing is signed */
 	struct addr smart_host; /* n == 0: none */
 	const char *cert_path;
 	const char *key_path;

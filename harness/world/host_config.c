@@ -125,6 +125,9 @@ struct vars *host_config_vars(const struct host_config *c)
 	set_ip(v, "dns.ip", &s->dns);
 	set_number(v, "dns.port", addr_port(&s->dns));
 	set_number(v, "outbound.port", s->outbound_port);
+	vars_set(v, "dns.anchor", "");
+	if (s->anchor.n > 0)
+		set_inner_path(v, "dns.anchor", is_private(c) ? INNER_DIR : s->dir, "dns/anchor");
 	if (s->smart_host.n > 0) {
 		set_ip(v, "smart-host.ip", &s->smart_host);
 		set_number(v, "smart-host.port", addr_port(&s->smart_host));
@@ -316,6 +319,21 @@ static int write_tls(const struct host_config *c, struct err *reterr)
 	return rc;
 }
 
+static int write_anchor(const struct host_config *c, struct err *reterr)
+{
+	struct buf path = { 0 };
+	int rc = 0;
+
+	if (c->setup->anchor.n > 0) {
+		buf_addf(&path, "%s/dns/anchor", c->setup->dir);
+		rc = make_parent(buf_cstr(&path), reterr);
+		if (rc == 0)
+			rc = file_write(buf_cstr(&path), c->setup->anchor, 0644, reterr);
+	}
+	buf_free(&path);
+	return rc;
+}
+
 static int write_dirs(const struct host_config *c, struct err *reterr)
 {
 	struct buf path = { 0 };
@@ -337,6 +355,8 @@ int host_config_write(const struct host_config *c, struct err *reterr)
 {
 	int rc = write_tls(c, reterr);
 
+	if (rc == 0)
+		rc = write_anchor(c, reterr);
 	/* Servers of other users go in and out; the directory above is closed to everybody else. */
 	if (rc == 0 && is_private(c) && chmod(c->setup->dir, 0755) != 0)
 		rc = err_errno(reterr, errno, "%s", c->setup->dir);

@@ -395,6 +395,8 @@ static int make_dns(struct world *w, struct err *reterr)
 		(void)dns_fault_add(w->dns, d->servfail_domains[i], DNS_SERVFAIL, 0);
 	for (uint32_t i = 0; i < d->absent_domain_count; i++)
 		(void)dns_fault_add(w->dns, d->absent_domains[i], DNS_NXDOMAIN, 0);
+	if (rc == 0 && d->signed_domain != NULL)
+		rc = dns_sign(w->dns, d->signed_domain, reterr);
 	return rc;
 }
 
@@ -471,6 +473,7 @@ static int make_host(struct world *w, struct place *p, const char *program, stru
 				  .address = world_host_addr(w, p->index),
 				  .dns = *dns_addr(w->dns, (int)p->index),
 				  .outbound_port = w->first_port,
+				  .anchor = dns_anchor(w->dns),
 				  .cert_path = p->cert_path,
 				  .key_path = p->key_path,
 				  .ca_path = ca_cert_path(w->ca),

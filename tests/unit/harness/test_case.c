@@ -18,6 +18,8 @@
 	"PIPELINING\n"
 #define RELAY "case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: client\nneeds: submission\n== verdict\n"
 #define HOP RELAY "next-hop mx\n"
+#define DANE \
+	"case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: client\nneeds: submission dane\n== verdict\n"
 #define JUDGED "== verdict\nS: 250 ...\n"
 
 static struct case_file *read_text(const char *text, struct buf *messages)
@@ -225,6 +227,46 @@ static void a_case_that_does_harm_is_read_as_written(void **state)
 	buf_free(&messages);
 }
 
+static void tls_of_a_next_hop_is_read_as_written(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+	struct case_file *c = read_text(
+		DANE "next-hop mx\n   tls expired for *.${zone} b.example\n   tls-version 1.2\n"
+		     "   at handshake 2+: \"x\" then close\n   at handshake: silence\n"
+		     "next-hop plain\n   tls for a.example\n"
+		     "zone _${port}._tcp.mx TLSA 3 1 1 ${mx.key.sha256}\nzone mx BOGUS 2\n"
+		     "zone out UNSIGNED\nreceived mx:\n   under TLS\nreceived plain:\n   in the clear\n"
+		     "secured mx within 3s:\n   count == 1\n   server-name == \"mx.${zone}\"\n",
+		&messages);
+
+	assert_string_equal(buf_cstr(&messages), "");
+	assert_string_equal(c->tls_policy, "dane");
+	const struct case_hop *h = c->hops[0];
+	assert_int_equal(h->tls, CASE_TLS_EXPIRED);
+	assert_int_equal(h->tls_name_count, 2);
+	assert_string_equal(h->tls_version, "1.2");
+	assert_int_equal(h->departures[0].stage, CASE_AT_HANDSHAKE);
+	assert_int_equal(h->departures[0].act, CASE_ACT_CLOSE);
+	assert_true(h->departures[0].raw);
+	assert_int_equal(h->departures[1].act, CASE_ACT_SILENCE);
+	assert_int_equal(c->hops[1]->tls, CASE_TLS_GOOD);
+	assert_true(h->has_address);
+	const struct case_step *s = c->steps;
+	assert_int_equal(s[2].content.count, 3); /* the owner: "_", the port, and the rest */
+	assert_int_equal(s[3].zone, CASE_ZONE_BOGUS);
+	assert_int_equal(s[3].zone_count, 2);
+	assert_int_equal(s[4].zone, CASE_ZONE_UNSIGNED);
+	assert_int_equal(s[5].checks[0].kind, CASE_CHECK_TLS);
+	assert_int_equal(s[5].checks[0].n, 1);
+	assert_int_equal(s[6].checks[0].n, 0);
+	assert_int_equal(s[7].kind, CASE_SECURED);
+	assert_int_equal(s[7].within_ms, 3000);
+	assert_int_equal(s[7].checks[1].kind, CASE_CHECK_SERVER_NAME);
+	case_free(c);
+	buf_free(&messages);
+}
+
 static const struct wrong {
 	const char *name, *text, *message;
 } WRONG[] = {
@@ -253,6 +295,21 @@ static const struct wrong {
 	  "8:4: error: unknown way to depart \"ofers\"; did you mean \"offers\"?" },
 	{ "offers twice", HOP "   offers SIZE\n   offers SIZE\n", "\"offers\" stands here twice" },
 	{ "certificate", HOP "   tls bad\n", "8:8: error: unknown certificate \"bad\"" },
+	{ "handshake", HOP "   at handshake: 450 busy\n", "8:18: error: close, reset, silence, or bytes" },
+	{ "certificate twice", HOP "   tls\n   tls expired\n", "\"tls\" stands here twice" },
+	{ "no names", HOP "   tls expired for\n", "for which names?" },
+	{ "behind a certificate", HOP "   tls expired fro x\n", "8:16: error: nothing belongs here" },
+	{ "version", HOP "   tls-version 1.0\n", "8:16: error: unknown version \"1.0\"" },
+	{ "two policies", "needs: submission dane tls-verify\n", "a case has one" },
+	{ "bogus", RELAY "zone @ BOGUS\n", "7:8: error: only the zones of cases that need \"dane\"" },
+	{ "unsigned for a time", DANE "zone @ UNSIGNED 2s\n", "7:17: error: a zone is unsigned for good" },
+	{ "no certificate", HOP "zone x TLSA 3 1 1 ${mx.key}\n", "${mx.key} has no value here" },
+	{ "under", HOP "bounced ${sender}:\n   under TLS\n", "came \"under TLS\" or \"in the clear\"" },
+	{ "in what", HOP "received mx:\n   in the dark\n", "came \"under TLS\" or \"in the clear\"" },
+	{ "server name", HOP "connected mx:\n   server-name == \"x\"\n",
+	  "only a handshake has a server name" },
+	{ "server name has", HOP "secured mx:\n   server-name has \"x\"\n", "it goes: server-name == " },
+	{ "not secured", HOP "not secured mx\n", "\"not connected\" and \"not queued\"" },
 	{ "zone", RELAY "zone @\n", "7:6: error: it goes: zone @ MX 10 mx" },
 	{ "lookups of a type", RELAY "zone @ SERVFAIL A 0\n",
 	  "7:19: error: how long, as in 3s, or how many" },
@@ -396,6 +453,7 @@ int main(void)
 		cmocka_unit_test(values_and_comparisons_are_read),
 		cmocka_unit_test(a_case_of_a_relay_is_read_as_written),
 		cmocka_unit_test(a_case_that_does_harm_is_read_as_written),
+		cmocka_unit_test(tls_of_a_next_hop_is_read_as_written),
 		cmocka_unit_test(every_mistake_is_told_with_its_place),
 		cmocka_unit_test(the_place_of_a_file_is_its_name),
 		cmocka_unit_test(a_file_beyond_the_limit_is_refused),

@@ -3,6 +3,7 @@
  */
 #include "harness/world/dns.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -342,6 +343,133 @@ static void a_fault_can_be_of_one_type_and_records_of_one_name_can_go(void **sta
 	finish(&a);
 }
 
+/* ---- signed zones ---- */
+
+enum { WITH_DO = 1, WITH_CD = 2, WITH_AD = 4 };
+
+static ldns_pkt *ask_signed(struct dns *d, const char *name, ldns_rr_type type, int flags)
+{
+	ldns_pkt *q = ldns_pkt_query_new(ldns_dname_new_frm_str(name), type, LDNS_RR_CLASS_IN, LDNS_RD), *got;
+	uint8_t *wire = NULL, *answer;
+	size_t n = 0, answer_bytes = 0;
+
+	ldns_pkt_set_edns_udp_size(q, 4096);
+	ldns_pkt_set_edns_do(q, (flags & WITH_DO) != 0);
+	ldns_pkt_set_cd(q, (flags & WITH_CD) != 0);
+	ldns_pkt_set_ad(q, (flags & WITH_AD) != 0);
+	assert_int_equal(ldns_pkt2wire(&wire, q, &n), LDNS_STATUS_OK);
+	answer = dns_respond(d, (struct span){ (const char *)wire, n }, true, &answer_bytes);
+	assert_non_null(answer);
+	assert_int_equal(ldns_wire2pkt(&got, answer, answer_bytes), LDNS_STATUS_OK);
+	free(answer);
+	free(wire);
+	ldns_pkt_free(q);
+	return got;
+}
+
+/* Whether all of that type in the section is proven by the key. */
+static bool is_proven(const ldns_pkt *p, ldns_rr_type type, ldns_pkt_section section, ldns_rr *key)
+{
+	ldns_rr_list *set = ldns_pkt_rr_list_by_type(p, type, section);
+	ldns_rr_list *all = ldns_pkt_rr_list_by_type(p, LDNS_RR_TYPE_RRSIG, section);
+	bool fine = false;
+
+	assert_non_null(set);
+	for (size_t i = 0; all != NULL && i < ldns_rr_list_rr_count(all); i++) {
+		ldns_rr *sig = ldns_rr_list_rr(all, i);
+		if (ldns_rdf2rr_type(ldns_rr_rrsig_typecovered(sig)) == type)
+			fine = ldns_verify_rrsig(set, sig, key) == LDNS_STATUS_OK;
+	}
+	ldns_rr_list_deep_free(set);
+	ldns_rr_list_deep_free(all);
+	return fine;
+}
+
+static bool nsec_has(const ldns_pkt *p, ldns_rr_type type)
+{
+	ldns_rr_list *nsec = ldns_pkt_rr_list_by_type(p, LDNS_RR_TYPE_NSEC, LDNS_SECTION_AUTHORITY);
+
+	assert_non_null(nsec);
+	assert_int_equal(ldns_rr_list_rr_count(nsec), 1);
+	bool has = ldns_nsec_bitmap_covers_type(ldns_nsec_get_bitmap(ldns_rr_list_rr(nsec, 0)), type);
+	ldns_rr_list_deep_free(nsec);
+	return has;
+}
+
+static void a_signed_zone_proves_what_is_there_and_what_is_not(void **state)
+{
+	(void)state;
+	struct asker a = begin();
+	struct err err;
+	ldns_rr *key = NULL;
+	const ldns_pkt_section ANSWER = LDNS_SECTION_ANSWER, AUTHORITY = LDNS_SECTION_AUTHORITY;
+
+	assert_int_equal(dns_anchor(a.dns).n, 0);
+	assert_int_equal(dns_sign(a.dns, "s.example", &err), 0);
+	char *anchor = strndup(dns_anchor(a.dns).p, dns_anchor(a.dns).n);
+	assert_int_equal(ldns_rr_new_frm_str(&key, anchor, 0, NULL, NULL), LDNS_STATUS_OK);
+	add(&a, DNS_VIEW_ALL, "mx.s.example. 0 IN A 192.0.2.1");
+	add(&a, DNS_VIEW_ALL, "mx.s.example. 0 IN A 192.0.2.2");
+	add(&a, DNS_VIEW_ALL, "alias.s.example. 0 IN CNAME elsewhere.example.");
+	add(&a, DNS_VIEW_ALL, "elsewhere.example. 0 IN A 192.0.2.3");
+	add(&a, DNS_VIEW_ALL, "www.open.s.example. 0 IN A 192.0.2.4");
+	assert_non_null(dns_fault_add(a.dns, "open.s.example", DNS_UNSIGNED, 0));
+
+	ldns_pkt *p = ask_signed(a.dns, "s.example", LDNS_RR_TYPE_DNSKEY, WITH_DO);
+	assert_true(is_proven(p, LDNS_RR_TYPE_DNSKEY, ANSWER, key));
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "MX.s.example", LDNS_RR_TYPE_A, WITH_DO);
+	assert_true(is_proven(p, LDNS_RR_TYPE_A, ANSWER, key));
+	assert_true(ldns_pkt_ad(p));
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "mx.s.example", LDNS_RR_TYPE_A, WITH_AD);
+	assert_true(ldns_pkt_ad(p));
+	assert_int_equal(ldns_pkt_ancount(p), 2); /* no signatures for who does not ask */
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "mx.s.example", LDNS_RR_TYPE_TLSA, WITH_DO);
+	assert_true(is_proven(p, LDNS_RR_TYPE_NSEC, AUTHORITY, key));
+	assert_true(is_proven(p, LDNS_RR_TYPE_SOA, AUTHORITY, key));
+	assert_true(nsec_has(p, LDNS_RR_TYPE_A));
+	assert_false(nsec_has(p, LDNS_RR_TYPE_TLSA));
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "gone.s.example", LDNS_RR_TYPE_A, WITH_DO);
+	assert_true(is_proven(p, LDNS_RR_TYPE_NSEC, AUTHORITY, key));
+	assert_false(nsec_has(p, LDNS_RR_TYPE_A));
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "alias.s.example", LDNS_RR_TYPE_A, WITH_DO);
+	assert_true(is_proven(p, LDNS_RR_TYPE_CNAME, ANSWER, key));
+	assert_false(is_proven(p, LDNS_RR_TYPE_A, ANSWER, key));
+	assert_false(ldns_pkt_ad(p));
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "open.s.example", LDNS_RR_TYPE_DS, WITH_DO);
+	assert_true(is_proven(p, LDNS_RR_TYPE_NSEC, AUTHORITY, key));
+	assert_true(nsec_has(p, LDNS_RR_TYPE_NS));
+	assert_false(nsec_has(p, LDNS_RR_TYPE_DS));
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "www.open.s.example", LDNS_RR_TYPE_A, WITH_DO);
+	assert_int_equal(ldns_pkt_ancount(p), 1);
+	assert_false(ldns_pkt_ad(p));
+	ldns_pkt_free(p);
+
+	/* Whoever validates by himself sees what is wrong; others are told that it is. */
+	struct dns_fault *bogus = dns_fault_add(a.dns, "mx.s.example", DNS_BOGUS, 0);
+	p = ask_signed(a.dns, "mx.s.example", LDNS_RR_TYPE_A, WITH_DO | WITH_CD);
+	assert_false(is_proven(p, LDNS_RR_TYPE_A, ANSWER, key));
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "mx.s.example", LDNS_RR_TYPE_A, WITH_DO);
+	assert_int_equal(ldns_pkt_get_rcode(p), LDNS_RCODE_SERVFAIL);
+	assert_int_equal(ldns_pkt_ancount(p), 0);
+	ldns_pkt_free(p);
+	dns_fault_remove(a.dns, bogus);
+	p = ask_signed(a.dns, "mx.s.example", LDNS_RR_TYPE_A, WITH_DO | WITH_CD);
+	assert_true(is_proven(p, LDNS_RR_TYPE_A, ANSWER, key));
+	ldns_pkt_free(p);
+	assert_int_equal(dns_sign(a.dns, "not..a.name", &err), -EINVAL);
+	ldns_rr_free(key);
+	free(anchor);
+	finish(&a);
+}
+
 static void garbage_gets_no_answer_and_does_no_harm(void **state)
 {
 	(void)state;
@@ -382,6 +510,7 @@ int main(void)
 		cmocka_unit_test(faults_count_lookups_and_end),
 		cmocka_unit_test(truncation_leaves_the_last_record_as_a_trap),
 		cmocka_unit_test(a_fault_can_be_of_one_type_and_records_of_one_name_can_go),
+		cmocka_unit_test(a_signed_zone_proves_what_is_there_and_what_is_not),
 		cmocka_unit_test(garbage_gets_no_answer_and_does_no_harm),
 		cmocka_unit_test(a_bad_record_is_refused_with_a_reason),
 	};

@@ -8,6 +8,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/conn.h"
 #include "harness/peer/sink.h"
@@ -140,8 +143,8 @@ static void on_content(void *ctx, const struct sink_message *m)
 }
 
 /* What is recorded when a client says all this after the greeting. */
-static void record(const struct sink_rule *rules, uint32_t rule_count, const char *keywords, const char *sent,
-		   const char *wanted)
+static void record_tls(const struct sink_rule *rules, uint32_t rule_count, const char *keywords,
+		       struct tls_ctx *tls, const char *sent, const char *wanted)
 {
 	struct err err;
 	struct addr at;
@@ -154,6 +157,7 @@ static void record(const struct sink_rule *rules, uint32_t rule_count, const cha
 							  .at = at,
 							  .name = "x",
 							  .keywords = keywords,
+							  .tls_ctx = tls,
 							  .keep_content = true,
 							  .rules = rules,
 							  .rule_count = rule_count,
@@ -173,6 +177,12 @@ static void record(const struct sink_rule *rules, uint32_t rule_count, const cha
 	loop_free(c.loop);
 	buf_free(&c.codes);
 	buf_free(&c.content);
+}
+
+static void record(const struct sink_rule *rules, uint32_t rule_count, const char *keywords, const char *sent,
+		   const char *wanted)
+{
+	record_tls(rules, rule_count, keywords, NULL, sent, wanted);
 }
 
 #define ENVELOPE "MAIL FROM:<x@y>\r\nRCPT TO:<a@b>\r\n"
@@ -208,6 +218,43 @@ static void everything_is_recorded(void **state)
 	record(&closes, 1, NULL, ENVELOPE "DATA\r\nx\r\n.\r\n",
 	       "opened|>220 x ESMTP\r\n|<" ENVELOPE "DATA\r\nx\r\n.\r\n|" TAKEN
 	       ">354 go ahead\r\n|content x\r\n|ended|");
+}
+
+/* Once the client has begun it, not before. */
+static void a_handshake_is_spoilt_as_a_rule_says(void **state)
+{
+	(void)state;
+	static const struct sink_piece GARBAGE = { 0, { "garbage", 7 } };
+	const struct sink_rule says = {
+		.stage = SINK_HANDSHAKE, .pieces = &GARBAGE, .piece_count = 1, .action = SINK_CLOSE
+	};
+	const struct sink_rule later = { .stage = SINK_HANDSHAKE, .delay_ms = 5, .action = SINK_CLOSE };
+	const struct sink_rule resets = { .stage = SINK_HANDSHAKE, .action = SINK_RESET };
+	char dir[] = "/tmp/test_sink.XXXXXX", cert[64], key[64];
+	const char *names[] = { "x", NULL };
+	struct err err;
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(cert, sizeof(cert), "%s/cert", dir);
+	(void)snprintf(key, sizeof(key), "%s/key", dir);
+	assert_int_equal(cert_make(&(struct cert_options){ .common_name = "x",
+							   .names = names,
+							   .ret_cert_path = cert,
+							   .ret_key_path = key },
+				   &err),
+			 0);
+	struct tls_ctx *tls = tls_server_new(cert, key, &err);
+	assert_non_null(tls);
+	record_tls(&says, 1, NULL, tls, "STARTTLS\r\nhello",
+		   "opened|>220 x ESMTP\r\n|<STARTTLS\r\nhello|>220 2.0.0 go ahead\r\n|>garbage|ended|");
+	record_tls(&later, 1, NULL, tls, "STARTTLS\r\nhello",
+		   "opened|>220 x ESMTP\r\n|<STARTTLS\r\nhello|>220 2.0.0 go ahead\r\n|ended|");
+	record_tls(&resets, 1, NULL, tls, "STARTTLS\r\nhello",
+		   "opened|>220 x ESMTP\r\n|<STARTTLS\r\nhello|>220 2.0.0 go ahead\r\n|ended|");
+	tls_free(tls);
+	(void)unlink(cert);
+	(void)unlink(key);
+	(void)rmdir(dir);
 }
 
 static void replies_are_as_they_must_be(void **state)
@@ -311,6 +358,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_is_recorded),
+		cmocka_unit_test(a_handshake_is_spoilt_as_a_rule_says),
 		cmocka_unit_test(replies_are_as_they_must_be),
 		cmocka_unit_test(pieces_change_nothing),
 		cmocka_unit_test(a_flood_ends_with_its_reader_or_at_its_limit),
