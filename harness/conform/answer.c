@@ -483,6 +483,8 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 	case CASE_CHECK_RECEIVED:
 	case CASE_CHECK_FORM:
 	case CASE_CHECK_UNCHANGED:
+	case CASE_CHECK_READ_AS:
+	case CASE_CHECK_SIGNED:
 	case CASE_CHECK_DSN:
 	case CASE_CHECK_VALID:
 	case CASE_CHECK_THEN:

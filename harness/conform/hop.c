@@ -140,12 +140,12 @@ static void on_content(void *ctx, const struct sink_message *m)
 {
 	struct hop *h = ctx;
 
-	if (h->content_bytes + m->content.n > HOP_CONTENT_BYTES_MAX) {
+	if (h->content_bytes + m->content.n + m->wire.n > HOP_CONTENT_BYTES_MAX) {
 		h->flooded = true;
 		news(h);
 		return;
 	}
-	h->content_bytes += m->content.n;
+	h->content_bytes += m->content.n + m->wire.n;
 	h->contents = grow(h->contents, h->content_count, &h->content_room, sizeof(*h->contents));
 	struct hop_content *c = &h->contents[h->content_count++];
 	*c = (struct hop_content){ .connection = m->connection,
@@ -156,6 +156,7 @@ static void on_content(void *ctx, const struct sink_message *m)
 	buf_add(&c->content, m->content);
 	for (uint32_t i = 0; i < m->recipient_count; i++)
 		buf_addf(&c->recipients, "%.*s\n", SPAN_FMT(m->recipients[i]));
+	buf_add(&c->wire, m->wire);
 	news(h);
 }
 
@@ -398,6 +399,7 @@ void hop_free(struct hop *h)
 		buf_free(&h->contents[i].reverse_path);
 		buf_free(&h->contents[i].recipients);
 		buf_free(&h->contents[i].content);
+		buf_free(&h->contents[i].wire);
 	}
 	for (uint32_t i = 0; i < h->handshake_count; i++)
 		buf_free(&h->handshakes[i].server_name);

@@ -46,6 +46,7 @@ struct hop_content {
 	struct buf reverse_path;
 	struct buf recipients; /* that were accepted, each with a LF behind it */
 	struct buf content;    /* unstuffed */
+	struct buf wire;       /* as it came behind DATA, its end included; empty after BDAT */
 	uint32_t dots;         /* enum dots_note */
 };
 

@@ -256,7 +256,9 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 	case CASE_CHECK_FORM:
 		return check_form(message, c, why);
 	case CASE_CHECK_COUNT:
-	case CASE_CHECK_UNCHANGED: /* of the next hop's record (play_relay.c) */
+	case CASE_CHECK_UNCHANGED: /* of the next hop's record (content_check.h) */
+	case CASE_CHECK_READ_AS:
+	case CASE_CHECK_SIGNED:
 	case CASE_CHECK_TLS:
 		return true;
 	case CASE_CHECK_TEXT:

@@ -425,6 +425,9 @@ static void carry_out(struct play *p)
 			play_next(p);
 		return;
 	case CASE_SEND:
+		/* It may be mail, so what was settled is open again. */
+		p->world.settle = PLAY_UNSETTLED;
+		p->world.submits = true;
 		if (play_conn_ready(p))
 			play_conn_send(p);
 		return;

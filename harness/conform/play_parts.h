@@ -70,6 +70,7 @@ struct play_world {
 	uint32_t fault_count;
 	struct dns_watch *watch;
 	uint32_t submitted; /* messages */
+	bool submits;       /* something was, or could have been by what a case says itself */
 	struct buf content; /* of the last one */
 	enum play_settle settle;
 	uint32_t fences;          /* sent */

@@ -1,6 +1,8 @@
 #include "harness/conform/play_parts.h"
 
+#include "harness/conform/content_check.h"
 #include "harness/conform/message_check.h"
+#include "harness/judge/dkim_check.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -40,6 +42,18 @@ static bool expand_recipients(struct play *p, const struct case_submission *m, s
 	return true;
 }
 
+/* The signature goes in front. */
+static void sign(const struct case_submission *m, struct span domain, struct buf *content)
+{
+	struct buf all = { 0 };
+
+	dkim_sign(buf_span(content), domain, m->relaxed_header ? DKIM_RELAXED : DKIM_SIMPLE,
+		  m->relaxed_body ? DKIM_RELAXED : DKIM_SIMPLE, &all);
+	buf_add(&all, buf_span(content));
+	buf_free(content);
+	*content = all;
+}
+
 void play_relay_submit(struct play *p)
 {
 	const struct case_submission *m = play_step(p)->submission;
@@ -49,6 +63,7 @@ void play_relay_submit(struct play *p)
 	w->settle = PLAY_UNSETTLED;
 	w->same_twice |= m->has_content && w->submitted > 0;
 	w->submitted++;
+	w->submits = true;
 	play_set_deadline(p);
 	buf_reset(&w->content);
 	bool fine = expand_recipients(p, m, &recipients, &shown) &&
@@ -58,6 +73,8 @@ void play_relay_submit(struct play *p)
 		buf_add(&from, buf_span(&values_get(&p->values, SPAN_LIT("sender"))->value));
 	if (fine && !m->has_content)
 		default_content(p, buf_cstr(&shown), &w->content);
+	if (fine && m->is_signed)
+		sign(m, span_of(w->zone), &w->content);
 	if (fine)
 		play_child_start(p, &(struct mailing){ .recipient = buf_cstr(&recipients),
 						       .content = buf_span(&w->content),
@@ -262,37 +279,13 @@ static bool heard(struct play *p, const struct hop *h, struct buf *why)
 
 /* ---- contents ---- */
 
-/* Behind trace fields, byte for byte. */
-static bool is_unchanged(struct span got, struct span submitted, struct buf *why)
-{
-	if (got.n >= submitted.n && span_eq(span_sub(got, got.n - submitted.n, got.n), submitted)) {
-		struct span front = span_sub(got, 0, got.n - submitted.n);
-		if (front.n == 0 || span_starts_nocase(front, SPAN_LIT("Received:")) ||
-		    span_starts_nocase(front, SPAN_LIT("Return-Path:")))
-			return true;
-		buf_add_cstr(why, "something else than trace fields stands in front of what was submitted");
-		return false;
-	}
-	buf_add_cstr(why, "it does not end in what was submitted, byte for byte");
-	return false;
-}
-
 static bool content_passes(const struct play *p, const struct hop_content *c, struct buf *why)
 {
 	const struct case_step *s = play_step(p);
 
 	buf_reset(why);
-	for (uint32_t i = 0; i < s->check_count; i++) {
-		const struct case_check *check = &s->checks[i];
-		if (check->kind == CASE_CHECK_UNCHANGED &&
-		    !is_unchanged(buf_span(&c->content), buf_span(&p->world.content), why))
-			return false;
-		if (check->kind == CASE_CHECK_TLS && c->tls != (check->n == 1)) {
-			buf_addf(why, "it came %s", c->tls ? "under TLS" : "in the clear");
-			return false;
-		}
-	}
-	return message_passes(buf_span(&c->content), s, &p->values, why);
+	return content_check(c, s, buf_span(&p->world.content), why) &&
+	       message_passes(buf_span(&c->content), s, &p->values, why);
 }
 
 static bool received(const struct play *p, const struct hop *h, struct buf *why)
@@ -413,24 +406,44 @@ static bool is_absence(const struct case_step *s)
 	return s->kind == CASE_NOT_RECEIVED || s->kind == CASE_NOT_HEARD || s->kind == CASE_NOT_CONNECTED;
 }
 
+/* Messages that it took and that are like this; *how says more of the last of them, if there is more to say. */
+static uint32_t count_received(const struct play *p, const struct hop *h, struct buf *how)
+{
+	struct buf why = { 0 };
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < h->content_count; i++) {
+		if (!h->contents[i].taken || !content_passes(p, &h->contents[i], &why))
+			continue;
+		n++;
+		buf_reset(how);
+		buf_add(how, buf_span(&why));
+	}
+	buf_free(&why);
+	return n;
+}
+
 /* Nothing of that is there; else *why says what. */
 static bool is_absent(struct play *p, struct buf *why)
 {
 	const struct case_step *s = play_step(p);
 	const struct hop *h = p->world.hops[s->hop];
+	struct buf how = { 0 };
 	uint32_t count = 0;
 
 	if (s->kind == CASE_NOT_RECEIVED)
-		count = hop_taken_count(h);
+		count = count_received(p, h, &how);
 	else if (s->kind == CASE_NOT_CONNECTED)
 		count = h->connection_count;
 	else
 		for (uint32_t i = 0; i < h->line_count; i++)
 			count += line_fits(p, &h->lines[i], &s->text) && followers_hold(p, h, s, i);
-	const char *what = s->kind == CASE_NOT_RECEIVED    ? "messages it has taken"
+	const char *what = s->kind == CASE_NOT_RECEIVED ? (s->check_count > 0 ? "such messages it has taken"
+									      : "messages it has taken")
 			   : s->kind == CASE_NOT_CONNECTED ? "connections to it"
 							   : "such lines it has heard";
-	buf_addf(why, "%s: %u %s", h->name, count, what);
+	buf_addf(why, "%s: %u %s%s%s", h->name, count, what, buf_bytes(&how) > 0 ? ": " : "", buf_cstr(&how));
+	buf_free(&how);
 	return count == 0;
 }
 
@@ -500,7 +513,7 @@ static void look(struct play *p)
 	struct buf why = { 0 };
 
 	bool settled = !queue && (p->world.settle == PLAY_SETTLED ||
-				  ((last || p->world.impatient) && p->world.submitted > 0 && settle(p)));
+				  ((last || p->world.impatient) && p->world.submits && settle(p)));
 	if (p->wait == PLAY_IS_OVER || p->wait == PLAY_WAITS_CHILD)
 		return;
 	bool fine = holds(p, &why);

@@ -46,6 +46,7 @@ static void client_end(struct sink_client *c, void (*how)(struct conn *))
 	buf_free(&c->reverse_path);
 	buf_free(&c->recipients);
 	buf_free(&c->content);
+	buf_free(&c->wire);
 	buf_free(&c->unanswered);
 	buf_free(&c->taken);
 	free(c);

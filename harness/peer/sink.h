@@ -74,6 +74,8 @@ struct sink_message {
 	const struct span *recipients; /* accepted ones */
 	uint32_t recipient_count;
 	struct span content; /* unstuffed; empty unless keep_content */
+	struct span
+		wire; /* as it was said behind DATA, its end included; empty unless keep_content, and with BDAT */
 	uint64_t content_bytes;
 	uint32_t dots_notes; /* enum dots_note */
 	bool over_tls;

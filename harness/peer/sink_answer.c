@@ -21,6 +21,7 @@ void sink_end_transaction(struct sink_client *c)
 	buf_reset(&c->recipients);
 	buf_reset(&c->taken);
 	buf_free(&c->content);
+	buf_free(&c->wire);
 }
 
 void sink_tell_message(const struct sink_client *c, sink_message_fn *fn)
@@ -41,6 +42,7 @@ void sink_tell_message(const struct sink_client *c, sink_message_fn *fn)
 		.recipients = recipients,
 		.recipient_count = c->recipient_count,
 		.content = buf_span(&c->content),
+		.wire = buf_span(&c->wire),
 		.content_bytes = c->content_bytes,
 		.dots_notes = c->dots.notes,
 		.over_tls = conn_is_tls(c->conn),

@@ -51,6 +51,7 @@ struct sink_client {
 	uint32_t recipient_count;
 	struct dots_reader dots;
 	struct buf content;
+	struct buf wire; /* of DATA */
 	uint64_t content_bytes;
 	int64_t final_dot_ns;
 	bool ending;           /* LMTP: the recipients are being answered one by one ... */

@@ -231,6 +231,8 @@ static bool read_content(struct sink_client *c, struct span in)
 	struct span data;
 	bool end;
 	size_t n = dots_read(&c->dots, in, &data, &end);
+	if (c->sink->o.keep_content && buf_bytes(&c->wire) <= c->sink->o.content_bytes_max)
+		buf_add(&c->wire, span_sub(in, 0, n));
 	keep(c, data);
 	consume(c, n);
 	return end ? content_ended(c) : true;

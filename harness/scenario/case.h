@@ -148,6 +148,8 @@ enum case_check_kind {
 	CASE_CHECK_RECEIVED,     /* the first Received field, as RECEIVED_ASPECTS[n] has it */
 	CASE_CHECK_FORM,         /* the message, as MAIL_FORM_ASPECTS[n] has it */
 	CASE_CHECK_UNCHANGED,    /* what was submitted is all there, behind trace fields */
+	CASE_CHECK_READ_AS,      /* a next hop could read it as enum case_reading n */
+	CASE_CHECK_SIGNED,       /* the signature of the submission holds */
 	CASE_CHECK_DSN,     /* a field `name` of a notification as `text`; of the recipient `of`, if said */
 	CASE_CHECK_VALID,   /* the notification is as RFC 3464 has it */
 	CASE_CHECK_THEN,    /* heard: later on the same connection a line as `text` */
@@ -160,6 +162,8 @@ enum case_check_kind {
 	CASE_CHECK_SERVER_NAME, /* secured: each handshake asked for the name `text` */
 };
 enum case_op { CASE_EQ, CASE_HAS, CASE_LACKS, CASE_AT_LEAST, CASE_AT_MOST };
+/* What a next hop that reads line ends in another way could make of a message. */
+enum case_reading { CASE_READ_IRREGULAR, CASE_READ_CUT_SHORT, CASE_READ_TWO_MESSAGES };
 struct case_check {
 	enum case_check_kind kind;
 	uint32_t line;
@@ -251,6 +255,8 @@ struct case_submission {
 	struct case_text rcpt;
 	bool has_content;
 	struct case_text content;
+	bool is_signed; /* by DKIM, over the content; each form relaxed or simple */
+	bool relaxed_header, relaxed_body;
 };
 
 enum case_zone_kind {

@@ -11,9 +11,9 @@ enum { ASPECTS_MAX = 32 };
 static const char *const REPLY_WORDS[] = { "else",    "has",  "lacks",  "status", "strict",     "line",
 					   "lines",   "data", "octets", "bare",   "empty",      "text",
 					   "longest", "only", "domain", "spaced", "parameters", NULL };
-static const char *const MESSAGE_WORDS[] = { "else",     "count", "body", "raw",   "header",
-					     "received", "form",  "dsn",  "valid", "unchanged",
-					     "under",    "in",    NULL };
+static const char *const MESSAGE_WORDS[] = { "else",     "count", "body",    "raw",    "header",
+					     "received", "form",  "dsn",     "valid",  "unchanged",
+					     "under",    "in",    "read-as", "signed", NULL };
 enum record_word {
 	RECORD_COUNT = 1,
 	RECORD_THEN,
@@ -297,7 +297,8 @@ static bool take_dsn(struct case_reader *r, struct span *rest, struct case_check
 	struct span word = case_word(&after);
 
 	c->kind = CASE_CHECK_DSN;
-	if (r->step->kind == CASE_RECEIVED || r->step->kind == CASE_STORED) {
+	if (r->step->kind == CASE_RECEIVED || r->step->kind == CASE_NOT_RECEIVED ||
+	    r->step->kind == CASE_STORED) {
 		case_error(r, r->line, "only a notification has such fields: bounced, notified");
 		return false;
 	}
@@ -388,11 +389,24 @@ static bool read_record_check(struct case_reader *r, int word, struct span *rest
 	return take_apart(r, rest, c);
 }
 
+/* "read-as two-messages": what a next hop of another kind would make of it. */
+static bool take_reading(struct case_reader *r, struct span *rest, struct case_check *c)
+{
+	static const char *const READINGS[] = { "irregular", "cut-short", "two-messages", NULL };
+
+	c->kind = CASE_CHECK_READ_AS;
+	if (r->step->kind != CASE_RECEIVED && r->step->kind != CASE_NOT_RECEIVED)
+		case_error(r, r->line, "only of what a next hop received is it known how it came");
+	return take_name_of(r, rest, READINGS, c);
+}
+
 static bool read_message_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
 {
 	switch (word) {
 	case 1:
 		c->kind = CASE_CHECK_COUNT;
+		if (r->step->kind == CASE_NOT_RECEIVED)
+			case_error(r, r->line, "none is none: there is nothing to count");
 		return take_comparison(r, rest, c);
 	case 2:
 		c->kind = CASE_CHECK_BODY;
@@ -426,6 +440,13 @@ static bool read_message_check(struct case_reader *r, int word, struct span *res
 			case_error(r, r->line,
 				   "what a next hop received came \"under TLS\" or \"in the clear\"");
 		return true;
+	case 12:
+		return take_reading(r, rest, c);
+	case 13:
+		c->kind = CASE_CHECK_SIGNED;
+		if (r->step->kind != CASE_RECEIVED)
+			case_error(r, r->line, "only what a next hop received can still be signed");
+		return true;
 	default:
 		c->kind = CASE_CHECK_HEADER;
 		if (!take_keyword(r, rest, c))
@@ -444,7 +465,8 @@ typedef bool check_fn(struct case_reader *r, int word, struct span *rest, struct
 static check_fn *check_of(enum case_step_kind k, const char *const **ret_words)
 {
 	bool record = k == CASE_HEARD || k == CASE_NOT_HEARD || k == CASE_CONNECTED || k == CASE_SECURED;
-	bool message = k == CASE_STORED || k == CASE_BOUNCED || k == CASE_NOTIFIED || k == CASE_RECEIVED;
+	bool message = k == CASE_STORED || k == CASE_BOUNCED || k == CASE_NOTIFIED || k == CASE_RECEIVED ||
+		       k == CASE_NOT_RECEIVED;
 
 	*ret_words = k == CASE_EXPECT ? REPLY_WORDS : record ? RECORD_WORDS : MESSAGE_WORDS;
 	return k == CASE_EXPECT ? read_reply_check

@@ -509,9 +509,25 @@ static void read_submit(struct case_reader *r, struct span rest)
 	s->submission = r->submission = m;
 }
 
+/* signed relaxed/simple: the forms of header and body (RFC 6376 section 3.4). */
+static void read_signed(struct case_reader *r, struct span rest)
+{
+	static const char *const FORMS[] = { "simple/simple", "simple/relaxed", "relaxed/simple",
+					     "relaxed/relaxed", NULL };
+	struct span word = case_word(&rest);
+	int form = case_index(word, FORMS);
+
+	if (form < 0)
+		case_unknown(r, word, "form of header and body", FORMS);
+	r->submission->is_signed = true;
+	r->submission->relaxed_header = form >= 2;
+	r->submission->relaxed_body = form == 1 || form == 3;
+	nothing_more(r, rest);
+}
+
 void case_read_submit_detail(struct case_reader *r)
 {
-	static const char *const WORDS[] = { "from", "mail", "rcpt", "content", NULL };
+	static const char *const WORDS[] = { "from", "mail", "rcpt", "content", "signed", NULL };
 	struct case_submission *m = r->submission;
 	struct span rest = case_without_comment(r->line, true);
 	struct span word = case_word(&rest);
@@ -538,6 +554,9 @@ void case_read_submit_detail(struct case_reader *r)
 		m->has_content = true;
 		m->content = join(r, m->content, text);
 		nothing_more(r, rest);
+		return;
+	case 4:
+		read_signed(r, rest);
 		return;
 	default:
 		case_unknown(r, word, "detail of a submission", WORDS);
@@ -696,10 +715,32 @@ const char *case_cert_variable(uint32_t i)
 	return NAMES[i];
 }
 
+/* What says "as it was submitted" needs a submission that the harness knows. */
+static void check_submissions(struct case_reader *r)
+{
+	struct case_file *c = r->c;
+	bool submits = false, is_signed = false;
+
+	for (uint32_t i = 0; i < c->step_count; i++) {
+		const struct case_step *s = &c->steps[i];
+		submits = submits || s->kind == CASE_SUBMIT;
+		is_signed = is_signed ||
+			    (s->kind == CASE_SUBMIT && s->submission != NULL && s->submission->is_signed);
+		for (uint32_t k = 0; k < s->check_count; k++) {
+			if (s->checks[k].kind == CASE_CHECK_UNCHANGED && !submits)
+				case_file_error(r, "line %u: nothing was submitted that could come unchanged",
+						s->checks[k].line);
+			if (s->checks[k].kind == CASE_CHECK_SIGNED && !is_signed)
+				case_file_error(r, "line %u: no submission is signed", s->checks[k].line);
+		}
+	}
+}
+
 void case_check_relay(struct case_reader *r)
 {
 	struct case_file *c = r->c;
 
+	check_submissions(r);
 	for (uint32_t i = 0; i < c->hop_count; i++) {
 		struct case_hop *h = c->hops[i];
 		h->has_address = true;

@@ -125,6 +125,8 @@
 	  "the header tells all recipients")                                                                 \
 	X(SMTP_APPARENTLY_TO, "smtp-apparently-to", "smtp/rfc5321/7.2", "an Apparently-To field is added")   \
 	X(SMTP_NO_RETURN_PATH, "smtp-no-return-path", "smtp/rfc5321/4.4", "no Return-Path is added")         \
+	X(SMTP_OLD_RETURN_PATH, "smtp-old-return-path", "smtp/rfc5321/4.4",                                  \
+	  "a Return-Path that came with a message stays")                                                    \
 	X(SMTP_TWO_RETURN_PATHS, "smtp-two-return-paths", "smtp/rfc5321/4.4", "Return-Path is added twice")  \
 	X(SMTP_OTHER_RETURN_PATH, "smtp-other-return-path", "smtp/rfc5321/4.4",                              \
 	  "Return-Path names postmaster")                                                                    \

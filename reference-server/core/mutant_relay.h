@@ -62,6 +62,11 @@
 	X(RELAY_EXTRA_CRLF, "relay-extra-crlf", "relay/rfc5321/4.1.1.4",                                     \
 	  "an empty line is added in front of the final dot")                                                \
 	X(RELAY_NEVER_IGNORED, "relay-never-ignored", "relay/rfc3461/5.2.2", "NOTIFY=NEVER changes nothing") \
+	X(RELAY_BARE_LINE_ENDS, "relay-bare-line-ends", "relay/rfc5321/2.3.8",                               \
+	  "CR and LF that stand alone are taken and sent on")                                                \
+	X(RELAY_BLANKS_FOR_TABS, "relay-blanks-for-tabs", "relay/rfc5321/3.6.3", "tabs become blanks")       \
+	X(RELAY_CLEARS_HIGH_BITS, "relay-clears-high-bits", "relay/rfc5321/3.6.3",                           \
+	  "the high bit of each byte is cleared")                                                            \
 	X(RELAY_NO_BOUNCE, "relay-no-bounce", "relay/rfc5321/4.2.5", "nobody is told of failures")           \
 	X(RELAY_SENDS_TWICE, "relay-sends-twice", "relay/rfc5321/4.5.4.1", "what was sent is sent again")    \
 	X(RELAY_NO_RELAYED_DSN, "relay-no-relayed-dsn", "relay/rfc3461/5.2.2",                               \

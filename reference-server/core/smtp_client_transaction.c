@@ -503,6 +503,16 @@ void smtp_client_start(struct smtp_client *c, const struct smtp_client_message *
 		send_data(c, s);
 }
 
+/* For mutants: what is sent on as it came is changed. */
+static void mangle(struct buf *out, size_t from)
+{
+	for (size_t i = from; i < buf_bytes(out) && MUTANT(RELAY_BLANKS_FOR_TABS); i++)
+		if (out->p[out->begin + i] == '\t')
+			out->p[out->begin + i] = ' ';
+	for (size_t i = from; i < buf_bytes(out) && MUTANT(RELAY_CLEARS_HIGH_BITS); i++)
+		out->p[out->begin + i] &= 0x7F;
+}
+
 bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last)
 {
 	struct smtp_result r;
@@ -510,6 +520,7 @@ bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last)
 	if (smtpc_wish(c) != SMTP_CLIENT_SEND_CONTENT)
 		return false;
 	const struct smtp_client_slot *s = &c->slots[0];
+	size_t before = buf_bytes(c->options.out);
 	if (s->chunked && s->message.content_binary)
 		buf_add(c->options.out, bytes);
 	else if (s->chunked)
@@ -517,7 +528,8 @@ bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last)
 	else
 		stuffing_add(&c->stuffing, c->options.out, bytes);
 	c->chunk_bytes += bytes.n;
-	if (c->stuffing.bare_eol || (last && c->stuffing.after_cr)) {
+	mangle(c->options.out, before);
+	if ((c->stuffing.bare_eol || (last && c->stuffing.after_cr)) && !MUTANT(RELAY_BARE_LINE_ENDS)) {
 		smtp_result_set_own(&r, SMTP_CLASS_PERMANENT, SMTP_STAGE_CONTENT, 6, 0,
 				    "content has a bare CR or LF, which SMTP cannot carry");
 		smtpc_end(c, &r, false, false);

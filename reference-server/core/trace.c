@@ -172,6 +172,38 @@ void trace_add_return_path(struct buf *out, struct span reverse_path)
 	field_end(&f);
 }
 
+static bool is_field(struct span line)
+{
+	size_t n = span_find(line, ':');
+
+	for (size_t i = 0; i < n; i++)
+		if (line.p[i] <= ' ' || line.p[i] >= 0x7F)
+			return false;
+	return n > 0 && n < line.n;
+}
+
+void trace_add_without_return_path(struct buf *out, struct span message)
+{
+	size_t run = 0, at = 0; /* from run on nothing was written yet */
+	bool removes = false;
+
+	while (at < message.n) {
+		struct span line = span_sub(message, at, message.n);
+		line.n = span_find(line, '\n') + (span_find(line, '\n') < line.n);
+		bool continues = line.p[0] == ' ' || line.p[0] == '\t';
+		if (!continues && !is_field(line))
+			break;
+		bool starts = !continues && span_starts_nocase(line, SPAN_LIT("Return-Path:"));
+		if (starts || (continues && removes)) {
+			buf_add(out, span_sub(message, run, at - run));
+			run = at + line.n;
+		}
+		removes = starts || (continues && removes);
+		at += line.n;
+	}
+	buf_add(out, span_sub(message, run, message.n));
+}
+
 /* ---- dates ----------------------------------------------------------------- */
 
 void trace_add_date_time(struct buf *out, int64_t time_ms)

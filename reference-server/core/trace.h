@@ -37,6 +37,13 @@ void trace_add_received(struct buf *out, const struct trace_received *facts);
 /* address_text() form without brackets, UTF-8 as it is (RFC 6531 3.7.3); empty gives <>. */
 void trace_add_return_path(struct buf *out, struct span reverse_path);
 
+/*
+ * Appends a message without the Return-Path fields of its header: final delivery adds the
+ * only one (RFC 5321 4.4).  All else stays as it is, byte for byte.  What is a header and a
+ * field is header.h's reading.
+ */
+void trace_add_without_return_path(struct buf *out, struct span message);
+
 /* "Tue, 1 Jul 2003 10:52:37 +0000", no CRLF.  Years 1900 to 9999. */
 void trace_add_date_time(struct buf *out, int64_t time_ms);
 

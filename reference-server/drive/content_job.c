@@ -1,5 +1,6 @@
 #include "reference-server/drive/content_job.h"
 
+#include "reference-server/core/trace.h"
 #include "reference-server/store/body.h"
 
 #include <errno.h>
@@ -21,18 +22,35 @@ static int read_until(struct content_job *j, struct buf *to, uint64_t offset, ui
 	return 0;
 }
 
+static void change(struct content_job *j)
+{
+	if (j->without_return_path) {
+		struct buf stripped = { 0 };
+		trace_add_without_return_path(&stripped, buf_span(&j->source));
+		buf_free(&j->source);
+		j->source = stripped;
+	}
+	j->converted = CONVERT_OK;
+	if (j->to_7bit) {
+		j->converted = convert_to_7bit(&j->bytes, buf_span(&j->source));
+	} else {
+		j->bytes = j->source;
+		j->source = (struct buf){ 0 };
+	}
+}
+
 /* On a helper thread. */
 static void work(void *job)
 {
 	struct content_job *j = job;
 
-	if (!j->converts) {
+	if (!j->whole) {
 		j->rc = read_until(j, &j->bytes, j->offset, j->offset + j->wanted_bytes);
 		return;
 	}
 	j->rc = read_until(j, &j->source, 0, j->body_bytes);
 	if (j->rc == 0)
-		j->converted = convert_to_7bit(&j->bytes, buf_span(&j->source));
+		change(j);
 	buf_free(&j->source);
 }
 
@@ -81,17 +99,37 @@ struct content_job *content_job_read(struct server *server, const struct message
 	return j;
 }
 
-struct content_job *content_job_convert(struct server *server, const struct message *m,
-					void (*done)(void *ctx, struct content_job *j), void *ctx)
+static struct content_job *whole_new(struct server *server, const struct message *m,
+				     void (*done)(void *ctx, struct content_job *j), void *ctx)
 {
 	struct content_job *j = job_new(server, m, done, ctx);
 
-	j->converts = true;
+	j->whole = true;
 	buf_add(&j->source, buf_span(&m->envelope->prefix));
 	if (m->in_memory)
 		buf_add(&j->source, buf_span(&m->content));
 	else
 		j->body_bytes = m->envelope->body_bytes;
+	return j;
+}
+
+struct content_job *content_job_convert(struct server *server, const struct message *m,
+					void (*done)(void *ctx, struct content_job *j), void *ctx)
+{
+	struct content_job *j = whole_new(server, m, done, ctx);
+
+	j->to_7bit = true;
+	pool_submit(server->pool, work, on_done, j);
+	return j;
+}
+
+struct content_job *content_job_for_mailbox(struct server *server, const struct message *m,
+					    void (*done)(void *ctx, struct content_job *j), void *ctx)
+{
+	struct content_job *j = whole_new(server, m, done, ctx);
+
+	j->to_7bit = (m->envelope->flags & ENVELOPE_BINARYMIME) != 0;
+	j->without_return_path = (m->envelope->flags & ENVELOPE_RETURN_PATH) != 0;
 	pool_submit(server->pool, work, on_done, j);
 	return j;
 }

@@ -26,7 +26,9 @@ struct content_job {
 	struct buf source;
 	uint64_t body_id, body_bytes;
 	size_t wanted_bytes;
-	bool converts;
+	bool whole; /* prefix and body are read, and changed */
+	bool to_7bit;
+	bool without_return_path;
 	bool running;
 };
 
@@ -36,6 +38,9 @@ struct content_job *content_job_read(struct server *server, const struct message
 				     void *ctx);
 struct content_job *content_job_convert(struct server *server, const struct message *m,
 					void (*done)(void *ctx, struct content_job *j), void *ctx);
+/* As a mailbox is to have it: without Return-Path fields, and without binary content. */
+struct content_job *content_job_for_mailbox(struct server *server, const struct message *m,
+					    void (*done)(void *ctx, struct content_job *j), void *ctx);
 
 /* Accepts NULL, and one that runs. */
 void content_job_free(struct content_job *j);

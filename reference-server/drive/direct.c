@@ -53,7 +53,9 @@ void direct_submit(struct direct *d, struct server *server, struct envelope *e, 
 	trace_add_return_path(&prefix, span_of(e->reverse_path));
 	buf_add(&prefix, buf_span(&e->prefix));
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
-		uint32_t account = account_of(server, &e->recipients[i]);
+		/* A Return-Path that has to go first is the relay's matter too. */
+		bool fit = (e->flags & ENVELOPE_RETURN_PATH) == 0;
+		uint32_t account = fit ? account_of(server, &e->recipients[i]) : 0;
 		if (account == 0)
 			continue;
 		copies[d->delivered_count++] = (struct delivery){ .account_id = account,

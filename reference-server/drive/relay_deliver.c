@@ -180,9 +180,10 @@ static void report_expansions(struct message *m)
 }
 
 /*
- * Binary content (RFC 3030 3) and mailboxes: POP3 hands out lines (RFC 1939 3), and a bare LF, a NUL or a line
- * without an end would not come out as they went in.  So the recipients here get a message of their own, with the
- * content encoded.  It enters the queue in the transaction that notes these recipients as done with.
+ * What is not fit for a mailbox.  Binary content (RFC 3030 3): POP3 hands out lines (RFC 1939 3), and a bare LF, a NUL
+ * or a line without an end would not come out as they went in.  A Return-Path field: at delivery there is exactly one,
+ * ours (RFC 5321 4.4); on the way to others it stays.  So the recipients here get a message of their own, with the
+ * content changed.  It enters the queue in the transaction that notes these recipients as done with.
  */
 static bool is_for_mailbox(struct relay *r, const struct recipient *rcpt)
 {
@@ -208,7 +209,9 @@ static struct envelope *split_for_mailboxes(struct relay *r, struct message *m, 
 	e->due_wall_ms = clock_wall_ms();
 	e->expires_wall_ms = from->expires_wall_ms;
 	e->deliver_by_wall_ms = from->deliver_by_wall_ms;
-	e->flags = from->flags & ~(uint32_t)(ENVELOPE_BINARYMIME | ENVELOPE_8BITMIME | ENVELOPE_CONTENT_8BIT);
+	e->flags = from->flags & ~(uint32_t)ENVELOPE_RETURN_PATH;
+	if ((from->flags & ENVELOPE_BINARYMIME) != 0)
+		e->flags &= ~(uint32_t)(ENVELOPE_BINARYMIME | ENVELOPE_8BITMIME | ENVELOPE_CONTENT_8BIT);
 	envelope_set_reverse_path(e, span_of(from->reverse_path));
 	envelope_set_envid(e, span_of(from->envid));
 	envelope_set_hold(e, from->release_wall_ms, span_of(from->hold));
@@ -300,7 +303,7 @@ static bool convert_for_mailboxes(struct relay *r, struct message *m)
 	if (!wanted)
 		return false;
 	m->relay = r;
-	m->conversion = content_job_convert(r->server, m, on_converted, m);
+	m->conversion = content_job_for_mailbox(r->server, m, on_converted, m);
 	return true;
 }
 
@@ -321,7 +324,7 @@ void relay_activate(struct relay *r, struct message *m)
 		return_late(r, m);
 		return;
 	}
-	if ((m->envelope->flags & ENVELOPE_BINARYMIME) == 0 || MUTANT(POP3_BINARY_STAYS) ||
-	    !convert_for_mailboxes(r, m))
+	uint32_t unfit = ENVELOPE_RETURN_PATH | (MUTANT(POP3_BINARY_STAYS) ? 0 : ENVELOPE_BINARYMIME);
+	if ((m->envelope->flags & unfit) == 0 || !convert_for_mailboxes(r, m))
 		deliver(r, m);
 }

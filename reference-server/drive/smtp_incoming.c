@@ -312,6 +312,8 @@ static void settle_wishes(struct envelope *e, const struct smtp_server *core)
 {
 	if ((core->content.facts & CONTENT_8BIT) != 0)
 		e->flags |= ENVELOPE_CONTENT_8BIT;
+	if (header_has(&core->header, HEADER_RETURN_PATH) && !MUTANT(SMTP_OLD_RETURN_PATH))
+		e->flags |= ENVELOPE_RETURN_PATH;
 	if ((e->flags & ENVELOPE_SMTPUTF8) != 0 && !needs_utf8(e))
 		e->flags &= ~(uint32_t)ENVELOPE_SMTPUTF8;
 	/* RFC 8689 4.1: the header field counts where MAIL did not say it. */

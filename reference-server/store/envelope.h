@@ -63,7 +63,8 @@ enum {
 	ENVELOPE_HELD = 1 << 12,      /* not to be tried until it is released by hand */
 	ENVELOPE_TLS_OPTIONAL =
 		1 << 13, /* TLS-Required: No: rather sent without TLS than not (RFC 8689 4.2.2) */
-	ENVELOPE_BY_NOTIFIED = 1 << 14 /* its sender was told that the BY time has passed */
+	ENVELOPE_BY_NOTIFIED = 1 << 14, /* its sender was told that the BY time has passed */
+	ENVELOPE_RETURN_PATH = 1 << 15  /* the content came with a Return-Path field */
 };
 
 /* When the sender of a recipient's message wants to know (RFC 3461 §4.1); 0: not said, so failure and delay. */

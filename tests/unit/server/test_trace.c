@@ -152,6 +152,32 @@ static void return_path_has_brackets(void **state)
 	buf_free(&out);
 }
 
+static void other_return_paths_are_left_out(void **state)
+{
+	static const struct {
+		const char *message, *wanted;
+	} messages[] = {
+		{ "", "" },
+		{ "A: b\r\n\r\nx\r\n", "A: b\r\n\r\nx\r\n" },
+		{ "Return-Path: <a@b>\r\nA: b\r\n\r\nx\r\n", "A: b\r\n\r\nx\r\n" },
+		{ "A: b\r\nRETURN-path:\r\n <a@b>\r\n\t(c)\r\nC: d\r\n e\r\nReturn-Path:\r\n\r\nx",
+		  "A: b\r\nC: d\r\n e\r\n\r\nx" },
+		{ "Return-Path: <a@b>", "" },
+		{ "Return-Path-X: <a@b>\r\n", "Return-Path-X: <a@b>\r\n" },
+		/* A body. */
+		{ "A: b\r\n\r\nReturn-Path: <a@b>\r\n", "A: b\r\n\r\nReturn-Path: <a@b>\r\n" },
+		{ "no field\r\nReturn-Path: <a@b>\r\n", "no field\r\nReturn-Path: <a@b>\r\n" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		struct buf out = { 0 };
+		trace_add_without_return_path(&out, span_of(messages[i].message));
+		assert_string_equal(buf_cstr(&out), messages[i].wanted);
+		buf_free(&out);
+	}
+}
+
 static const struct date_row {
 	int64_t time_ms;
 	const char *text;
@@ -230,6 +256,7 @@ int main(void)
 		cmocka_unit_test(received_tells_the_cipher_suite_behind_all_else),
 		cmocka_unit_test(received_keeps_its_words_in_order_when_folded),
 		cmocka_unit_test(return_path_has_brackets),
+		cmocka_unit_test(other_return_paths_are_left_out),
 		cmocka_unit_test(dates_are_those_of_the_calendar),
 		cmocka_unit_test(every_day_of_400_years_agrees_with_gmtime),
 		cmocka_unit_test(message_ids_are_made_of_time_and_bytes),
