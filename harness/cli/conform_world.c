@@ -8,6 +8,7 @@
 #include "harness/scenario/target.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,21 +48,15 @@ struct conform_world {
 
 /* ---- the flow that a world is made from ---- */
 
-/* Where mail for anywhere comes from without a login: an address of the loopback network that is not the one
- * other connections come from. */
-#define TRUSTED "127.0.0.9"
+/* Where mail for anywhere comes from without a login: an address of the harness that is not one other
+ * connections come from. */
+static const char TRUSTED_LOOPBACK[] = "127.0.0.9", TRUSTED_PRIVATE[] = "198.18.255.9";
 
 /* Small limits, so that a case reaches them; no delay, which would grow from case to case; rights enforced. */
-static const char REFERENCE_SETTINGS[] =
-	"    settings:\n"
-	"      relay_from: [" TRUSTED "]\n"
-	"      auth: { failure_delay: 0ms, iterations: 4096 }\n"
-	"      submission: { sender: own }\n"
-	"      limits: { message_size: 1MiB, recipients: 100, errors: 20 }\n"
-	"      retry: { first: 200ms, max: 1s, expire: 12s }\n"
-	"      notifications: { delay: 3s }\n"
-	"      outbound: { reply_timeout: 3s, connect_timeout: 3s, idle: 1s }\n"
-	"      smtp: { vrfy: yes, expn: yes }\n";
+static const char REFERENCE_SETTINGS[] = "      auth: { failure_delay: 0ms, iterations: 4096 }\n"
+					 "      submission: { sender: own }\n"
+					 "      limits: { message_size: 1MiB, recipients: 100, errors: 20 }\n"
+					 "      smtp: { vrfy: yes, expn: yes }\n";
 
 static bool is_reference(const struct conform_world *w)
 {
@@ -73,20 +68,49 @@ static const char *domain_of(const struct conform_world *w)
 	return w->target->remote.is ? w->target->remote.recipient_domains.items[0] : "sut.example";
 }
 
+/* The schedule that the target declares for cases with next hops, as a flow says it. */
+static void add_schedule(const struct target_relay *k, struct buf *out)
+{
+	if (k->max_ms > 0)
+		buf_addf(out,
+			 "      retry: { first: %" PRId64 "ms, max: %" PRId64 "ms, expire: %" PRId64 "ms }\n",
+			 k->first_ms, k->max_ms, k->expire_ms);
+	if (k->delay_ms > 0)
+		buf_addf(out, "      notifications: { delay: %" PRId64 "ms }\n", k->delay_ms);
+	if (k->reply_timeout_ms > 0)
+		buf_addf(out,
+			 "      outbound: { reply_timeout: %" PRId64 "ms, connect_timeout: %" PRId64
+			 "ms, idle: 1s }\n",
+			 k->reply_timeout_ms, k->reply_timeout_ms);
+}
+
+static void add_settings(const struct conform_world *w, struct buf *out)
+{
+	buf_addf(out, "    settings:\n      relay_from: [\"%s\"%s%s%s]\n", TRUSTED_PRIVATE,
+		 w->target->on_loopback ? ", \"" : "", w->target->on_loopback ? TRUSTED_LOOPBACK : "",
+		 w->target->on_loopback ? "\"" : "");
+	add_schedule(&w->target->relay, out);
+	if (is_reference(w))
+		buf_add_cstr(out, REFERENCE_SETTINGS);
+}
+
 static void make_flow_text(const struct conform_world *w, struct buf *out)
 {
 	const char *domain = domain_of(w);
 
 	buf_addf(out,
 		 "flow: conform\ntitle: the server under test\nhosts:\n"
-		 "  sut:\n    domain: %s\n    accounts: [u0]\n    tls-out: yes\n%s"
+		 "  sut:\n    domain: %s\n    accounts: [u0]\n    tls-out: yes\n",
+		 domain);
+	add_settings(w, out);
+	buf_addf(out,
 		 "  probe: { domain: probe.example, target: none }\n"
 		 "  elsewhere: { domain: elsewhere.example, target: none }\n"
 		 "dns:\n  records: [\"nomail.example. MX 0 .\", \"loop.example. MX 10 mx.sut.example.\"]\n"
 		 "  nxdomain: [no-such-domain.example]\n  servfail: [broken.example]\n  signed: "
 		 "dane." SUT_NEXT_DOMAIN "\n"
 		 "traffic:\n  - { name: none, from: u0@%s, to: u0@%s, rate: 1/s, for: 1s, service: smtp }\n",
-		 domain, is_reference(w) ? REFERENCE_SETTINGS : "", domain, domain);
+		 domain, domain);
 }
 
 static int make_flow(struct conform_world *w, struct err *reterr)
@@ -259,10 +283,10 @@ static void control(void *control_ctx, enum sut_deed deed, sut_deed_fn *done, vo
 	}
 }
 
-static bool can(const struct target *t, const char *word)
+static bool has(const struct target_list *l, const char *word)
 {
-	for (uint32_t i = 0; i < t->capabilities.count; i++)
-		if (strcmp(t->capabilities.items[i], word) == 0)
+	for (uint32_t i = 0; i < l->count; i++)
+		if (strcmp(l->items[i], word) == 0)
 			return true;
 	return false;
 }
@@ -273,13 +297,13 @@ static void describe_relay(struct conform_world *w)
 	const struct target *t = w->target;
 	struct err e;
 
-	/* Cases wait as long as the reference's schedule wants; with another one they would fail for nothing. */
-	if (can(t, "next-hops") && !t->remote.is)
-		w->sut.world = w->world;
-	if (is_reference(w) && !world_is_private(w->world))
-		(void)addr_parse(TRUSTED, 0, &w->sut.trusted);
+	w->sut.world = t->relay.is ? w->world : NULL;
+	w->sut.relay = t->relay;
 	w->sut.abilities = t->capabilities.items;
 	w->sut.ability_count = t->capabilities.count;
+	if (has(&t->settings, "*") || has(&t->settings, "relay_from"))
+		(void)addr_parse(world_is_private(w->world) ? TRUSTED_PRIVATE : TRUSTED_LOOPBACK, 0,
+				 &w->sut.trusted);
 	/* The domains that all others are below are there, and have no mail. */
 	(void)dns_add(world_dns(w->world), DNS_VIEW_ALL, SUT_NEXT_DOMAIN ". 0 IN MX 0 .", &e);
 	(void)dns_add(world_dns(w->world), DNS_VIEW_ALL, SUT_FENCE_DOMAIN ". 0 IN MX 0 .", &e);
@@ -317,7 +341,8 @@ static void describe_sut(struct conform_world *w)
 		w->sut.ask_queue = conform_queue_ask;
 		w->sut.queue_ctx = w->queue;
 	}
-	if (conform_world_host(w) != NULL && can(t, "can-restart") && can(t, "can-kill")) {
+	if (conform_world_host(w) != NULL && has(&t->capabilities, "can-restart") &&
+	    has(&t->capabilities, "can-kill")) {
 		w->sut.control = control;
 		w->sut.control_ctx = w;
 	}

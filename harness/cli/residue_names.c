@@ -33,8 +33,12 @@ static bool read_message(struct span line, struct residue_names *n)
 	json_t *o = json_loadb(line.p, line.n, 0, NULL), *recipient;
 	const char *sender = json_string_value(json_object_get(o, "sender"));
 	const json_t *recipients = json_object_get(o, "recipients");
-	bool fine = sender != NULL && json_array_size(recipients) > 0;
+	bool fine = sender != NULL && json_is_array(recipients);
 	size_t i;
+
+	/* Nobody is left who should get it; its sender may be told so yet. */
+	if (fine && json_array_size(recipients) == 0)
+		add_name(n, sender, sender);
 
 	json_array_foreach(recipients, i, recipient)
 	{

@@ -47,13 +47,45 @@ static struct span header_of(struct span content)
 	return end != NULL ? span_sub(content, 0, (size_t)(end - content.p)) : content;
 }
 
+/* The extension without which a server knows no such parameter; NULL: it is not looked for. */
+static const char *extension_of(struct span word)
+{
+	static const struct {
+		const char *parameter, *extension;
+	} TABLE[] = { { "RET=", "DSN" },         { "ENVID=", "DSN" },    { "NOTIFY=", "DSN" },
+		      { "ORCPT=", "DSN" },       { "BY=", "DELIVERBY" }, { "REQUIRETLS", "REQUIRETLS" },
+		      { "SMTPUTF8", "SMTPUTF8" } };
+
+	for (size_t i = 0; i < sizeof(TABLE) / sizeof(TABLE[0]); i++)
+		if (span_starts_nocase(word, span_of(TABLE[i].parameter)))
+			return TABLE[i].extension;
+	return NULL;
+}
+
+static const char *parameters_lack(const struct sut *s, const struct mailing *m, const char *parameters)
+{
+	struct span rest = span_of(parameters != NULL ? parameters : ""), word;
+
+	while (rest.n > 0) {
+		if (!span_take_until(&rest, ' ', &word)) {
+			word = rest;
+			rest.n = 0;
+		}
+		const char *extension = extension_of(word);
+		if (extension != NULL && !sut_offers(s, m->service, extension))
+			return extension;
+	}
+	return NULL;
+}
+
 const char *mailing_lacks(const struct sut *s, const struct mailing *m)
 {
 	if (!is_ascii(m->content) && !sut_offers(s, m->service, "8BITMIME"))
 		return "8BITMIME";
 	if (!is_ascii(header_of(m->content)) && !sut_offers(s, m->service, "SMTPUTF8"))
 		return "SMTPUTF8";
-	return NULL;
+	const char *lack = parameters_lack(s, m, m->mail_parameters);
+	return lack != NULL ? lack : parameters_lack(s, m, m->rcpt_parameters);
 }
 
 /* What a case has in its texts is no variable here. */

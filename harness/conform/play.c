@@ -103,6 +103,11 @@ static void set_given(struct play *p)
 	set_account(p, p->o.first_account + 1, "2");
 }
 
+int64_t play_limit_ms(const struct play *p)
+{
+	return sut_limit_ms(p->o.sut, p->file, play_step(p));
+}
+
 /* ---- life ---- */
 
 struct play *play_new(const struct play_options *o)
@@ -552,7 +557,7 @@ static void on_timer(void *ctx)
 			   : p->wait == PLAY_WAITS_SERVER  ? "the server was not ready"
 			   : p->wait == PLAY_WAITS_KILL    ? "no next hop came to kill the relay"
 							   : "no reply";
-	(void)snprintf(why, sizeof(why), "%s within %.3g s", what, (double)s->within_ms / 1000);
+	(void)snprintf(why, sizeof(why), "%s within %.3g s", what, (double)play_limit_ms(p) / 1000);
 	transcript_note(&p->outcome.transcript, play_now(), s->connection, "%s", why);
 	play_unexpected(p, CASE_ON_TIMEOUT, NULL, why);
 }

@@ -155,7 +155,7 @@ void play_conn_open(struct play *p, uint32_t index, enum case_service service)
 				       : NULL);
 	if (c->conn != NULL && case_service_has_tls(service))
 		(void)conn_start_tls(c->conn, tls_of(c), CONN_TLS_CLIENT, s->host);
-	play_await(p, PLAY_WAITS_OPEN, play_step(p)->within_ms);
+	play_await(p, PLAY_WAITS_OPEN, play_limit_ms(p));
 }
 
 bool play_conn_ready(struct play *p)
@@ -209,7 +209,7 @@ static void send_segments(struct play *p, struct play_conn *c)
 	while (!c->ended) {
 		if (conn_output_bytes(c->conn) > 0) {
 			if (p->wait != PLAY_WAITS_DRAINED)
-				play_await(p, PLAY_WAITS_DRAINED, s->within_ms);
+				play_await(p, PLAY_WAITS_DRAINED, play_limit_ms(p));
 			return;
 		}
 		timer_clear(p->timer);
@@ -321,7 +321,7 @@ void play_conn_expect(struct play *p)
 	else if (c->ended)
 		play_unexpected(p, CASE_ON_CLOSE, NULL, c->failure);
 	else if (p->wait != PLAY_WAITS_ANSWER)
-		play_await(p, PLAY_WAITS_ANSWER, s->within_ms);
+		play_await(p, PLAY_WAITS_ANSWER, play_limit_ms(p));
 }
 
 void play_conn_await_end(struct play *p)
@@ -338,7 +338,7 @@ void play_conn_await_end(struct play *p)
 	} else if (c->ended) {
 		play_next(p);
 	} else if (p->wait != PLAY_WAITS_END) {
-		play_await(p, PLAY_WAITS_END, play_step(p)->within_ms);
+		play_await(p, PLAY_WAITS_END, play_limit_ms(p));
 	}
 }
 
@@ -373,7 +373,7 @@ void play_conn_starttls(struct play *p)
 		}
 		buf_reset(&c->in);
 		c->secured = false;
-		play_await(p, PLAY_WAITS_SECURED, play_step(p)->within_ms);
+		play_await(p, PLAY_WAITS_SECURED, play_limit_ms(p));
 	}
 	if (c->secured)
 		play_next(p);

@@ -10,7 +10,8 @@
 
 enum {
 	POLL_MS = 25,
-	QUEUE_MS = 50, /* between two questions to a queue that is not empty */
+	QUEUE_MS = 50, /* between two questions to a queue */
+	EMPTIES = 2,   /* so often it is to be found empty */
 	MESSAGES_MAX = 1000,
 	MAILBOX_BYTES_MAX = 128 * 1024 * 1024,
 	ACCOUNTS = 2,
@@ -119,6 +120,7 @@ void play_queue_forget(struct play *p)
 		p->queue->play = NULL;
 	p->queue = NULL;
 	p->queue_answered = false;
+	p->queue_empties = 0;
 }
 
 void play_mailbox_end(struct play *p)
@@ -224,8 +226,8 @@ static void start_fence(struct play *p, const char *recipient)
 
 void play_set_deadline(struct play *p)
 {
-	p->deadline_ns = play_now() + play_step(p)->within_ms * 1000000;
-	timer_set_ms(p->timer, play_step(p)->within_ms);
+	p->deadline_ns = play_now() + play_limit_ms(p) * 1000000;
+	timer_set_ms(p->timer, play_limit_ms(p));
 }
 
 void play_mailbox_mail(struct play *p)
@@ -272,6 +274,20 @@ void play_mailbox_look(struct play *p)
 
 static void on_queue_timer(void *ctx);
 
+static void ask_again(struct play *p)
+{
+	if (p->queue_timer == NULL)
+		p->queue_timer = timer_new(p->o.loop, on_queue_timer, p);
+	timer_set_ms(p->queue_timer, QUEUE_MS);
+}
+
+/* A message that moves within the queue while that is listed may be missed, but hardly twice. */
+static bool is_believed(struct play *p, bool known, uint32_t count)
+{
+	p->queue_empties = known && count == 0 ? p->queue_empties + 1 : 0;
+	return p->queue_empties == 0 || p->queue_empties >= EMPTIES;
+}
+
 static void on_queue(void *ctx, bool known, uint32_t count)
 {
 	struct play_queue *q = ctx;
@@ -281,6 +297,10 @@ static void on_queue(void *ctx, bool known, uint32_t count)
 	if (p == NULL)
 		return;
 	p->queue = NULL;
+	if (!is_believed(p, known, count)) {
+		ask_again(p);
+		return;
+	}
 	p->queue_answered = true;
 	p->queue_known = known;
 	p->queue_count = count;
@@ -292,9 +312,7 @@ static void on_queue(void *ctx, bool known, uint32_t count)
 		p->queue_empty_ns = play_now(); /* the next look into the mailbox decides */
 		return;
 	}
-	if (p->queue_timer == NULL)
-		p->queue_timer = timer_new(p->o.loop, on_queue_timer, p);
-	timer_set_ms(p->queue_timer, QUEUE_MS);
+	ask_again(p);
 }
 
 static void ask_queue(struct play *p)
@@ -433,7 +451,7 @@ static void overdue(struct play *p)
 
 	buf_addf(&why, "%s within %.3g s",
 		 p->fence_sent ? "a second message sent after it did not arrive" : "no message arrived",
-		 (double)s->within_ms / 1000);
+		 (double)play_limit_ms(p) / 1000);
 	if (p->mailbox.problem[0] != '\0')
 		buf_addf(&why, "; the mailbox: %s", p->mailbox.problem);
 	if (p->fence_sent && fence_is_here(p))

@@ -131,6 +131,7 @@ struct play {
 	bool fence_sent;
 	bool queue_known; /* by the last answer ... */
 	uint32_t queue_count;
+	uint32_t queue_empties;   /* answers in a row that said so */
 	bool queue_answered;      /* ... since the last question */
 	bool queue_asked;         /* before: the next question has time */
 	struct play_queue *queue; /* a question that is out; NULL: none */
@@ -145,6 +146,7 @@ struct play {
 /* ---- play.c ---- */
 const struct case_step *play_step(const struct play *p);
 int64_t play_now(void);
+int64_t play_limit_ms(const struct play *p); /* of the step */
 /* Something happened: the step is looked at again, soon.  Steps that do not wait follow at once. */
 void play_poke(struct play *p);
 void play_next(struct play *p);

@@ -480,7 +480,7 @@ static void over(struct play *p, bool fine, enum case_event event, const char *w
 static void overdue(struct play *p, const char *why)
 {
 	const struct case_step *s = play_step(p);
-	double within_s = (double)s->within_ms / 1000;
+	double within_s = (double)play_limit_ms(p) / 1000;
 	struct buf text = { 0 };
 
 	if (p->wait == PLAY_WAITS_CHILD) {
@@ -550,6 +550,7 @@ void play_relay_judge(struct play *p)
 	}
 	p->wait = PLAY_WAITS_RELAY;
 	p->queue_answered = p->queue_known = false;
+	p->queue_empties = 0;
 	play_set_deadline(p);
 	if (w->impatience == NULL)
 		w->impatience = timer_new(p->o.loop, on_impatience, p);

@@ -58,13 +58,13 @@ void play_server(struct play *p)
 		if (p->world.killed_ns != 0)
 			play_next(p);
 		else
-			play_await(p, PLAY_WAITS_KILL, s->within_ms);
+			play_await(p, PLAY_WAITS_KILL, play_limit_ms(p));
 	} else if (s->server == CASE_SERVER_START) {
 		if (!p->server_down) {
 			play_next(p);
 			return;
 		}
-		play_await(p, PLAY_WAITS_SERVER, s->within_ms);
+		play_await(p, PLAY_WAITS_SERVER, play_limit_ms(p));
 		start(p);
 	} else if (!p->server_down && s->server == CASE_SERVER_KILL) {
 		play_server_kill(p);

@@ -34,12 +34,57 @@ bool sut_offers(const struct sut *s, enum case_service service, const char *keyw
 	return false;
 }
 
+static bool needs(const struct case_file *c, const char *ability)
+{
+	for (uint32_t i = 0; i < c->ability_count; i++)
+		if (strcmp(c->abilities[i], ability) == 0)
+			return true;
+	return false;
+}
+
 static bool is_able(const struct sut *s, const char *ability)
 {
 	for (uint32_t i = 0; i < s->ability_count; i++)
 		if (strcmp(s->abilities[i], ability) == 0)
 			return true;
 	return false;
+}
+
+/* What a case for relays needs that this one cannot; NULL: nothing. */
+static const char *relay_lacks(const struct sut *s, const struct case_file *c)
+{
+	const struct target_relay *k = &s->relay;
+
+	if (c->role == CASE_ROLE_CLIENT && s->world == NULL)
+		return "the target does not say that its \"next-hops\" can be played";
+	if (c->role == CASE_ROLE_CLIENT && c->service == CASE_SMTP && s->trusted.n == 0)
+		return "the target relays for nobody who has not logged in";
+	if (needs(c, "short-retry") && k->max_ms == 0)
+		return "it cannot be told to try again soon, and to give up soon";
+	if (needs(c, "short-delay") && k->delay_ms == 0)
+		return "it cannot be told to tell soon of a delay";
+	if (needs(c, "short-timeout") && k->reply_timeout_ms == 0)
+		return "it cannot be told to wait for replies for a short time only";
+	if ((needs(c, "tls-require") && !is_able(s, "tls-require")) ||
+	    (needs(c, "tls-verify") && !is_able(s, "tls-verify")) ||
+	    (needs(c, "dane") && !is_able(s, "dane")))
+		return "it is told no such policy for TLS towards next hops";
+	if (needs(c, "utf8-mailbox") && !sut_offers(s, CASE_LMTP, "SMTPUTF8"))
+		return "its mailboxes take no mail with SMTPUTF8";
+	return NULL;
+}
+
+/* An extension that the case is about and the relay does not use; NULL: none. */
+static const char *unspoken(const struct sut *s, const struct case_file *c)
+{
+	for (uint32_t i = 0; i < c->speaks_count; i++) {
+		uint32_t k = 0;
+		while (k < s->relay.speaks.count && strcmp(s->relay.speaks.items[k], c->speaks[i]) != 0)
+			k++;
+		if (k == s->relay.speaks.count)
+			return c->speaks[i];
+	}
+	return NULL;
 }
 
 const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_text, size_t text_bytes)
@@ -67,20 +112,12 @@ const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_
 			       case_service_name(c->service));
 		return ret_text;
 	}
-	for (uint32_t i = 0; i < c->ability_count; i++) {
-		if (is_able(s, c->abilities[i]))
-			continue;
-		(void)snprintf(ret_text, text_bytes, "the target does not say that it can do \"%s\"",
-			       c->abilities[i]);
+	if (relay_lacks(s, c) != NULL) {
+		(void)snprintf(ret_text, text_bytes, "%s", relay_lacks(s, c));
 		return ret_text;
 	}
-	if (c->role == CASE_ROLE_CLIENT && s->world == NULL) {
-		(void)snprintf(ret_text, text_bytes,
-			       "the target does not say that its \"next-hops\" can be judged");
-		return ret_text;
-	}
-	if (c->role == CASE_ROLE_CLIENT && c->service == CASE_SMTP && s->trusted.n == 0) {
-		(void)snprintf(ret_text, text_bytes, "the target relays for nobody who has not logged in");
+	if (unspoken(s, c) != NULL) {
+		(void)snprintf(ret_text, text_bytes, "it does not use %s towards next hops", unspoken(s, c));
 		return ret_text;
 	}
 	if (sut_accounts_of(c) > s->account_count) {
@@ -88,6 +125,29 @@ const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_
 		return ret_text;
 	}
 	return NULL;
+}
+
+int64_t sut_limit_ms(const struct sut *s, const struct case_file *c, const struct case_step *step)
+{
+	enum { ATTEMPTS = 4, SILENCES = 3 }; /* that what a case awaits may take */
+	const struct target_relay *k = &s->relay;
+	int64_t ms = k->settle_ms;
+
+	switch (step->limit) {
+	case CASE_LIMIT_SAID:
+		return step->within_ms;
+	case CASE_LIMIT_USUAL:
+		ms += needs(c, "short-retry") ? ATTEMPTS * k->max_ms : 0;
+		ms += needs(c, "short-timeout") ? SILENCES * k->reply_timeout_ms : 0;
+		break;
+	case CASE_LIMIT_EXPIRE:
+		ms += k->expire_ms + k->max_ms;
+		break;
+	case CASE_LIMIT_DELAY:
+		ms += k->delay_ms + k->max_ms;
+		break;
+	}
+	return ms > 0 ? ms : step->within_ms;
 }
 
 uint32_t sut_accounts_of(const struct case_file *c)

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/tls.h"
 #include "harness/scenario/case.h"
+#include "harness/scenario/target.h"
 #include "harness/world/world.h"
 
 typedef void sut_queue_fn(void *ctx, bool known, uint32_t count);
@@ -69,10 +70,11 @@ struct sut {
 	 */
 	void (*control)(void *control_ctx, enum sut_deed deed, sut_deed_fn *done, void *ctx);
 	void *control_ctx;
-	struct world *world; /* where next hops can be played; NULL: nowhere */
-	struct addr trusted; /* from there its smtp service takes mail for anywhere; n == 0: from nowhere */
-	const char *const *abilities; /* what it can do, such as "short-retry" */
+	struct world *world;          /* where next hops can be played; NULL: nowhere */
+	const char *const *abilities; /* of which cases may need "tls-require", "tls-verify", "dane" */
 	uint32_t ability_count;
+	struct target_relay relay; /* the schedule it was given for them; with world */
+	struct addr trusted; /* from there its smtp service takes mail for anywhere; n == 0: from nowhere */
 };
 
 /* "PIPELINING", or "AUTH=PLAIN": the keyword with such a parameter. */
@@ -80,6 +82,9 @@ bool sut_offers(const struct sut *s, enum case_service service, const char *keyw
 
 /* NULL when the server offers all that the case needs; else what it lacks, in *ret_text. */
 const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_text, size_t text_bytes);
+
+/* How long this step of the case may take, by what it says itself or by the relay's schedule. */
+int64_t sut_limit_ms(const struct sut *s, const struct case_file *c, const struct case_step *step);
 
 /* How many mailboxes the case uses. */
 uint32_t sut_accounts_of(const struct case_file *c);

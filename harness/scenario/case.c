@@ -253,8 +253,8 @@ static void take_tls_policy(struct case_reader *r, struct span ability)
 
 static void read_needs(struct case_reader *r, struct span value)
 {
-	static const char *const ABILITIES[] = { "short-retry", "short-timeout", "tls-require",
-						 "tls-verify",  "dane",          NULL };
+	static const char *const ABILITIES[] = { "short-retry", "short-delay", "short-timeout", "tls-require",
+						 "tls-verify",  "dane",        "utf8-mailbox",  NULL };
 	struct case_file *c = r->c;
 	bool any = false;
 
@@ -275,8 +275,9 @@ static void read_needs(struct case_reader *r, struct span value)
 			c->keywords[c->keyword_count++] = case_keep(c, word);
 		} else {
 			case_error(r, word,
-				   "needs are services, \"mailbox\", \"short-retry\", \"short-timeout\", "
-				   "\"tls-require\", \"tls-verify\", \"dane\", and extensions in capitals");
+				   "needs are services, \"mailbox\", \"short-retry\", \"short-delay\", "
+				   "\"short-timeout\", \"tls-require\", \"tls-verify\", \"dane\", "
+				   "\"utf8-mailbox\", and extensions in capitals");
 		}
 	}
 	if (!any)
@@ -285,10 +286,26 @@ static void read_needs(struct case_reader *r, struct span value)
 			   "lmtp, pop3 or pop3s");
 }
 
+static void read_speaks(struct case_reader *r, struct span value)
+{
+	struct case_file *c = r->c;
+
+	if (c->role != CASE_ROLE_CLIENT)
+		case_error(r, value, "only a relay speaks to next hops; \"role: client\" stands above");
+	c->speaks = case_alloc(c, WORDS_MAX * sizeof(*c->speaks));
+	for (struct span word = case_word(&value); word.n > 0; word = case_word(&value)) {
+		if (is_keyword(word) && c->speaks_count < WORDS_MAX)
+			c->speaks[c->speaks_count++] = case_keep(c, word);
+		else
+			case_error(r, word, "extensions in capitals belong here");
+	}
+}
+
 static void read_timeout(struct case_reader *r, struct span value)
 {
 	int64_t ms;
 
+	r->c->says_timeout = true;
 	if (unit_parse_duration_ms(value, &ms) && ms > 0 && ms <= TIMEOUT_MAX_MS)
 		r->c->timeout_ms = ms;
 	else
@@ -317,7 +334,7 @@ static const struct header_key {
 	{ "case", read_case, true, false },   { "title", read_title, true, false },
 	{ "req", read_req, true, true },      { "role", read_role, true, false },
 	{ "needs", read_needs, true, false }, { "timeout", read_timeout, false, false },
-	{ "tags", read_tags, false, false },
+	{ "tags", read_tags, false, false },  { "speaks", read_speaks, false, false },
 };
 enum { KEY_COUNT = sizeof(KEYS) / sizeof(KEYS[0]) };
 

@@ -330,6 +330,15 @@ enum case_let {
 };
 enum { CASE_OPERANDS_MAX = 4 };
 
+/* How long a step may take. */
+enum case_limit {
+	CASE_LIMIT_SAID,
+	/* Role client, and nothing was said: what the relay's schedule gives (harness/conform/sut.h). */
+	CASE_LIMIT_USUAL,
+	CASE_LIMIT_EXPIRE, /* until mail is given up */
+	CASE_LIMIT_DELAY,  /* until its sender is told of a delay */
+};
+
 struct case_step {
 	enum case_step_kind kind;
 	uint32_t line;
@@ -340,7 +349,8 @@ struct case_step {
 	uint32_t segment_count;
 	bool segmented;              /* CASE_SEND: each segment is a write of its own */
 	struct case_pattern pattern; /* CASE_EXPECT */
-	int64_t within_ms;
+	enum case_limit limit;
+	int64_t within_ms; /* CASE_LIMIT_SAID */
 	enum case_let let; /* CASE_LET: name, operands, and repeat how often */
 	const char *name;
 	uint32_t times;
@@ -389,12 +399,15 @@ struct case_file {
 	uint32_t ability_count;
 	const char *
 		tls_policy; /* "require", "verify" or "dane": that the target has for this case; NULL: its usual one */
+	const char **speaks; /* role client: extensions that the relay must use towards next hops */
+	uint32_t speaks_count;
 	struct case_hop *hops[CASE_HOPS_MAX];
 	uint32_t hop_count;
 	bool says_mx;      /* a zone line speaks of the domain itself, so hops are no MX by themselves */
 	const char **tags; /* "slow" "intrusive" "alone" */
 	uint32_t tag_count;
-	int64_t timeout_ms;
+	int64_t timeout_ms; /* of a step with CASE_LIMIT_SAID that says none itself */
+	bool says_timeout;
 	struct case_section *sections;
 	uint32_t section_count;
 	struct case_step *steps;

@@ -72,7 +72,7 @@ bool case_is_name(struct span s);
 /* A line that does not begin with a blank, after the header. */
 void case_read_step(struct case_reader *r);
 /* " within 30s" at the end of *s is cut off and read. */
-void case_take_within(struct case_reader *r, struct span *s, int64_t *within_ms);
+void case_take_within(struct case_reader *r, struct span *text, struct case_step *s);
 
 /* A step of that kind at this line; NULL after a mistake. */
 struct case_step *case_add_step(struct case_reader *r, enum case_step_kind kind);

@@ -494,7 +494,7 @@ static void read_submit(struct case_reader *r, struct span rest)
 	rest = case_without_comment(rest, false);
 	if (rest.n > 0 && rest.p[rest.n - 1] == ':')
 		rest.n--;
-	case_take_within(r, &rest, &s->within_ms);
+	case_take_within(r, &rest, s);
 	struct case_submission *m = case_alloc(r->c, sizeof(*m));
 	m->recipients = case_alloc(r->c, RECIPIENTS_MAX * sizeof(*m->recipients));
 	for (struct span word = case_word(&rest); word.n > 0; word = case_word(&rest)) {
@@ -590,7 +590,7 @@ static void read_about_hop(struct case_reader *r, enum case_step_kind kind, stru
 	rest = case_without_comment(rest, false);
 	if (rest.n > 0 && rest.p[rest.n - 1] == ':')
 		rest.n--;
-	case_take_within(r, &rest, &s->within_ms);
+	case_take_within(r, &rest, s);
 	if (!take_hop(r, &rest, &s->hop))
 		return;
 	struct span more = rest;
@@ -609,7 +609,7 @@ static void read_heard(struct case_reader *r, enum case_step_kind kind, struct s
 	if (s == NULL)
 		return;
 	rest = case_without_comment(rest, false);
-	case_take_within(r, &rest, &s->within_ms);
+	case_take_within(r, &rest, s);
 	if (!take_hop(r, &rest, &s->hop))
 		return;
 	rest = span_trim(rest);
@@ -626,7 +626,7 @@ static void read_queued(struct case_reader *r, enum case_step_kind kind, struct 
 		return;
 	/* The word itself stays in, so that " within" is found behind it. */
 	struct span all = case_without_comment(r->line, false);
-	case_take_within(r, &all, &s->within_ms);
+	case_take_within(r, &all, s);
 	(void)rest;
 	while (all.n > 0) {
 		struct span word = case_word(&all);

@@ -55,25 +55,42 @@ struct case_step *case_add_step(struct case_reader *r, enum case_step_kind kind)
 	*r->step = (struct case_step){ .kind = kind,
 				       .line = r->line_number,
 				       .section = c->section_count - 1,
+				       .limit = c->role == CASE_ROLE_CLIENT && !c->says_timeout
+							? CASE_LIMIT_USUAL
+							: CASE_LIMIT_SAID,
 				       .within_ms = c->timeout_ms };
 	return r->step;
 }
 
-void case_take_within(struct case_reader *r, struct span *s, int64_t *within_ms)
+static void read_within(struct case_reader *r, struct span value, struct case_step *s)
+{
+	bool relay = r->c->role == CASE_ROLE_CLIENT;
+
+	s->limit = CASE_LIMIT_SAID;
+	if (relay && span_eq(value, SPAN_LIT("expire")))
+		s->limit = CASE_LIMIT_EXPIRE;
+	else if (relay && span_eq(value, SPAN_LIT("delay")))
+		s->limit = CASE_LIMIT_DELAY;
+	else if (!unit_parse_duration_ms(value, &s->within_ms) || s->within_ms <= 0 ||
+		 s->within_ms > WITHIN_MAX_MS)
+		case_error(r, value,
+			   relay ? "a duration up to 30m belongs here, as in 30s; or \"expire\", \"delay\""
+				 : "a duration up to 30m belongs here, as in 30s");
+}
+
+void case_take_within(struct case_reader *r, struct span *text, struct case_step *s)
 {
 	static const char WORD[] = " within ";
 	const size_t n = sizeof(WORD) - 1;
 
-	for (size_t i = 0; i + n <= s->n; i++) {
-		if (memcmp(s->p + i, WORD, n) != 0)
+	for (size_t i = 0; i + n <= text->n; i++) {
+		if (memcmp(text->p + i, WORD, n) != 0)
 			continue;
-		struct span value = span_trim(span_sub(*s, i + n, s->n));
+		struct span value = span_trim(span_sub(*text, i + n, text->n));
 		if (span_find(value, ' ') < value.n)
 			continue; /* words of a reply */
-		if (!unit_parse_duration_ms(value, within_ms) || *within_ms <= 0 ||
-		    *within_ms > WITHIN_MAX_MS)
-			case_error(r, value, "a duration up to 30m belongs here, as in 30s");
-		*s = span_trim(span_sub(*s, 0, i));
+		read_within(r, value, s);
+		*text = span_trim(span_sub(*text, 0, i));
 		return;
 	}
 }
@@ -205,7 +222,7 @@ static void read_expect(struct case_reader *r, struct span number, struct span r
 		return;
 	s->connection = connection_of(r, number);
 	rest = case_without_comment(rest, false);
-	case_take_within(r, &rest, &s->within_ms);
+	case_take_within(r, &rest, s);
 	(void)case_pattern_of(r, rest, &s->pattern);
 }
 
@@ -220,7 +237,7 @@ static void read_plain(struct case_reader *r, enum case_step_kind kind)
 		return;
 	/* The word itself stays in, so that " within" is found behind it. */
 	struct span all = case_without_comment(r->line, false);
-	case_take_within(r, &all, &s->within_ms);
+	case_take_within(r, &all, s);
 	(void)case_word(&all);
 	s->connection = connection_of(r, all);
 }
@@ -388,7 +405,7 @@ static void read_mail(struct case_reader *r, struct span rest)
 		case_error(r, r->line, "\"needs:\" must name a mailbox");
 	s->text = case_text_of(r, case_word(&rest), false);
 	rest = case_without_comment(rest, true);
-	case_take_within(r, &rest, &s->within_ms);
+	case_take_within(r, &rest, s);
 	if (case_take_quoted(r, &rest, &s->content) && span_trim(rest).n > 0)
 		case_error(r, span_trim(rest), "nothing belongs here");
 }
@@ -405,7 +422,7 @@ void case_read_mailbox(struct case_reader *r, enum case_step_kind kind, struct s
 	rest = case_without_comment(rest, false);
 	if (rest.n > 0 && rest.p[rest.n - 1] == ':')
 		rest.n--;
-	case_take_within(r, &rest, &s->within_ms);
+	case_take_within(r, &rest, s);
 	struct span address = case_word(&rest);
 	if (address.n == 0)
 		case_error(r, r->line, "whose mailbox?");
@@ -425,7 +442,7 @@ static void read_server(struct case_reader *r, struct span rest)
 	if (!case_has_tag(r->c, "alone"))
 		case_error(r, r->line, "a case that does this to the server is to be tagged alone");
 	rest = case_without_comment(rest, false);
-	case_take_within(r, &rest, &s->within_ms);
+	case_take_within(r, &rest, s);
 	struct span word = case_word(&rest);
 	int what = case_index(word, WHAT);
 	if (what < 0)

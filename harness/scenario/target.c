@@ -352,6 +352,31 @@ static void read_remote(struct reader *r)
 		yaml_error_at_key(r->y, n, "nothing is started or configured on a remote server");
 }
 
+static void read_next_hops(struct reader *r)
+{
+	enum { DAY_MS = 24 * 3600 * 1000, SETTLE_MS = 10 * 1000 };
+	const struct yaml_node *n = yaml_get_map(r->root, "next-hops");
+	const struct yaml_node *retry = yaml_get_map(n, "retry");
+	struct target_relay *k = &r->t->relay;
+
+	if (n == NULL)
+		return;
+	k->is = true;
+	k->settle_ms = SETTLE_MS;
+	if (retry != NULL && yaml_require(retry, "first") && yaml_require(retry, "max") &&
+	    yaml_require(retry, "expire")) {
+		(void)yaml_get_duration_ms(retry, "first", 1, DAY_MS, &k->first_ms);
+		(void)yaml_get_duration_ms(retry, "max", 1, DAY_MS, &k->max_ms);
+		(void)yaml_get_duration_ms(retry, "expire", 1, DAY_MS, &k->expire_ms);
+	}
+	(void)yaml_get_duration_ms(n, "delay", 1, DAY_MS, &k->delay_ms);
+	(void)yaml_get_duration_ms(n, "reply-timeout", 1, DAY_MS, &k->reply_timeout_ms);
+	(void)yaml_get_duration_ms(n, "settle", 1, DAY_MS, &k->settle_ms);
+	read_list(r, n, "speaks", &k->speaks);
+	if (r->t->remote.is)
+		yaml_error_at_key(r->y, n, "nobody plays next hops for a remote server");
+}
+
 /* ---- the file ---- */
 
 /* ${dir} and the like stay as they are until a host is made; any other name is a mistake with its place. */
@@ -477,6 +502,7 @@ static void read_all(struct reader *r)
 	read_queue(r);
 	read_flush(r);
 	read_remote(r);
+	read_next_hops(r);
 }
 
 static void check_whole(struct reader *r)

@@ -78,6 +78,20 @@ struct target_queue {
 	const char *after; /* TARGET_COUNT_AFTER: the number follows this at the start of a line */
 };
 
+/*
+ * What it takes to judge it as a relay: the schedule it is given for cases
+ * with next hops, in its own configuration, so that they can wait for it.
+ */
+struct target_relay {
+	bool is;
+	int64_t first_ms, max_ms;  /* between attempts, the first time and at most; 0: cannot be told */
+	int64_t expire_ms;         /* until mail is given up; 0: cannot be told */
+	int64_t delay_ms;          /* until the sender is told of a delay; 0: never */
+	int64_t reply_timeout_ms;  /* no longer does it wait for a reply; 0: cannot be told */
+	int64_t settle_ms;         /* for whatever has no wait of its own */
+	struct target_list speaks; /* extensions it uses when a next hop offers them */
+};
+
 /* A server of somebody else: nothing is started; --allow-remote and these limits let mail go there. */
 struct target_remote {
 	bool is;
@@ -129,6 +143,7 @@ struct target {
 	struct target_queue queue;
 	struct target_list logs; /* below the host's directory */
 	struct target_remote remote;
+	struct target_relay relay;
 	struct yaml *yaml[2]; /* own every string: its own file, and that of "with" */
 };
 

@@ -76,6 +76,34 @@ static void set_retry(struct vars *v, const struct host_config *c)
 	}
 }
 
+/* Of what flows call notifications.delay and outbound.reply_timeout; empty when nobody says them. */
+static void set_waits(struct vars *v, const struct yaml_node *settings)
+{
+	int64_t delay_ms = 0, timeout_ms = 0;
+
+	(void)yaml_get_duration_ms(yaml_get_map(settings, "notifications"), "delay", 0, INT64_MAX / 2,
+				   &delay_ms);
+	(void)yaml_get_duration_ms(yaml_get_map(settings, "outbound"), "reply_timeout", 0, INT64_MAX / 2,
+				   &timeout_ms);
+	vars_set(v, "delay.s", "");
+	vars_set(v, "reply-timeout.s", "");
+	if (delay_ms > 0)
+		set_number(v, "delay.s", (delay_ms + 999) / 1000);
+	if (timeout_ms > 0)
+		set_number(v, "reply-timeout.s", (timeout_ms + 999) / 1000);
+}
+
+/* From there the host relays for whoever comes; empty: from nowhere. */
+static void set_relay_from(struct vars *v, const struct yaml_node *settings)
+{
+	const struct yaml_node *first = yaml_first(yaml_get_list(settings, "relay_from"));
+	const char *address = "";
+
+	if (first != NULL)
+		(void)yaml_as_str(first, &address);
+	vars_set(v, "relay-from", address);
+}
+
 static void set_lists(struct vars *v, const struct host_setup *s)
 {
 	const struct flow_host *h = s->flow;
@@ -134,6 +162,8 @@ struct vars *host_config_vars(const struct host_config *c)
 	}
 	vars_set(v, "tls.out", s->flow->tls_out ? "yes" : "");
 	set_retry(v, c);
+	set_waits(v, s->flow->settings);
+	set_relay_from(v, s->flow->settings);
 	set_lists(v, s);
 	return v;
 }

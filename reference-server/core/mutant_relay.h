@@ -81,7 +81,7 @@
 	  "notifications have a reverse-path")                                                               \
 	X(RELAY_DSN_NO_DIAGNOSTIC, "relay-dsn-no-diagnostic", "relay/rfc5321/4.2.5",                         \
 	  "notifications do not say what the next hop said")                                                 \
-	X(RELAY_DSN_VAGUE_STATUS, "relay-dsn-vague-status", "relay/rfc5321/4.2.5",                           \
+	X(RELAY_DSN_VAGUE_STATUS, "relay-dsn-vague-status", "relay/rfc3463/2",                               \
 	  "notifications have no detail in their status")                                                    \
 	X(RELAY_DSN_ALWAYS_FAILED, "relay-dsn-always-failed", "relay/rfc3461/5.2.2",                         \
 	  "notifications of all kinds say failed")                                                           \

@@ -135,7 +135,8 @@ static void a_case_of_a_relay_is_read_as_written(void **state)
 		    "SERVFAIL 2\n"
 		    "submit a@${zone} b@${zone} within 5s:\n   from <>\n   mail RET=HDRS\n   content \"x\"\n"
 		    "   content \"y\"\nheard mx: RCPT TO:<${who}>... within 3s\n   then DATA\n   count == 2\n"
-		    "connected mx before far\nnot queued within 2s\nbounced ${sender}:\n   dsn a@${zone} "
+		    "connected mx before far\nnot queued within 2s\nbounced ${sender} within expire:\n   dsn "
+		    "a@${zone} "
 		    "Status == \"5.1.1\"\n"
 		    "   valid\n",
 		&messages);
@@ -179,6 +180,9 @@ static void a_case_of_a_relay_is_read_as_written(void **state)
 	assert_int_equal(s[7].other_hop, 1);
 	assert_int_equal(s[8].kind, CASE_NOT_QUEUED);
 	assert_int_equal(s[8].within_ms, 2000);
+	assert_int_equal(s[8].limit, CASE_LIMIT_SAID);
+	assert_int_equal(s[7].limit, CASE_LIMIT_USUAL);
+	assert_int_equal(s[9].limit, CASE_LIMIT_EXPIRE);
 	assert_int_equal(s[9].checks[0].of.count, 2);
 	assert_string_equal(s[9].checks[0].name, "Status");
 	case_free(c);
@@ -349,6 +353,11 @@ static const struct wrong {
 	{ "read as", HOP "received mx\n   read-as one\n", "9:12: error: unknown aspect \"one\"" },
 	{ "read where", HOP "bounced ${sender}:\n   read-as irregular\n", "how it came" },
 	{ "count of none", HOP "not received mx\n   count == 0\n", "none is none" },
+	{ "limit", RELAY "queued within expiry\n",
+	  "7:15: error: a duration up to 30m belongs here, as in 30s; or \"expire\", \"delay\"" },
+	{ "limit of a server", HEAD "== verdict\nS: 250 ... within expire\n",
+	  "7:19: error: a duration up to 30m" },
+	{ "speaks of a server", HEAD "speaks: LIMITS\n", "only a relay speaks to next hops" },
 	{ "queued", RELAY "queued mx\n", "7:8: error: nothing belongs here" },
 	{ "not", RELAY "not here\n", "\"not connected\" and \"not queued\"" },
 	{ "zone of servers", HEAD "== a\nC: ${zone}\n", "${zone} has no value here" },

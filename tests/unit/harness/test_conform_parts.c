@@ -339,6 +339,31 @@ static void mail_says_what_its_content_needs(void **state)
 	}
 }
 
+static void parameters_need_the_extension_that_has_them(void **state)
+{
+	static const struct {
+		const char *mail, *rcpt, *offered, *lacks;
+	} ROWS[] = {
+		{ "RET=HDRS ENVID=x", "", "", "DSN" },
+		{ "", "ORCPT=rfc822;a@b", "SIZE\n", "DSN" },
+		{ "RET=HDRS", "NOTIFY=NEVER", "DSN\n", "" },
+		{ "BODY=8BITMIME BY=3;R", "", "DSN\n", "DELIVERBY" },
+		{ "", "", "", "" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct sut s = { 0 };
+		struct mailing m = { .service = CASE_SMTP,
+				     .mail_parameters = ROWS[i].mail,
+				     .rcpt_parameters = ROWS[i].rcpt };
+		buf_add_cstr(&s.services[CASE_SMTP].keywords, ROWS[i].offered);
+		const char *lacks = mailing_lacks(&s, &m);
+		assert_string_equal(lacks != NULL ? lacks : "", ROWS[i].lacks);
+		sut_free(&s);
+	}
+}
+
 /* ---- transcripts ---- */
 
 static void secrets_never_enter_a_transcript(void **state)
@@ -472,6 +497,70 @@ static void what_a_target_cannot_show_is_not_tested(void **state)
 	s.is_elsewhere = true;
 	check_lacks(&s, INTRUSIVE, "somebody else's");
 	check_lacks(&s, HEAD("smtp") "S: 220 ...\n", NULL);
+}
+
+#define RELAY(more, steps)                                                                     \
+	"case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: client\nneeds: submission" more \
+	"\n== verdict\n" steps
+
+static void what_a_relay_cannot_do_is_not_tested(void **state)
+{
+	(void)state;
+	struct world *there = (struct world *)&there; /* is not looked into */
+	struct sut s = {
+		.services = { [CASE_SUBMISSION] = { .there = true }, [CASE_SMTP] = { .there = true } },
+		.account_count = 2,
+		.relay = { .is = true, .settle_ms = 1 }
+	};
+
+	check_lacks(&s, RELAY("", "queued\n"), "\"next-hops\" can be played");
+	s.world = there;
+	check_lacks(&s, RELAY("", "queued\n"), NULL);
+	check_lacks(&s, RELAY(" short-retry", "queued\n"), "try again soon");
+	check_lacks(&s, RELAY(" short-delay", "queued\n"), "tell soon of a delay");
+	check_lacks(&s, RELAY(" short-timeout", "queued\n"), "for a short time only");
+	check_lacks(&s, RELAY(" tls-verify", "queued\n"), "no such policy");
+	check_lacks(&s, RELAY(" utf8-mailbox", "queued\n"), "no mail with SMTPUTF8");
+	check_lacks(&s, RELAY("\nspeaks: CHUNKING LIMITS", "queued\n"), "does not use CHUNKING");
+	s.relay = (struct target_relay){ .is = true,
+					 .max_ms = 1,
+					 .delay_ms = 1,
+					 .reply_timeout_ms = 1,
+					 .speaks = { .items = { "CHUNKING" }, .count = 1 } };
+	check_lacks(&s, RELAY(" short-retry short-delay short-timeout", "queued\n"), NULL);
+	check_lacks(&s, RELAY("\nspeaks: CHUNKING LIMITS", "queued\n"), "does not use LIMITS");
+}
+
+static void a_step_of_a_relay_has_the_time_of_its_schedule(void **state)
+{
+	(void)state;
+	const struct sut s = { .relay = { .is = true,
+					  .max_ms = 2000,
+					  .expire_ms = 12000,
+					  .delay_ms = 3000,
+					  .reply_timeout_ms = 5000,
+					  .settle_ms = 10000 } };
+	static const struct {
+		const char *lines;
+		int64_t ms;
+	} ROWS[] = {
+		{ RELAY("", "queued\n"), 10000 },
+		{ RELAY("", "queued within 7s\n"), 7000 },
+		{ RELAY("\ntimeout: 8s", "queued\n"), 8000 },
+		{ RELAY(" short-retry", "queued\n"), 18000 },
+		{ RELAY(" short-retry short-timeout", "queued\n"), 33000 },
+		{ RELAY("", "queued within expire\n"), 24000 },
+		{ RELAY("", "queued within delay\n"), 15000 },
+		{ HEAD("smtp") "S: 220 ...\n", 10000 },
+	};
+
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct case_file *c = steps(ROWS[i].lines);
+		int64_t ms = sut_limit_ms(&s, c, &c->steps[0]);
+		if (ms != ROWS[i].ms)
+			fail_msg("%s: %d ms", ROWS[i].lines, (int)ms);
+		case_free(c);
+	}
 }
 
 static void mail_stays_in_the_domains_that_are_listed(void **state)
@@ -608,11 +697,14 @@ int main(void)
 		cmocka_unit_test(a_pattern_that_costs_too_much_does_not_match),
 		cmocka_unit_test(values_are_made_as_the_rfcs_make_them),
 		cmocka_unit_test(mail_says_what_its_content_needs),
+		cmocka_unit_test(parameters_need_the_extension_that_has_them),
 		cmocka_unit_test(secrets_never_enter_a_transcript),
 		cmocka_unit_test(a_transcript_is_bounded),
 		cmocka_unit_test(messages_are_held_against_checks),
 		cmocka_unit_test(keywords_are_found_with_their_parameters),
 		cmocka_unit_test(what_a_target_cannot_show_is_not_tested),
+		cmocka_unit_test(what_a_relay_cannot_do_is_not_tested),
+		cmocka_unit_test(a_step_of_a_relay_has_the_time_of_its_schedule),
 		cmocka_unit_test(mail_stays_in_the_domains_that_are_listed),
 		cmocka_unit_test(bytes_are_shown_as_a_case_writes_them),
 		cmocka_unit_test(only_a_double_that_could_be_avoided_is_a_fault),

@@ -60,6 +60,10 @@ static const struct row {
 	{ "prepare: [\"x y\"]\n", "a command is a list of words" },
 	{ "borrowed: [pop3]\n", "\"pop3\" is not among the services" },
 	{ "cases-at-once: 0\n", "cases-at-once" },
+	{ "next-hops: { retry: { first: 1s, max: 1s } }\n", "\"expire\" is missing" },
+	{ "next-hops: { dealy: 3s }\n", "unknown key \"dealy\"" },
+	{ "remote: { host: h, ports: { smtp: 25 }, recipient-domains: [x] }\nnext-hops: {}\n",
+	  "nobody plays next hops for a remote server" },
 	{ "mounts: { var: a }\n", "must be an absolute path" },
 	{ "queue: { run: [x] }\n", "say how to count" },
 	{ "remote: { host: h, ports: { smtp: 25 } }\n", "\"recipient-domains\" must name" },
@@ -80,6 +84,31 @@ static void every_mistake_is_told_with_its_place(void **state)
 		buf_free(&text);
 		buf_free(&messages);
 	}
+}
+
+static void a_relay_has_a_schedule_for_its_cases(void **state)
+{
+	(void)state;
+	struct buf text = { 0 }, messages = { 0 };
+
+	buf_addf(&text,
+		 "%snext-hops:\n  retry: { first: 1s, max: 2s, expire: 12s }\n  reply-timeout: 3s\n"
+		 "  speaks: [LIMITS]\n",
+		 SMALL);
+	struct target *t = read_text(buf_cstr(&text), &messages);
+	assert_string_equal(buf_cstr(&messages), "");
+	assert_non_null(t);
+	assert_true(t->relay.is);
+	assert_int_equal(t->relay.first_ms, 1000);
+	assert_int_equal(t->relay.max_ms, 2000);
+	assert_int_equal(t->relay.expire_ms, 12000);
+	assert_int_equal(t->relay.reply_timeout_ms, 3000);
+	assert_int_equal(t->relay.delay_ms, 0);
+	assert_int_equal(t->relay.settle_ms, 10000);
+	assert_string_equal(t->relay.speaks.items[0], "LIMITS");
+	target_free(t);
+	buf_free(&text);
+	buf_free(&messages);
 }
 
 static void a_target_needs_a_server_and_a_sign_that_it_is_ready(void **state)
@@ -190,6 +219,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_smallest_target_has_the_documented_defaults),
 		cmocka_unit_test(every_mistake_is_told_with_its_place),
+		cmocka_unit_test(a_relay_has_a_schedule_for_its_cases),
 		cmocka_unit_test(a_target_needs_a_server_and_a_sign_that_it_is_ready),
 		cmocka_unit_test(the_shipped_targets_have_no_mistakes),
 		cmocka_unit_test(what_another_target_lends_comes_first),
