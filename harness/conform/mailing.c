@@ -21,13 +21,21 @@ bool mailing_service(const struct sut *s, const struct case_file *c, enum case_s
 	return false;
 }
 
-static void add_hello(struct buf *out, enum case_service service)
+/* REQUIRETLS is a parameter under TLS only (RFC 8689 section 2). */
+static bool needs_tls(const struct mailing *m)
 {
+	return m->service == CASE_SUBMISSION || (m->service == CASE_SMTP && m->mail_parameters != NULL &&
+						 strcasestr(m->mail_parameters, "REQUIRETLS") != NULL);
+}
+
+static void add_hello(struct buf *out, const struct mailing *m)
+{
+	enum case_service service = m->service;
 	bool submits = service == CASE_SUBMISSION || service == CASE_SUBMISSIONS;
 
 	buf_addf(out, "S: 220 ...\nC: %s probe.example\nS: 250 ...\n",
 		 service == CASE_LMTP ? "LHLO" : "EHLO");
-	if (service == CASE_SUBMISSION)
+	if (needs_tls(m))
 		buf_add_cstr(out, "C: STARTTLS\nS: 220 ...\nstarttls\nC: EHLO probe.example\nS: 250 ...\n");
 	if (submits)
 		buf_add_cstr(out, "C: AUTH PLAIN ${plain}\nS: 235 ...\n");
@@ -140,7 +148,7 @@ void mailing_text(const struct mailing *m, struct buf *out)
 		 "case: mailing\ntitle: a message on its way\nreq: RFC5321-mailing IMPLIED\nrole: server\n"
 		 "needs: %s mailbox\ntimeout: 20s\n== mailing\n",
 		 case_service_name(m->service));
-	add_hello(out, m->service);
+	add_hello(out, m);
 	add_envelope(m, out);
 	buf_add_cstr(out, "C: DATA\nS: 354 ...\nC| \"");
 	shown_add(out, buf_span(&wire), "\"$"); /* "${" would be a variable */
