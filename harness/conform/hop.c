@@ -73,6 +73,19 @@ static void add_handshake(struct hop *h, const struct sink_event *e, int64_t now
 		buf_add_cstr(&t->server_name, e->server_name);
 }
 
+/* What is said on a connection answers the last line there. */
+static void note_answer(struct hop *h, const struct sink_event *e)
+{
+	if (e->kind != SINK_SAID)
+		return;
+	for (uint32_t i = h->line_count; i > 0; i--) {
+		if (h->lines[i - 1].connection != e->connection)
+			continue;
+		h->lines[i - 1].answered = true;
+		break;
+	}
+}
+
 static void note(struct hop *h, const struct sink_event *e, const char *what)
 {
 	char text[400];
@@ -98,6 +111,7 @@ static void on_event(void *ctx, const struct sink_event *e)
 	case SINK_HEARD:
 	case SINK_SAID:
 		note_first(h, e);
+		note_answer(h, e);
 		if (h->inside->transcript == NULL)
 			break;
 		transcript_add_hop(h->inside->transcript, now_ns,

@@ -33,6 +33,7 @@ struct hop_line {
 	uint64_t connection; /* from 1 */
 	int64_t at_ns;
 	bool alone;      /* nothing had come behind it when it was to be answered */
+	bool answered;   /* and the relay was there */
 	struct buf text; /* without its end */
 };
 

@@ -254,7 +254,7 @@ static bool heard(struct play *p, const struct hop *h, struct buf *why)
 {
 	const struct case_step *s = play_step(p);
 	static int64_t at_ns[HOP_LINES_MAX];
-	uint32_t count = 0, without_then = 0;
+	uint32_t count = 0, without_then = 0, unanswered = 0;
 	bool any;
 
 	for (uint32_t i = 0; i < h->line_count; i++) {
@@ -262,7 +262,9 @@ static bool heard(struct play *p, const struct hop *h, struct buf *why)
 			continue;
 		if (!line_passes(h, s, &h->lines[i], why))
 			return false;
-		if (followers_hold(p, h, s, i))
+		if (has_check(s, CASE_CHECK_AWAITED) && !h->lines[i].answered)
+			unanswered++;
+		else if (followers_hold(p, h, s, i))
 			at_ns[count++] = h->lines[i].at_ns;
 		else
 			without_then++;
@@ -271,8 +273,9 @@ static bool heard(struct play *p, const struct hop *h, struct buf *why)
 		return false;
 	if (count == 0 && !any)
 		buf_addf(why,
-			 without_then > 0 ? "%s heard it, but not what should come behind it"
-					  : "%s has heard no such line",
+			 unanswered > 0     ? "%s was left without a reply to it"
+			 : without_then > 0 ? "%s heard it, but not what should come behind it"
+					    : "%s has heard no such line",
 			 h->name);
 	return count > 0 || any;
 }

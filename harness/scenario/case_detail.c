@@ -22,10 +22,11 @@ enum record_word {
 	RECORD_NEXT,
 	RECORD_ASCII,
 	RECORD_GREETED,
-	RECORD_SERVER_NAME
+	RECORD_SERVER_NAME,
+	RECORD_AWAITED
 };
-static const char *const RECORD_WORDS[] = { "else", "count", "then",    "apart",       "alone",
-					    "next", "ascii", "greeted", "server-name", NULL };
+static const char *const RECORD_WORDS[] = { "else",  "count",   "then",        "apart",   "alone", "next",
+					    "ascii", "greeted", "server-name", "awaited", NULL };
 
 /* ---- alternatives ---- */
 
@@ -375,6 +376,11 @@ static bool read_record_check(struct case_reader *r, int word, struct span *rest
 		c->kind = CASE_CHECK_ASCII;
 		if (k != CASE_HEARD)
 			case_error(r, r->line, "only a line that is heard has characters");
+		return true;
+	case RECORD_AWAITED:
+		c->kind = CASE_CHECK_AWAITED;
+		if (k != CASE_HEARD)
+			case_error(r, r->line, "only a line that is heard has a reply");
 		return true;
 	case RECORD_GREETED:
 		c->kind = CASE_CHECK_GREETED;

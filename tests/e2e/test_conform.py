@@ -61,6 +61,8 @@ def verdict_of(path, *arguments, hostile=None):
 # What they ask about the reference does not do, or does at another time; a mutant, or another test here, does most of it.
 NOT_TESTED = [
     "lmtp/rfc3848/1/received-says-lmtpa",
+    "relay/rfc4954/5/identity-is-a-mailbox",
+    "relay/rfc4954/5/untrusted-is-unknown",
     "smtp/rfc1870/3/size-zero-is-no-limit",
     "smtp/rfc1985/5.1/etrn-for-a-stranger",
     "smtp/rfc1985/5.1/etrn-without-a-name",
@@ -244,6 +246,7 @@ def test_what_a_relay_says_to_its_next_hops_is_judged():
         ("not-next", "heard mx: MAIL ...\n   next BDAT ...\n", {}, "fail", "but not what should come behind it"),
         ("next-after-all", "not heard mx: RCPT ...\n   next BDAT ...\n", {}, "fail", "1 such lines"),
         ("then-after-all", "not heard mx: MAIL ...\n   then BDAT ...\n", {}, "fail", "1 such lines"),
+        ("awaited", "heard mx: QUIT within 20s\n   awaited\n", {"world": "next-hop mx\n   at quit: ~300ms~ 221 bye\n"}, "pass", ""),
         ("greeted", "connected mx\n   greeted\nheard mx: ...\n   ascii\n", {"world": "next-hop mx\n   at greeting: ~300ms~ 220 mx ready\n"}, "pass", ""),
         ("too-often", "heard mx: RCPT ...\n   count == 1\n", {"world": busy_once}, "fail", "there are 2 such lines"),
         ("too-soon", "heard mx: RCPT ...\n   count >= 2\n   apart >= 30s\n", {"world": busy_once}, "fail", "ms lie between"),
