@@ -478,6 +478,7 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 	case CASE_CHECK_COUNT:
 	case CASE_CHECK_BODY:
 	case CASE_CHECK_RAW:
+	case CASE_CHECK_PART:
 	case CASE_CHECK_HEADER:
 	case CASE_CHECK_HEADER_COUNT:
 	case CASE_CHECK_RECEIVED:

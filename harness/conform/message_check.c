@@ -7,6 +7,7 @@
 #include "harness/wire/mime.h"
 #include "harness/wire/received.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { SHOWN_BYTES = 200 };
@@ -143,6 +144,39 @@ static bool check_received(struct span header, const struct case_check *c, struc
 	return fine;
 }
 
+struct part_search {
+	uint64_t index;
+	bool found, decoded;
+	struct buf bytes;
+};
+
+static bool on_part(void *ctx, const struct mime_part *part)
+{
+	struct part_search *s = ctx;
+
+	if (part->index != s->index)
+		return true;
+	s->found = true;
+	s->decoded = mime_decode(part, &s->bytes);
+	return false;
+}
+
+static bool check_part(struct span message, const struct case_check *c, struct span want, struct buf *why)
+{
+	struct part_search s = { .index = c->n };
+	char what[40];
+
+	(void)mime_walk(message, on_part, &s);
+	(void)snprintf(what, sizeof(what), "part %u", (unsigned)c->n);
+	bool fine = s.found && s.decoded && check_text(what, buf_span(&s.bytes), want, c->op, why);
+	if (!s.found)
+		buf_addf(why, "the message has no %s", what);
+	else if (!s.decoded)
+		buf_addf(why, "%s is not encoded as it says", what);
+	buf_free(&s.bytes);
+	return fine;
+}
+
 static bool check_form(struct span message, const struct case_check *c, struct buf *why)
 {
 	const struct mail_form_aspect *want = &MAIL_FORM_ASPECTS[c->n];
@@ -248,6 +282,8 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 		return check_text("the body", body, want, c->op, why);
 	case CASE_CHECK_RAW:
 		return check_text("the message", message, want, c->op, why);
+	case CASE_CHECK_PART:
+		return check_part(message, c, want, why);
 	case CASE_CHECK_HEADER:
 	case CASE_CHECK_HEADER_COUNT:
 		return check_field(header, c, want, why);

@@ -157,7 +157,9 @@ static bool answered(struct sink_client *c)
 	const struct deed *d = &c->deed;
 	char class = answer_class(d);
 	c->held = d->stage == SINK_HANDSHAKE;
-	if (d->rule != NULL && d->rule->action == SINK_CLOSE) {
+	bool closes = d->rule != NULL && d->rule->action == SINK_CLOSE;
+	bool says = d->rule != NULL && (d->rule->reply != NULL || d->rule->piece_count > 0);
+	if (closes && !(says && d->stage == SINK_FINAL)) {
 		sink_end(c, conn_finish);
 		return false;
 	}
@@ -167,7 +169,7 @@ static bool answered(struct sink_client *c)
 		c->chunk_failed = true;
 	if (d->stage == SINK_FINAL && !c->ending)
 		sink_end_transaction(c);
-	if (d->stage == SINK_QUIT) {
+	if (d->stage == SINK_QUIT || closes) { /* 250 to content, and then the end: it was taken */
 		sink_end(c, conn_finish);
 		return false;
 	}

@@ -143,6 +143,7 @@ enum case_check_kind {
 	CASE_CHECK_COUNT,      /* messages: how many */
 	CASE_CHECK_BODY,
 	CASE_CHECK_RAW,          /* the whole message */
+	CASE_CHECK_PART,         /* its nth part (harness/wire/mime.h) with its transfer encoding undone */
 	CASE_CHECK_HEADER,       /* a field `name` as `text`, unfolded */
 	CASE_CHECK_HEADER_COUNT, /* how many fields `name` */
 	CASE_CHECK_RECEIVED,     /* the first Received field, as RECEIVED_ASPECTS[n] has it */

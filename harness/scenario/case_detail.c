@@ -11,9 +11,9 @@ enum { ASPECTS_MAX = 32 };
 static const char *const REPLY_WORDS[] = { "else",    "has",  "lacks",  "status", "strict",     "line",
 					   "lines",   "data", "octets", "bare",   "empty",      "text",
 					   "longest", "only", "domain", "spaced", "parameters", NULL };
-static const char *const MESSAGE_WORDS[] = { "else",     "count", "body",    "raw",    "header",
-					     "received", "form",  "dsn",     "valid",  "unchanged",
-					     "under",    "in",    "read-as", "signed", NULL };
+static const char *const MESSAGE_WORDS[] = { "else",    "count",  "body",  "raw",       "header", "received",
+					     "form",    "dsn",    "valid", "unchanged", "under",  "in",
+					     "read-as", "signed", "part",  NULL };
 enum record_word {
 	RECORD_COUNT = 1,
 	RECORD_THEN,
@@ -453,6 +453,9 @@ static bool read_message_check(struct case_reader *r, int word, struct span *res
 		if (r->step->kind != CASE_RECEIVED)
 			case_error(r, r->line, "only what a next hop received can still be signed");
 		return true;
+	case 14:
+		c->kind = CASE_CHECK_PART;
+		return take_number(r, rest, &c->n) && take_text_test(r, rest, c);
 	default:
 		c->kind = CASE_CHECK_HEADER;
 		if (!take_keyword(r, rest, c))

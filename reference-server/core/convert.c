@@ -1,6 +1,7 @@
 #include "reference-server/core/convert.h"
 
 #include "reference-server/core/base64.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/quoted_printable.h"
 
 #include <string.h>
@@ -360,7 +361,7 @@ static enum convert_result convert_multipart(struct buf *out, const struct entit
 
 	if (e->boundary[0] == '\0' || e->encoding != ENCODING_NONE)
 		return CONVERT_MALFORMED;
-	add_header(out, e, "7bit", is_message);
+	add_header(out, e, MUTANT(RELAY_ENCODED_MULTIPART) ? "base64" : "7bit", is_message);
 	for (bool in_part = false; kind != NO_DELIMITER; in_part = kind == DELIMITER) {
 		piece = piece_at(e->body, at, e->boundary, &delimiter, &kind);
 		at += piece.n + delimiter.n;

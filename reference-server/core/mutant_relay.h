@@ -54,6 +54,10 @@
 	X(RELAY_NO_RSET, "relay-no-rset", "relay/rfc3030", "no RSET follows a refused BDAT")                 \
 	X(RELAY_RCPTMAX_IGNORED, "relay-rcptmax-ignored", "relay/rfc9422", "RCPTMAX is not looked at")       \
 	X(RELAY_MAILMAX_IGNORED, "relay-mailmax-ignored", "relay/rfc9422", "MAILMAX is not looked at")       \
+	X(RELAY_BAD_LIMITS_READ, "relay-bad-limits-read", "relay/rfc9422",                                   \
+	  "what a malformed LIMITS parameter seems to say is followed")                                      \
+	X(RELAY_NO_RSET_WHEN_FULL, "relay-no-rset-when-full", "relay/rfc1870",                               \
+	  "no RSET follows a MAIL that was refused for lack of room")                                        \
 	X(RELAY_PIPELINES_UNASKED, "relay-pipelines-unasked", "relay/rfc5321/4.3.1",                         \
 	  "commands are sent in groups to everybody")                                                        \
 	X(RELAY_BDAT_UNASKED, "relay-bdat-unasked", "relay/rfc3030", "BDAT is sent to everybody")            \
@@ -62,6 +66,27 @@
 	X(RELAY_EXTRA_CRLF, "relay-extra-crlf", "relay/rfc5321/4.1.1.4",                                     \
 	  "an empty line is added in front of the final dot")                                                \
 	X(RELAY_NEVER_IGNORED, "relay-never-ignored", "relay/rfc3461/5.2.2", "NOTIFY=NEVER changes nothing") \
+	X(RELAY_BY_STANDS_STILL, "relay-by-stands-still", "relay/rfc2852",                                   \
+	  "the time of BY does not become less while a message waits")                                       \
+	X(RELAY_BY_ADDS_NO_DELAY, "relay-by-adds-no-delay", "relay/rfc2852",                                 \
+	  "DELAY is not asked for of a host without DELIVERBY")                                              \
+	X(RELAY_BINARY_UNSAID, "relay-binary-unsaid", "relay/rfc3030",                                       \
+	  "binary content is sent without BODY=BINARYMIME")                                                  \
+	X(RELAY_BINARY_UNASKED, "relay-binary-unasked", "relay/rfc3030",                                     \
+	  "binary content is sent to everybody")                                                             \
+	X(RELAY_ENCODED_MULTIPART, "relay-encoded-multipart", "relay/rfc3030",                               \
+	  "a multipart that was converted says base64")                                                      \
+	X(RELAY_CONVERSION_LOSES, "relay-conversion-loses", "relay/rfc6152",                                 \
+	  "an equals sign is not encoded in quoted-printable")                                               \
+	X(RELAY_XTEXT_IN_LOWER_CASE, "relay-xtext-in-lower-case", "relay/rfc3461",                           \
+	  "ENVID is sent in lower case")                                                                     \
+	X(RELAY_SMTPUTF8_ALWAYS, "relay-smtputf8-always", "relay/rfc6531", "SMTPUTF8 is said of all mail")   \
+	X(RELAY_U_LABELS_ANYWAY, "relay-u-labels-anyway", "relay/rfc6531",                                   \
+	  "domains stay U-labels for hosts without SMTPUTF8")                                                \
+	X(RELAY_NO_IDNA, "relay-no-idna", "relay/rfc6531", "U-labels are looked up as they are")             \
+	X(RELAY_ORCPT_NATIVE, "relay-orcpt-native", "relay/rfc6533", "ORCPT is sent in UTF-8 to everybody")  \
+	X(RELAY_FIELD_WAIVES_REQUIRETLS, "relay-field-waives-requiretls", "relay/rfc8689",                   \
+	  "TLS-Required: No outweighs REQUIRETLS")                                                           \
 	X(RELAY_BARE_LINE_ENDS, "relay-bare-line-ends", "relay/rfc5321/2.3.8",                               \
 	  "CR and LF that stand alone are taken and sent on")                                                \
 	X(RELAY_BLANKS_FOR_TABS, "relay-blanks-for-tabs", "relay/rfc5321/3.6.3", "tabs become blanks")       \

@@ -1,5 +1,7 @@
 #include "reference-server/core/quoted_printable.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <string.h>
 
 enum { LINE_BYTES_MAX = 76 };
@@ -23,7 +25,7 @@ static bool goes_as_it_is(struct span s, size_t i, size_t column, bool binary)
 
 	if (c == ' ' || c == '\t')
 		return !ends_line(s, i, binary);
-	if (c <= ' ' || c >= 0x7F || c == '=')
+	if (c <= ' ' || c >= 0x7F || (c == '=' && !MUTANT(RELAY_CONVERSION_LOSES)))
 		return false;
 	if (column > 0)
 		return true;

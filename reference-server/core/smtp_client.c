@@ -338,12 +338,42 @@ static bool has_word(struct span words, struct span wanted)
 	return span_eq_nocase(words, wanted);
 }
 
-/* RFC 9422 3: "RCPTMAX=100 MAILMAX=5".  A value that makes no sense says nothing (3.7). */
+/* limit-name ["=" limit-value] */
+static bool is_limit(struct span word)
+{
+	size_t n = span_find(word, '=');
+	bool fine = n > 0 && n + 1 != word.n;
+
+	for (size_t i = 0; i < word.n && fine; i++) {
+		char p = word.p[i];
+		bool in_name = (p >= 'A' && p <= 'Z') || (p >= 'a' && p <= 'z') || (p >= '0' && p <= '9') ||
+			       p == '-' || p == '_';
+		fine = i < n ? in_name : p > ' ' && p < 0x7F && p != ';';
+	}
+	return fine;
+}
+
+static bool are_limits(struct span words)
+{
+	struct span word;
+	bool fine = true;
+
+	while (fine && span_take_until(&words, ' ', &word))
+		fine = is_limit(word);
+	return fine && is_limit(words);
+}
+
+/*
+ * RFC 9422 3: "RCPTMAX=100 MAILMAX=5".  A value that makes no sense says nothing, and a parameter
+ * that is malformed says nothing at all (3.7).
+ */
 static void learn_limits(struct smtp_client *c, struct span words)
 {
 	struct span word;
 	uint64_t value;
 
+	if (!are_limits(words) && !MUTANT(RELAY_BAD_LIMITS_READ))
+		return;
 	while (words.n > 0) {
 		if (!span_take_until(&words, ' ', &word)) {
 			word = words;

@@ -40,8 +40,8 @@
  *   transaction.  With x.5.3 but none accepted: TEMPORARY, so that the driver never loops.
  * - All recipients refused: no content is sent.  With PIPELINING and DATA
  *   answered 354 all the same, a lone final dot (RFC 2920 3.1).
- * - Transaction given up after MAIL was accepted: RSET.  RSET refused: the
- *   connection is not used any more.
+ * - Transaction given up after MAIL was accepted, or refused for lack of room (RFC 1870 6.2): RSET.
+ *   RSET refused: the connection is not used any more.
  * - No 8BITMIME and content_8bit, or no BINARYMIME and content_binary: PERMANENT 5.6.3, nothing
  *   sent (RFC 6152 3, RFC 3030 3): drivers convert before.  Over the announced SIZE: PERMANENT 5.3.4,
  *   nothing sent (RFC 1870 6.1).  Without SMTPUTF8 (RFC 6531 3.5), an 8-bit address: PERMANENT 5.6.7;
@@ -171,6 +171,7 @@ struct smtp_client_slot {
 	bool reused;         /* the connection had served before */
 	bool mail_replied;   /* something was heard about it */
 	bool mail_ok;        /* so the server has a transaction open */
+	bool mail_full;      /* MAIL was refused for lack of room: RSET is due all the same (RFC 1870 6.2) */
 	bool data_sent;      /* its reply is outstanding */
 	bool chunked;        /* its content goes by BDAT */
 	bool reset_open;     /* the reply to the RSET in front of it is outstanding */

@@ -60,6 +60,10 @@ static void send_mail_wishes(struct smtp_client *c, const struct smtp_client_mes
 		if (is_value(m->envid) && !MUTANT(RELAY_NO_ENVID)) {
 			smtpc_send(c, " ENVID=");
 			buf_add(c->options.out, m->envid);
+			for (size_t i = 0; i < m->envid.n && MUTANT(RELAY_XTEXT_IN_LOWER_CASE); i++)
+				c->options.out
+					->p[c->options.out->begin + buf_bytes(c->options.out) - 1 - i] |=
+					0x20;
 		}
 	}
 	if (m->has_by && (c->extensions & SMTP_EXT_DELIVERBY))
@@ -67,7 +71,8 @@ static void send_mail_wishes(struct smtp_client *c, const struct smtp_client_mes
 	bool kept = c->tls_on && c->options.tls_verified && (c->extensions & SMTP_EXT_REQUIRETLS) != 0;
 	if (kept && (m->require_tls || m->prefer_tls))
 		smtpc_send(c, " REQUIRETLS");
-	if (c->extensions & SMTP_EXT_SMTPUTF8 && (m->utf8 || path_fault(m->reverse_path) == PATH_8BIT))
+	if (c->extensions & SMTP_EXT_SMTPUTF8 &&
+	    (m->utf8 || path_fault(m->reverse_path) == PATH_8BIT || MUTANT(RELAY_SMTPUTF8_ALWAYS)))
 		smtpc_send(c, " SMTPUTF8");
 }
 
@@ -79,7 +84,7 @@ static void send_mail(struct smtp_client *c, const struct smtp_client_message *m
 	if ((c->extensions & SMTP_EXT_SIZE) != 0 || MUTANT(RELAY_SIZE_UNASKED))
 		buf_addf(c->options.out, " SIZE=%llu",
 			 (unsigned long long)m->content_bytes / (MUTANT(RELAY_SIZE_TOO_SMALL) ? 2 : 1));
-	if (m->content_binary)
+	if (m->content_binary && !MUTANT(RELAY_BINARY_UNSAID))
 		smtpc_send(c, " BODY=BINARYMIME");
 	else if (m->content_8bit && !MUTANT(RELAY_8BIT_UNSAID))
 		smtpc_send(c, " BODY=8BITMIME");
@@ -135,7 +140,7 @@ static void send_wish(struct smtp_client *c, const struct smtp_client_dsn *w)
 	if (!is_value(w->orcpt) || MUTANT(RELAY_NO_ORCPT))
 		return;
 	smtpc_send(c, " ORCPT=");
-	if (c->extensions & SMTP_EXT_SMTPUTF8)
+	if ((c->extensions & SMTP_EXT_SMTPUTF8) != 0 || MUTANT(RELAY_ORCPT_NATIVE))
 		buf_add(c->options.out, w->orcpt);
 	else
 		send_orcpt(c, w->orcpt);
@@ -172,7 +177,7 @@ static void send_data(struct smtp_client *c, struct smtp_client_slot *s)
 /* Gives the message up between MAIL and the content; every recipient has, or gets, its verdict. */
 static void give_up(struct smtp_client *c, struct smtp_client_slot *s, const struct smtp_result *r)
 {
-	bool reset = s->mail_ok;
+	bool reset = s->mail_ok || s->mail_full;
 
 	smtpc_finish(s, r);
 	if (reset) {
@@ -206,6 +211,7 @@ static void on_mail(struct smtp_client *c, struct smtp_client_slot *s)
 	}
 	s->mail_replied = true;
 	s->mail_ok = smtpc_first_digit(c) == 2;
+	s->mail_full = (c->reply.code == 452 || c->reply.code == 552) && !MUTANT(RELAY_NO_RSET_WHEN_FULL);
 	if (!s->mail_ok) {
 		smtpc_reply_result(&r, c, smtpc_reply_class(c), SMTP_STAGE_MAIL);
 		smtpc_decide(s, &r);
@@ -411,7 +417,7 @@ static bool refuse_message(const struct smtp_client *c, const struct smtp_client
 	} else if (m->utf8 && !utf8) {
 		detail = 9;
 		text = "the message needs SMTPUTF8, and the next hop does not offer it";
-	} else if (m->content_binary && (c->extensions & binary) != binary) {
+	} else if (m->content_binary && (c->extensions & binary) != binary && !MUTANT(RELAY_BINARY_UNASKED)) {
 		text = "content is binary, and the next hop does not offer BINARYMIME";
 	} else if (m->content_8bit && !m->content_binary && (c->extensions & SMTP_EXT_8BITMIME) == 0 &&
 		   !MUTANT(RELAY_8BIT_UNASKED)) {

@@ -101,7 +101,7 @@ struct span relay_destination_key(struct span domain, char text[IDNA_NAME_BYTES_
 {
 	struct span name = domain;
 
-	return idna_to_ascii(domain, text, &name) ? name : domain;
+	return idna_to_ascii(domain, text, &name) && !MUTANT(RELAY_NO_IDNA) ? name : domain;
 }
 
 struct destination *relay_destination_of(struct relay *r, const struct envelope *e,

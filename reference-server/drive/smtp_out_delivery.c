@@ -36,7 +36,8 @@ static void start(struct smtp_out *o, struct handover *d)
 	uint32_t flags = converted ? 0 : e->flags;
 	uint32_t has = smtp_client_extensions(&o->client);
 	bool utf8 = (e->flags & ENVELOPE_SMTPUTF8) != 0 && (has & SMTP_EXT_SMTPUTF8) != 0;
-	int64_t by_ms = e->deliver_by_wall_ms - clock_wall_ms();
+	int64_t by_ms = e->deliver_by_wall_ms -
+			(MUTANT(RELAY_BY_STANDS_STILL) ? e->arrival_wall_ms : clock_wall_ms());
 	struct span reverse_path = span_of(e->reverse_path);
 
 	if (d->results == NULL)
@@ -46,8 +47,9 @@ static void start(struct smtp_out *o, struct handover *d)
 	o->in_flight[o->in_flight[0] == NULL ? 0 : 1] = d;
 	o->message_count++;
 	o->idle = false;
-	handover_wish(d, e->deliver_by_wall_ms != 0 && by_ms > 0 && (has & SMTP_EXT_DELIVERBY) == 0);
-	if ((e->flags & ENVELOPE_SMTPUTF8) != 0 && !utf8)
+	handover_wish(d, e->deliver_by_wall_ms != 0 && by_ms > 0 && (has & SMTP_EXT_DELIVERBY) == 0 &&
+				 !MUTANT(RELAY_BY_ADDS_NO_DELAY));
+	if ((e->flags & ENVELOPE_SMTPUTF8) != 0 && !utf8 && !MUTANT(RELAY_U_LABELS_ANYWAY))
 		reverse_path = handover_use_ascii(d);
 	smtp_client_start(
 		&o->client,
@@ -81,7 +83,7 @@ static bool needs_conversion(const struct smtp_out *o, const struct envelope *e)
 	uint32_t binary = SMTP_EXT_CHUNKING | SMTP_EXT_BINARYMIME;
 
 	if ((e->flags & ENVELOPE_BINARYMIME) != 0 && (has & binary) != binary)
-		return true;
+		return !MUTANT(RELAY_BINARY_UNASKED);
 	if ((e->flags & ENVELOPE_CONTENT_8BIT) == 0 || MUTANT(RELAY_8BIT_UNASKED))
 		return false;
 	return (has & SMTP_EXT_8BITMIME) == 0 ||

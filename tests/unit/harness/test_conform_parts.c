@@ -413,7 +413,15 @@ static const char MESSAGE[] = "Received: a\r\nReceived: b\r\nSubject: one\r\n tw
 static const char TRACED[] = "Received: b\r\n"
 			     "Received: from a by b with ESMTP;\r\n\tSun, 1 Mar 2026 12:00:00 +0000\r\n\r\n";
 
+static const char PARTS[] = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+			    "Content-Transfer-Encoding: base64\r\n\r\nQUI=\r\n--b\r\n"
+			    "Content-Transfer-Encoding: odd\r\n\r\nx\r\n--b--\r\n";
+
 static const struct row MESSAGES[] = {
+	{ "part", "stored ${rcpt}:\n   part 1 == \"AB\"\n", PARTS, true },
+	{ "part is other", "stored ${rcpt}:\n   part 1 == \"QUI=\"\n", PARTS, false },
+	{ "no such part", "stored ${rcpt}:\n   part 3 lacks \"x\"\n", PARTS, false },
+	{ "part of an odd encoding", "stored ${rcpt}:\n   part 2 has \"x\"\n", PARTS, false },
 	{ "body", "stored ${rcpt}:\n   body == \".x\\r\\nbody\\r\\n\"\n", MESSAGE, true },
 	{ "other body", "stored ${rcpt}:\n   body == \".x\\r\\n\"\n", MESSAGE, false },
 	{ "body has", "stored ${rcpt}:\n   body has \"bod\"\n", MESSAGE, true },
