@@ -24,6 +24,12 @@ struct control {
 	void *ctx;
 };
 
+struct list_texts {
+	char name[NAME_BYTES];
+	char address[ADDRESS_BYTES];
+	char members[2 * ADDRESS_BYTES];
+};
+
 struct conform_world {
 	struct conform_world_options o;
 	struct target *target;
@@ -33,6 +39,9 @@ struct conform_world {
 	char (*addresses)[ADDRESS_BYTES];
 	const char **address_list;
 	const char **password_list;
+	struct list_texts *list_texts; /* one for every two accounts that are a case's own */
+	struct flow_list *lists;
+	const char **list_addresses;
 	uint32_t account_count;
 	uint32_t first_own; /* of the accounts: those before it are no case's */
 	struct world *world;
@@ -61,6 +70,14 @@ static const char REFERENCE_SETTINGS[] = "      auth: { failure_delay: 0ms, iter
 static bool is_reference(const struct conform_world *w)
 {
 	return strcmp(w->o.target, "reference") == 0;
+}
+
+static bool has(const struct target_list *l, const char *word)
+{
+	for (uint32_t i = 0; i < l->count; i++)
+		if (strcmp(l->items[i], word) == 0)
+			return true;
+	return false;
 }
 
 static const char *domain_of(const struct conform_world *w)
@@ -172,6 +189,29 @@ static int read_accounts(struct conform_world *w, struct err *reterr)
 	return rc;
 }
 
+/* Each case's two mailboxes have an address together. */
+static void make_lists(struct conform_world *w, struct flow_host *h)
+{
+	uint32_t count = w->o.account_count / 2;
+
+	w->list_texts = calloc(count + 1, sizeof(*w->list_texts));
+	w->lists = calloc(count + 1, sizeof(*w->lists));
+	w->list_addresses = calloc(count + 1, sizeof(*w->list_addresses));
+	if (w->list_texts == NULL || w->lists == NULL || w->list_addresses == NULL)
+		abort();
+	for (uint32_t i = 0; i < count; i++) {
+		struct list_texts *t = &w->list_texts[i];
+		const char(*own)[ADDRESS_BYTES] = (const char(*)[ADDRESS_BYTES])w->addresses + w->first_own;
+		(void)snprintf(t->name, sizeof(t->name), "list%u", i);
+		(void)snprintf(t->address, sizeof(t->address), "%s@%s", t->name, domain_of(w));
+		(void)snprintf(t->members, sizeof(t->members), "%s, %s", own[2 * i], own[2 * i + 1]);
+		w->lists[i] = (struct flow_list){ t->name, t->members };
+		w->list_addresses[i] = t->address;
+	}
+	h->lists = w->lists;
+	h->list_count = count;
+}
+
 /*
  * More mailboxes than a flow may name: each case has its own.  The first is
  * nobody's: a site has a postmaster (RFC 5321 4.5.1), and the reference, which
@@ -196,6 +236,8 @@ static int make_accounts(struct conform_world *w, struct err *reterr)
 	}
 	h->accounts = w->accounts;
 	h->account_count = w->account_count;
+	if (!w->target->remote.is && has(&w->target->capabilities, "lists"))
+		make_lists(w, h);
 	return rc;
 }
 
@@ -283,14 +325,6 @@ static void control(void *control_ctx, enum sut_deed deed, sut_deed_fn *done, vo
 	}
 }
 
-static bool has(const struct target_list *l, const char *word)
-{
-	for (uint32_t i = 0; i < l->count; i++)
-		if (strcmp(l->items[i], word) == 0)
-			return true;
-	return false;
-}
-
 /* What it takes to play next hops for it. */
 static void describe_relay(struct conform_world *w)
 {
@@ -336,6 +370,7 @@ static void describe_sut(struct conform_world *w)
 	w->sut.addresses = w->address_list + w->first_own;
 	w->sut.passwords = w->password_list + w->first_own;
 	w->sut.account_count = w->account_count - w->first_own;
+	w->sut.lists = w->list_addresses;
 	if (conform_world_host(w) != NULL && t->queue.run.count > 0) {
 		w->queue = conform_queue_new(w->o.loop, conform_world_host(w));
 		w->sut.ask_queue = conform_queue_ask;
@@ -481,6 +516,9 @@ void conform_world_free(struct conform_world *w)
 	free(w->names);
 	free(w->addresses);
 	free(w->address_list);
+	free(w->list_texts);
+	free(w->lists);
+	free(w->list_addresses);
 	free(w->password_list);
 	free(w);
 }

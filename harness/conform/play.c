@@ -99,6 +99,8 @@ static void set_given(struct play *p)
 		set(p, "sender", p->o.sut->addresses[p->o.first_account]);
 		set(p, "sender2", p->o.sut->addresses[p->o.first_account + 1]);
 	}
+	if (p->o.sut->lists != NULL && p->o.first_account + 1 < p->o.sut->account_count)
+		set(p, "list", p->o.sut->lists[p->o.first_account / 2]);
 	set_account(p, p->o.first_account, "");
 	set_account(p, p->o.first_account + 1, "2");
 }

@@ -57,6 +57,8 @@ struct sut {
 	const char *const *addresses;
 	const char *const *passwords;
 	uint32_t account_count;
+	/* Addresses that stand for two mailboxes each: [i] for [2i] and [2i + 1].  NULL: there are none. */
+	const char *const *lists;
 	/*
 	 * Asks how many messages wait in its queue; answer is called once, from
 	 * the loop; whose is copied.  NULL: it cannot be asked.

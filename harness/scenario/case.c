@@ -253,8 +253,9 @@ static void take_tls_policy(struct case_reader *r, struct span ability)
 
 static void read_needs(struct case_reader *r, struct span value)
 {
-	static const char *const ABILITIES[] = { "short-retry", "short-delay", "short-timeout", "tls-require",
-						 "tls-verify",  "dane",        "utf8-mailbox",  NULL };
+	static const char *const ABILITIES[] = { "short-retry", "short-delay",  "short-timeout",
+						 "tls-require", "tls-verify",   "dane",
+						 "lists",       "utf8-mailbox", NULL };
 	struct case_file *c = r->c;
 	bool any = false;
 
@@ -275,7 +276,8 @@ static void read_needs(struct case_reader *r, struct span value)
 			c->keywords[c->keyword_count++] = case_keep(c, word);
 		} else {
 			case_error(r, word,
-				   "needs are services, \"mailbox\", \"short-retry\", \"short-delay\", "
+				   "needs are services, \"mailbox\", \"lists\", \"short-retry\", "
+				   "\"short-delay\", "
 				   "\"short-timeout\", \"tls-require\", \"tls-verify\", \"dane\", "
 				   "\"utf8-mailbox\", and extensions in capitals");
 		}

@@ -10,6 +10,7 @@ static const char *const GIVEN[] = {
 	"user2",   "password",    "password2", "host",  "domain",     "domain.label",
 	"literal", "rcpt2.local", "elsewhere", "plain", "plain2",     NULL,
 };
+static const char *const GIVEN_WITH_LISTS[] = { "list", NULL }; /* to those that need "lists" */
 static const char *const GIVEN_TO_CLIENTS[] = { "zone", "sender", "sender2", "port", NULL };
 
 /* ---- names ---- */
@@ -28,14 +29,19 @@ bool case_is_name(struct span s)
 	return true;
 }
 
+static bool needs_lists(const struct case_file *c)
+{
+	for (uint32_t i = 0; i < c->ability_count; i++)
+		if (strcmp(c->abilities[i], "lists") == 0)
+			return true;
+	return false;
+}
+
 static bool is_bound(const struct case_reader *r, struct span name)
 {
-	for (size_t i = 0; GIVEN[i] != NULL; i++)
-		if (span_eq(name, span_of(GIVEN[i])))
-			return true;
-	for (size_t i = 0; r->c->role == CASE_ROLE_CLIENT && GIVEN_TO_CLIENTS[i] != NULL; i++)
-		if (span_eq(name, span_of(GIVEN_TO_CLIENTS[i])))
-			return true;
+	if (case_index(name, GIVEN) >= 0 || (needs_lists(r->c) && case_index(name, GIVEN_WITH_LISTS) >= 0) ||
+	    (r->c->role == CASE_ROLE_CLIENT && case_index(name, GIVEN_TO_CLIENTS) >= 0))
+		return true;
 	for (uint32_t i = 0; i < r->bound_count; i++)
 		if (span_eq(name, span_of(r->bound[i])))
 			return true;

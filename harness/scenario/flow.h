@@ -44,6 +44,12 @@ struct flow_account {
 	const char *password;   /* NULL: the world makes one for the run */
 };
 
+/* An address that stands for several accounts: RFC 5321 3.9.1. */
+struct flow_list {
+	const char *local_part;
+	const char *members; /* "u0@sut.example, u1@sut.example" */
+};
+
 struct flow_host {
 	const char *name;      /* "fredsco" */
 	const char **domains;  /* local domains; [0] is the main one */
@@ -52,6 +58,8 @@ struct flow_host {
 	const char *target;    /* "reference"; "none": in the DNS, but no server listens */
 	struct flow_account *accounts;
 	uint32_t account_count;
+	struct flow_list *lists; /* no flow has any yet: those of conform_world */
+	uint32_t list_count;
 	int32_t smart_host; /* host index, or FLOW_NONE */
 	bool tls_out;       /* outbound STARTTLS wanted; false by default so that links can read along */
 	const struct yaml_node *settings; /* extra configuration for the target; may be NULL */

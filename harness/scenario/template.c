@@ -58,7 +58,7 @@ static void write_out(struct expansion *x, struct span s)
 /* The loop whose item the name belongs to: a level, or -1 when it is of no list, or -2 outside of its loop. */
 static int loop_of(const struct expansion *x, struct span name)
 {
-	static const char *const LISTS[] = { "account", "domain" };
+	static const char *const LISTS[] = { "account", "domain", "list" };
 
 	for (uint32_t i = x->level + 1; i-- > 0;)
 		if (x->places[i].list.n > 0 && vars_is_item_name(x->places[i].list, name))
@@ -176,7 +176,8 @@ static void expand_for(struct expansion *x, struct span list)
 	uint32_t count = x->o->vars != NULL ? vars_count(x->o->vars, list) : 0;
 
 	if (!vars_is_list(list)) {
-		complain(x, 5, "there is no list \"%.*s\"; there are account and domain", SPAN_FMT(list));
+		complain(x, 5, "there is no list \"%.*s\"; there are account, domain and list",
+			 SPAN_FMT(list));
 		count = 0;
 		list = SPAN_LIT("account");
 	}

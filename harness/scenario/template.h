@@ -2,7 +2,7 @@
  * template: text with ${variables}, and with lines that repeat or leave out
  * what follows:
  *
- *     %for account           once for each account; likewise "%for domain"
+ *     %for account           once for each account; likewise "%for domain" and "%for list"
  *     %if smart-host.ip      when it has a value; "%if not smart-host.ip"
  *     %end                   of the last %for or %if
  *     %%                     at the start of a line: one plain %

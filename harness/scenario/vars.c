@@ -39,9 +39,11 @@ static const char *const NAMES[] = {
 	"account.local",
 	"account.password",
 	"domain.name",
+	"list.address",
+	"list.members",
 	NULL,
 };
-static const char *const LISTS[] = { "account", "domain", NULL };
+static const char *const LISTS[] = { "account", "domain", "list", NULL };
 
 struct var {
 	uint32_t item;

@@ -1,6 +1,6 @@
 /*
  * vars: named values for templates and commands of a target, and lists of
- * such values ("account", "domain"), whose items a template goes through.
+ * such values ("account", "domain", "list"), whose items a template goes through.
  *
  * Everything is copied.  A name that was never set has no value; which names
  * may be asked for at all is said by vars_is_name.

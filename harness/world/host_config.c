@@ -116,6 +116,12 @@ static void set_lists(struct vars *v, const struct host_setup *s)
 		vars_set_item(v, "account", i, "account.local", h->accounts[i].local_part);
 		vars_set_item(v, "account", i, "account.password", s->passwords[i]);
 	}
+	for (uint32_t i = 0; i < h->list_count; i++) {
+		buf_reset(&address);
+		buf_addf(&address, "%s@%s", h->lists[i].local_part, h->domains[0]);
+		vars_set_item(v, "list", i, "list.address", buf_cstr(&address));
+		vars_set_item(v, "list", i, "list.members", h->lists[i].members);
+	}
 	for (uint32_t i = 0; i < h->domain_count; i++)
 		vars_set_item(v, "domain", i, "domain.name", h->domains[i]);
 	buf_free(&address);

@@ -268,6 +268,10 @@
 	  "a message that is answered 451 is delivered nonetheless")                                         \
 	X(SMTP_UNQUOTES_SENDER, "smtp-unquotes-sender", "smtp/rfc5321/4.1.2",                                \
 	  "Return-Path loses the quotes of a local-part")                                                    \
+	X(ALIAS_AS_SENDER, "alias-as-sender", "smtp", "mail to an alias has the alias for a sender")         \
+	X(LIST_WITHOUT_SENDER, "list-without-sender", "submission", "who writes to a list gets no copy")     \
+	X(EXPN_FIRST_ONLY, "expn-first-only", "submission", "EXPN gives the first mailbox of a list")        \
+	X(EXPN_TALKS, "expn-talks", "submission", "EXPN has a line without a mailbox")                       \
 	X(DSN_OTHER_STATUS, "dsn-other-status", "submission/rfc3463",                                        \
 	  "a delivery is reported with the status 2.0.0")                                                    \
 	X(DSN_SAME_ID, "dsn-same-id", "submission/rfc5322", "all notifications have one Message-ID")         \

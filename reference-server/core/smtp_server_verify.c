@@ -95,6 +95,10 @@ static void show(struct smtp_server *s, const struct span *addresses, uint32_t c
 					  "252 2.6.8 the mailbox's name needs SMTPUTF8 in this command\r\n"));
 		return;
 	}
+	if (MUTANT(EXPN_FIRST_ONLY))
+		count = 1;
+	if (MUTANT(EXPN_TALKS) && s->verify_expands)
+		smtps_reply(s, SPAN_LIT("250-2.1.5 they are\r\n"));
 	for (uint32_t i = 0; i < count; i++)
 		smtps_reply3(s, i + 1 < count ? SPAN_LIT("250-2.1.5 <") : SPAN_LIT("250 2.1.5 <"),
 			     addresses[i], SPAN_LIT(">\r\n"));

@@ -119,6 +119,10 @@ static void add_recipient(void *ctx, struct span address)
 		if (span_eq(address, span_of(e->recipients[i].address)))
 			return; /* one copy each, however often and through however many aliases it was named
 				 */
+	if (MUTANT(LIST_WITHOUT_SENDER) && span_eq(address, span_of(e->reverse_path)))
+		return;
+	if (MUTANT(ALIAS_AS_SENDER) && !span_eq(address, a->original))
+		envelope_set_reverse_path(e, a->original);
 	struct recipient *r = envelope_add_recipient(e, address, a->original);
 	if (r == NULL) {
 		a->full = true;

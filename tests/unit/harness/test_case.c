@@ -371,6 +371,7 @@ static const struct wrong {
 	{ "blank", HEAD "== verdict\nC:x\n", "7:3: error: one blank stands" },
 	{ "trailing", HEAD "== verdict\nC: x \n", "7:5: error: blanks at the end" },
 	{ "CR", HEAD "== verdict\r\n", "6:11: error: a case file has LF alone" },
+	{ "list of who needs none", HEAD "== a\nC: ${list}\n", "${list} has no value here" },
 	{ "unbound", HEAD "== verdict\nC: ${x}\n", "7:6: error: ${x} has no value here" },
 	{ "variable", HEAD "== verdict\nC: ${x\n", "7:4: error: not a variable" },
 	{ "escape", HEAD "== verdict\nC| \"\\q\"\n", "7:5: error: there are \\r" },
