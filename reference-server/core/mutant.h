@@ -5,7 +5,7 @@
  * In a normal build MUTANT(NAME) is false and nothing of this is there.  With
  * MUTANTS=1 the server takes --mutant NAME and breaks that one thing: one line
  * in the code each.  The table says which, and which suite must fail then, or
- * which part of one was written with it; "delay" and "impatient" are POP3 cases
+ * suites, or which part of one was written with it; "delay" and "impatient" are POP3 cases
  * against a server with LOGIN-DELAY, or with a short autologout
  * (tests/mutants/play.sh).
  */
@@ -106,7 +106,7 @@
 	X(SMTP_VRFY_ROUTE, "smtp-vrfy-route", "submission/rfc5321/3.5.2", "VRFY gives a source route")       \
 	X(SMTP_VRFY_FULL_ONLY, "smtp-vrfy-full-only", "submission/rfc5321/3.5.1",                            \
 	  "VRFY knows no local-part without its domain")                                                     \
-	X(SMTP_NO_NULL_PATH, "smtp-no-null-path", "smtp/rfc5321/4.1.1.2", "a null reverse-path is refused")  \
+	X(SMTP_NO_NULL_PATH, "smtp-no-null-path", "smtp submission", "a null reverse-path is refused")       \
 	X(SMTP_NO_LITERALS, "smtp-no-literals", "smtp/rfc1123", "address literals are a mistake")            \
 	X(SMTP_FOLDS_SENDER, "smtp-folds-sender", "smtp/rfc5321/2.4",                                        \
 	  "the sender's local-part loses its capitals")                                                      \
@@ -268,6 +268,30 @@
 	  "a message that is answered 451 is delivered nonetheless")                                         \
 	X(SMTP_UNQUOTES_SENDER, "smtp-unquotes-sender", "smtp/rfc5321/4.1.2",                                \
 	  "Return-Path loses the quotes of a local-part")                                                    \
+	X(SMTP_NO_EHLO, "smtp-no-ehlo", "smtp", "EHLO is unknown")                                           \
+	X(SMTP_EHLO_504, "smtp-ehlo-504", "smtp", "EHLO without a name is answered 504")                     \
+	X(SMTP_BAD_EHLO_RESETS, "smtp-bad-ehlo-resets", "smtp", "EHLO that is refused ends the transaction") \
+	X(SMTP_NO_VRFY, "smtp-no-vrfy", "smtp", "VRFY and EXPN are unknown")                                 \
+	X(SMTP_VRFY_252_ONCE, "smtp-vrfy-252-once", "smtp", "the second VRFY is answered 554")               \
+	X(SMTP_NOOP_ALONE, "smtp-noop-alone", "smtp", "NOOP takes no argument")                              \
+	X(SMTP_ANY_ARGUMENT, "smtp-any-argument", "smtp", "commands without parameters take some")           \
+	X(SMTP_ORDER_554, "smtp-order-554", "smtp submission", "what is out of order is answered 554")       \
+	X(SMTP_NO_ROUTES, "smtp-no-routes", "smtp", "source routes are malformed")                           \
+	X(SMTP_MALFORMED_251, "smtp-malformed-251", "smtp submission", "malformed paths are answered 251")   \
+	X(SMTP_UNKNOWN_250, "smtp-unknown-250", "smtp", "recipients who are not there are answered 250")     \
+	X(SMTP_LONG_LINE_RUNS, "smtp-long-line-runs", "smtp",                                                \
+	  "each piece of a line that is too long is a command")                                              \
+	X(SMTP_HELP_TWO_CODES, "smtp-help-two-codes", "smtp",                                                \
+	  "the lines of HELP have different status codes")                                                   \
+	X(SMTP_DELIVERS_TWICE, "smtp-delivers-twice", "smtp", "everybody gets everything twice")             \
+	X(SMTP_NO_LAST_REPLY, "smtp-no-last-reply", "smtp submission",                                       \
+	  "sessions end instead of the reply to a content")                                                  \
+	X(SMTP_ROUTES_BY_HEADER, "smtp-routes-by-header", "smtp",                                            \
+	  "who is named in Apparently-To is a recipient")                                                    \
+	X(SMTP_CHANGES_RECEIVED, "smtp-changes-received", "smtp", "Received fields of others are changed")   \
+	X(BDAT_NO_LENGTH, "bdat-no-length", "smtp", "BDAT without a length has none")                        \
+	X(AUTH_ANY_BASE64, "auth-any-base64", "submission", "what is not base64 is answered 334")            \
+	X(POP3_NO_TOP, "pop3-no-top", "pop3", "TOP and UIDL are listed and unknown")                         \
 	X(ALIAS_AS_SENDER, "alias-as-sender", "smtp", "mail to an alias has the alias for a sender")         \
 	X(LIST_WITHOUT_SENDER, "list-without-sender", "submission", "who writes to a list gets no copy")     \
 	X(EXPN_FIRST_ONLY, "expn-first-only", "submission", "EXPN gives the first mailbox of a list")        \

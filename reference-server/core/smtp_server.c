@@ -193,6 +193,8 @@ void smtps_error(struct smtp_server *s, struct span line)
 /* RCPT and DATA that were pipelined behind a refused MAIL are not the client's mistake. */
 static void sequence_error(struct smtp_server *s, struct span line)
 {
+	if (MUTANT(SMTP_ORDER_554))
+		line = SPAN_LIT("554 5.5.1 no\r\n");
 	if (s->mail_refused)
 		smtps_reply(s, line);
 	else
@@ -215,7 +217,10 @@ static void on_rset(struct smtp_server *s, struct span arg)
 
 static void on_noop(struct smtp_server *s, struct span arg)
 {
-	(void)arg;
+	if (MUTANT(SMTP_NOOP_ALONE) && arg.n > 0) {
+		smtps_error(s, SPAN_LIT("501 5.5.4 no argument is allowed\r\n"));
+		return;
+	}
 	if (MUTANT(SMTP_NOOP_RESETS))
 		smtps_enter(s, SMTP_STATE_READY);
 	if (MUTANT(SMTP_NOOP_TWICE))
@@ -239,7 +244,9 @@ static void on_help(struct smtp_server *s, struct span arg)
 	smtps_reply(
 		s,
 		SPAN_LIT("214-2.0.0 commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\r\n"));
-	smtps_reply(s, SPAN_LIT("214 2.0.0 and, when EHLO lists them: STARTTLS AUTH\r\n"));
+	smtps_reply(s, MUTANT(SMTP_HELP_TWO_CODES)
+			       ? SPAN_LIT("214 2.1.0 more\r\n")
+			       : SPAN_LIT("214 2.0.0 and, when EHLO lists them: STARTTLS AUTH\r\n"));
 }
 
 static void on_unsupported(struct smtp_server *s, struct span arg)
@@ -356,7 +363,7 @@ static void run_command(struct smtp_server *s, const struct command *command, st
 						  : SPAN_LIT("530 5.7.0 authentication required\r\n"));
 	else if ((command->allowed_in & IN(s->state)) == 0)
 		sequence_error(s, SPAN_LIT("503 5.5.1 not at this point\r\n"));
-	else if ((command->traits & NO_ARGUMENT) != 0 && arg.n > 0)
+	else if ((command->traits & NO_ARGUMENT) != 0 && arg.n > 0 && !MUTANT(SMTP_ANY_ARGUMENT))
 		smtps_error(s, MUTANT(SUBMIT_ODD_CODES) ? SPAN_LIT("503 5.5.1 no\r\n")
 							: SPAN_LIT("501 5.5.4 no argument is allowed\r\n"));
 	else
@@ -444,6 +451,10 @@ static bool step_line(struct smtp_server *s, struct span in, size_t *ret_used_by
 				SPAN_LIT("500 5.5.2 bare CR or LF, lines end with CRLF\r\n"));
 		return true;
 	case LINE_TOO_LONG:
+		if (MUTANT(SMTP_LONG_LINE_RUNS)) {
+			on_command_line(s, span_sub(in, 0, *ret_used_bytes));
+			return true;
+		}
 		s->swallowing = true;
 		s->swallowed_replied = false;
 		return true;

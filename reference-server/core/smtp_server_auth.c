@@ -65,7 +65,8 @@ void smtps_on_auth(struct smtp_server *s, struct span arg)
 		return;
 	}
 	if (!take_initial_response(s, initial)) {
-		smtps_error(s, SPAN_LIT("501 5.5.2 not base64\r\n"));
+		smtps_error(s, MUTANT(AUTH_ANY_BASE64) ? SPAN_LIT("334 \r\n")
+						       : SPAN_LIT("501 5.5.2 not base64\r\n"));
 		return;
 	}
 	smtps_enter(s, SMTP_STATE_AUTH);
@@ -89,7 +90,8 @@ void smtps_on_auth_response(struct smtp_server *s, struct span line)
 		return;
 	}
 	if (!base64_is_valid(line)) {
-		smtps_cancel_auth(s, SPAN_LIT("501 5.5.2 not base64\r\n"));
+		smtps_cancel_auth(s, MUTANT(AUTH_ANY_BASE64) ? SPAN_LIT("334 \r\n")
+							     : SPAN_LIT("501 5.5.2 not base64\r\n"));
 		return;
 	}
 	s->auth_response = line;

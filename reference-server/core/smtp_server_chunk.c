@@ -9,6 +9,10 @@ static bool parse_chunk(struct span arg, uint64_t *ret_bytes, bool *ret_last)
 	size_t n = span_find(arg, ' ');
 	struct span size = span_sub(arg, 0, n);
 
+	*ret_bytes = 0;
+	*ret_last = false;
+	if (MUTANT(BDAT_NO_LENGTH) && arg.n == 0)
+		return true;
 	for (size_t i = 0; i < size.n; i++)
 		if (size.p[i] < '0' || size.p[i] > '9')
 			return false;

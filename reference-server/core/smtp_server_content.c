@@ -17,7 +17,9 @@ void smtps_on_data(struct smtp_server *s, struct span arg)
 {
 	(void)arg;
 	if (s->body == SMTP_BODY_BINARYMIME) {
-		smtps_error(s, SPAN_LIT("503 5.5.1 BINARYMIME goes with BDAT only\r\n"));
+		smtps_error(s, MUTANT(SMTP_ORDER_554)
+				       ? SPAN_LIT("554 5.5.1 no\r\n")
+				       : SPAN_LIT("503 5.5.1 BINARYMIME goes with BDAT only\r\n"));
 		return;
 	}
 	if (s->rcpt_count == 0 && smtps_is_lmtp(s)) {
@@ -131,6 +133,10 @@ void smtps_finish_content(struct smtp_server *s)
 
 	if (refusal.n == 0 && s->config->strict_submission)
 		refusal = judge_submission(s);
+	if (MUTANT(SMTP_NO_LAST_REPLY)) {
+		smtps_enter(s, SMTP_STATE_CLOSED);
+		return;
+	}
 	smtps_enter(s, SMTP_STATE_READY);
 	s->wish = SMTP_WISH_MESSAGE;
 	if (refusal.n == 0)

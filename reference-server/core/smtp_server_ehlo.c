@@ -22,6 +22,12 @@ static bool take_helo(struct smtp_server *s, struct span arg, bool esmtp)
 		smtps_error(s, SPAN_LIT("550 5.7.1 that is not you\r\n"));
 		return false;
 	}
+	if (!is_name(arg) && MUTANT(SMTP_BAD_EHLO_RESETS))
+		smtps_enter(s, SMTP_STATE_READY);
+	if (!is_name(arg) && MUTANT(SMTP_EHLO_504)) {
+		smtps_error(s, SPAN_LIT("504 5.5.4 no\r\n"));
+		return false;
+	}
 	if (!is_name(arg)) {
 		smtps_error(s, SPAN_LIT("501 5.5.4 a host name or address literal must follow\r\n"));
 		return false;

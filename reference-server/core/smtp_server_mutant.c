@@ -10,6 +10,9 @@ static const struct {
 } ANSWERS[] = {
 	{ MUTANT_SMTP_NO_TEXT, "NOOP", "250 " },
 	{ MUTANT_SMTP_NO_BLANK, "NOOP", "250" },
+	{ MUTANT_SMTP_NO_EHLO, "EHLO", "500 5.5.2 command not recognized" },
+	{ MUTANT_SMTP_NO_VRFY, "VRFY", "500 5.5.2 command not recognized" },
+	{ MUTANT_SMTP_NO_VRFY, "EXPN", "500 5.5.2 command not recognized" },
 	{ MUTANT_SMTP_LISTED_502, "HELP", "502 5.5.1 command not implemented" },
 	{ MUTANT_SMTP_LISTED_502, "BDAT", "502 5.5.1 command not implemented" },
 	{ MUTANT_SMTP_LISTED_502, "STARTTLS", "502 5.5.1 command not implemented" },

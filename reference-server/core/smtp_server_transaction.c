@@ -27,8 +27,9 @@ static void path_error(struct smtp_server *s, enum address_result result, bool o
 		}
 		__attribute__((fallthrough));
 	case ADDRESS_SYNTAX:
-		smtps_error(s, of_mail ? SPAN_LIT("501 5.1.7 malformed reverse-path\r\n")
-				       : SPAN_LIT("501 5.1.3 malformed forward-path\r\n"));
+		smtps_error(s, MUTANT(SMTP_MALFORMED_251) ? SPAN_LIT("251 2.1.0 odd\r\n")
+			       : of_mail                  ? SPAN_LIT("501 5.1.7 malformed reverse-path\r\n")
+							  : SPAN_LIT("501 5.1.3 malformed forward-path\r\n"));
 		break;
 	case ADDRESS_LOCAL_TOO_LONG:
 	case ADDRESS_DOMAIN_TOO_LONG:
@@ -240,7 +241,10 @@ void smtps_on_rcpt(struct smtp_server *s, struct span arg)
 		smtps_error(s, SPAN_LIT("501 5.5.4 TO:<address> must follow\r\n"));
 		return;
 	}
+	bool routed = arg.n > 1 && arg.p[1] == '@';
 	enum address_result result = address_take_forward_path(&arg, &path);
+	if (MUTANT(SMTP_NO_ROUTES) && routed)
+		result = ADDRESS_SYNTAX;
 	if (result == ADDRESS_OK && is_refused_literal(path))
 		result = ADDRESS_SYNTAX;
 	if (result != ADDRESS_OK) {
@@ -279,6 +283,10 @@ void smtp_server_answer_rcpt(struct smtp_server *s, enum smtp_answer answer)
 	assert(s->wish == SMTP_WISH_RCPT);
 	assert(answer < SMTP_ANSWER_COUNT);
 	s->wish = SMTP_WISH_INPUT;
+	if (answer == SMTP_ANSWER_NO_SUCH_MAILBOX && MUTANT(SMTP_UNKNOWN_250)) {
+		smtps_reply(s, SPAN_LIT("250 2.1.5 recipient ok\r\n"));
+		return;
+	}
 	if (answer != SMTP_ANSWER_ACCEPT) {
 		refuse_rcpt(s, smtp_answer_line(answer));
 		return;

@@ -60,6 +60,8 @@ void smtps_on_vrfy(struct smtp_server *s, struct span arg)
 		smtps_enter(s, SMTP_STATE_READY);
 	if (arg.n == 0)
 		smtps_error(s, SPAN_LIT("501 5.5.4 a mailbox must follow\r\n"));
+	else if (MUTANT(SMTP_VRFY_252_ONCE) && s->idle_count > 1)
+		smtps_reply(s, SPAN_LIT("554 5.7.0 enough\r\n"));
 	else if (MUTANT(SMTP_VRFY_LIES))
 		smtps_reply(s, SPAN_LIT("250 2.5.0 <somebody@here.example>\r\n"));
 	else if (!s->config->vrfy || !s->authenticated)

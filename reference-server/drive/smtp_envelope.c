@@ -84,7 +84,8 @@ void smtp_envelope_mail(struct smtp_session *s)
 		smtp_server_answer_mail(&s->core, SMTP_ANSWER_BAD_SENDER);
 		return;
 	}
-	enum smtp_answer may = may_send_as(s, s->core.reverse_path);
+	enum smtp_answer may =
+		MUTANT(SUBMIT_PARTIAL_DOMAIN) ? SMTP_ANSWER_ACCEPT : may_send_as(s, s->core.reverse_path);
 	if (may != SMTP_ANSWER_ACCEPT) {
 		log_event(LOG_INFO, "sender-refused", LOG_I("session", s->id), LOG_C("peer", s->peer_ip),
 			  LOG_S("from", s->core.reverse_path));
@@ -123,6 +124,8 @@ static void add_recipient(void *ctx, struct span address)
 		return;
 	if (MUTANT(ALIAS_AS_SENDER) && !span_eq(address, a->original))
 		envelope_set_reverse_path(e, a->original);
+	if (MUTANT(SMTP_DELIVERS_TWICE))
+		(void)envelope_add_recipient(e, address, a->original);
 	struct recipient *r = envelope_add_recipient(e, address, a->original);
 	if (r == NULL) {
 		a->full = true;

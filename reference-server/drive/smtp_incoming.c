@@ -172,6 +172,10 @@ void smtp_incoming_content(struct smtp_session *s)
 		bool folds = MUTANT(SUBMIT_FOLDS_ADDRESSES) && s->profile->core.role == SMTP_ROLE_SUBMISSION;
 		for (size_t i = m->content.begin; i < m->content.end && folds; i++)
 			m->content.p[i] |= m->content.p[i] >= 'A' && m->content.p[i] <= 'Z' ? 0x20 : 0;
+		for (size_t i = m->content.begin; i + 6 < m->content.end && MUTANT(SMTP_CHANGES_RECEIVED);
+		     i++)
+			if (memcmp(m->content.p + i, "Receiv", 6) == 0)
+				m->content.p[i] = 'r';
 		for (size_t i = m->content.begin; i + 6 < m->content.end && MUTANT(SMTP_ESCAPES_FROM); i++)
 			if (memcmp(m->content.p + i, "\nFrom ", 6) == 0)
 				m->content.p[i + 1] = '>';
@@ -256,6 +260,20 @@ static struct span tls_suite(const struct smtp_session *s)
 	return suite != NULL ? span_of(suite) : (struct span){ NULL, 0 };
 }
 
+/* The work of a mutant: who is named in the header gets the message, too. */
+static void route_by_header(struct smtp_incoming *m)
+{
+	static const char field[] = "\r\nApparently-To: <";
+	struct span content = buf_span(&m->content);
+	const char *at = content.n > 0 ? memmem(content.p, content.n, field, sizeof(field) - 1) : NULL;
+
+	if (at == NULL)
+		return;
+	struct span path = span_sub(content, (size_t)(at - content.p) + sizeof(field) - 1, content.n);
+	path = span_sub(path, 0, span_find(path, '>'));
+	(void)envelope_add_recipient(m->envelope, path, path);
+}
+
 static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 {
 	struct envelope *e = m->envelope;
@@ -275,6 +293,8 @@ static void add_trace(struct smtp_session *s, struct smtp_incoming *m)
 					       });
 	for (uint32_t i = 0; i < e->recipient_count && MUTANT(SMTP_SHOWS_RECIPIENTS); i++)
 		buf_addf(&e->prefix, "X-Rcpt-To: %s\r\n", e->recipients[i].original);
+	if (MUTANT(SMTP_ROUTES_BY_HEADER))
+		route_by_header(m);
 	if (MUTANT(SMTP_APPARENTLY_TO))
 		buf_addf(&e->prefix, "Apparently-To: <%s>\r\n", e->recipients[0].original);
 	if (s->profile->core.role != SMTP_ROLE_SUBMISSION)

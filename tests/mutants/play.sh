@@ -31,7 +31,7 @@ impatient)
 	like_the_reference impatient 'timeouts: { pop3: 1s }'
 	;;
 relay) chosen='relay --jobs 300' ;; # what a broken relay does not do is waited for, side by side
-*) chosen=$suite ;;
+*) chosen=$suite ;; # or several
 esac
 
 broken=
