@@ -279,8 +279,7 @@
 	X(SMTP_NO_ROUTES, "smtp-no-routes", "smtp", "source routes are malformed")                           \
 	X(SMTP_MALFORMED_251, "smtp-malformed-251", "smtp submission", "malformed paths are answered 251")   \
 	X(SMTP_UNKNOWN_250, "smtp-unknown-250", "smtp", "recipients who are not there are answered 250")     \
-	X(SMTP_LONG_LINE_RUNS, "smtp-long-line-runs", "smtp",                                                \
-	  "each piece of a line that is too long is a command")                                              \
+	X(SMTP_LONG_LINE_TWICE, "smtp-long-line-twice", "smtp", "a line that is too long is answered twice") \
 	X(SMTP_HELP_TWO_CODES, "smtp-help-two-codes", "smtp",                                                \
 	  "the lines of HELP have different status codes")                                                   \
 	X(SMTP_DELIVERS_TWICE, "smtp-delivers-twice", "smtp", "everybody gets everything twice")             \
@@ -291,7 +290,7 @@
 	X(SMTP_CHANGES_RECEIVED, "smtp-changes-received", "smtp", "Received fields of others are changed")   \
 	X(BDAT_NO_LENGTH, "bdat-no-length", "smtp", "BDAT without a length has none")                        \
 	X(AUTH_ANY_BASE64, "auth-any-base64", "submission", "what is not base64 is answered 334")            \
-	X(POP3_NO_TOP, "pop3-no-top", "pop3", "TOP and UIDL are listed and unknown")                         \
+	X(POP3_NO_TOP, "pop3-no-top", "pop3", "TOP is listed and unknown")                                   \
 	X(ALIAS_AS_SENDER, "alias-as-sender", "smtp", "mail to an alias has the alias for a sender")         \
 	X(LIST_WITHOUT_SENDER, "list-without-sender", "submission", "who writes to a list gets no copy")     \
 	X(EXPN_FIRST_ONLY, "expn-first-only", "submission", "EXPN gives the first mailbox of a list")        \
@@ -321,7 +320,6 @@
 	X(POP3_SILENCE_REMOVES, "pop3-silence-removes", "impatient", "silence ends a session as QUIT does")  \
 	X(POP3_STUFFING_FORGETS, "pop3-stuffing-forgets", "pop3",                                            \
 	  "each piece of a message counts as a line")                                                        \
-	X(POP3_ONE_TRY, "pop3-one-try", "pop3", "after a refused login there is no second")                  \
 	X(POP3_PASS_ALONE, "pop3-pass-alone", "pop3", "PASS without USER is answered +OK")                   \
 	X(POP3_ANYBODY, "pop3-anybody", "pop3", "every password opens a maildrop")                           \
 	X(POP3_MECHANISM_IN_CAPITALS, "pop3-mechanism-in-capitals", "pop3",                                  \

@@ -129,8 +129,7 @@ static void on_command_line(struct pop3_server *s, struct span line)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!(MUTANT(POP3_VERBS_IN_CAPITALS) ? span_eq : span_eq_nocase)(commands[i].verb, verb))
 			continue;
-		if (MUTANT(POP3_NO_TOP) &&
-		    (commands[i].run == pop3_on_top || commands[i].run == pop3_on_uidl))
+		if (MUTANT(POP3_NO_TOP) && commands[i].run == pop3_on_top)
 			break;
 		if (MUTANT(POP3_NO_RSET) &&
 		    (commands[i].run == pop3_on_rset || commands[i].run == pop3_on_noop))

@@ -25,10 +25,6 @@ void pop3_on_user(struct pop3_server *s, struct span argument)
 							      : "-ERR plaintext logins need TLS");
 		return;
 	}
-	if (MUTANT(POP3_ONE_TRY) && s->auth_failure_count > 0) {
-		pop3_reply_error(s, "-ERR only one try");
-		return;
-	}
 	assert(argument.n <= sizeof(s->user_text));
 	memcpy(s->user_text, argument.p, argument.n);
 	s->user = (struct span){ s->user_text, argument.n };

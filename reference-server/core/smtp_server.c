@@ -402,6 +402,8 @@ static void on_command_line(struct smtp_server *s, struct span line)
 
 	if (smtps_mutant_answers(s, text))
 		return;
+	if (MUTANT(SMTP_LONG_LINE_TWICE) && line.n + CRLF_BYTES > line_bytes_max)
+		smtps_reply(s, SPAN_LIT("500 5.5.2 line is too long\r\n"));
 	if (line.n + CRLF_BYTES > (MUTANT(SMTP_SHORT_LINES) ? line_bytes_max / 2 : line_bytes_max))
 		smtps_error(s, SPAN_LIT("500 5.5.2 line is too long\r\n"));
 	else if (command == NULL && MUTANT(SMTP_CLOSES_ON_ERROR))
@@ -451,10 +453,6 @@ static bool step_line(struct smtp_server *s, struct span in, size_t *ret_used_by
 				SPAN_LIT("500 5.5.2 bare CR or LF, lines end with CRLF\r\n"));
 		return true;
 	case LINE_TOO_LONG:
-		if (MUTANT(SMTP_LONG_LINE_RUNS)) {
-			on_command_line(s, span_sub(in, 0, *ret_used_bytes));
-			return true;
-		}
 		s->swallowing = true;
 		s->swallowed_replied = false;
 		return true;
