@@ -104,13 +104,80 @@
 	  "failed attempts are repeated at once")                                                            \
 	X(RELAY_DSN_FROM_SOMEBODY, "relay-dsn-from-somebody", "relay/rfc5321/3.6.3",                         \
 	  "notifications have a reverse-path")                                                               \
-	X(RELAY_DSN_NO_DIAGNOSTIC, "relay-dsn-no-diagnostic", "relay/rfc5321/4.2.5",                         \
+	X(RELAY_DSN_NO_DIAGNOSTIC, "relay-dsn-no-diagnostic", "relay/rfc3461/6.3",                           \
 	  "notifications do not say what the next hop said")                                                 \
 	X(RELAY_DSN_VAGUE_STATUS, "relay-dsn-vague-status", "relay/rfc3463/2",                               \
 	  "notifications have no detail in their status")                                                    \
 	X(RELAY_DSN_ALWAYS_FAILED, "relay-dsn-always-failed", "relay/rfc3461/5.2.2",                         \
 	  "notifications of all kinds say failed")                                                           \
 	X(RELAY_DSN_NO_ENVID, "relay-dsn-no-envid", "relay/rfc3461/6.3", "notifications leave ENVID out")    \
-	X(RELAY_DSN_NO_ORCPT, "relay-dsn-no-orcpt", "relay/rfc3461/6.3", "notifications leave ORCPT out")
+	X(RELAY_DSN_NO_ORCPT, "relay-dsn-no-orcpt", "relay/rfc3461/6.3", "notifications leave ORCPT out")    \
+	X(RELAY_SHORT_NAME, "relay-short-name", "relay/rfc5321/2.3.5",                                       \
+	  "EHLO has the first label of the name only")                                                       \
+	X(RELAY_NAME_AND_MORE, "relay-name-and-more", "relay/rfc5321/4.1.1.1",                               \
+	  "something stands behind the name in EHLO")                                                        \
+	X(RELAY_NAME_NOT_ASCII, "relay-name-not-ascii", "relay/rfc6531", "the name in EHLO is not ASCII")    \
+	X(RELAY_HELO_FIRST, "relay-helo-first", "relay/rfc5321/2.2.1", "HELO is said and EHLO is not")       \
+	X(RELAY_NO_HELLO, "relay-no-hello", "relay/rfc5321/4.1.1.1", "neither EHLO nor HELO is said")        \
+	X(RELAY_TALKS_FIRST, "relay-talks-first", "relay/rfc5321/4.3.1",                                     \
+	  "EHLO is said before the greeting has come")                                                       \
+	X(RELAY_RSET_FIRST, "relay-rset-first", "relay/rfc5321/4.1.4", "RSET is said before EHLO")           \
+	X(RELAY_STARTTLS_GROUPED, "relay-starttls-grouped", "relay/rfc3207",                                 \
+	  "something is said behind STARTTLS")                                                               \
+	X(RELAY_TALKS_BEFORE_TLS, "relay-talks-before-tls", "relay/rfc3207",                                 \
+	  "something is said between 220 and the handshake")                                                 \
+	X(RELAY_NO_SECOND_EHLO, "relay-no-second-ehlo", "relay/rfc3207", "no EHLO comes under TLS")          \
+	X(RELAY_REQUIRETLS_IGNORED, "relay-requiretls-ignored", "relay/rfc8689",                             \
+	  "messages that require TLS go like others")                                                        \
+	X(RELAY_OBSOLETE_VERB, "relay-obsolete-verb", "relay/rfc5321/F.6", "transactions begin with SAML")   \
+	X(RELAY_BLANK_BEHIND_COLON, "relay-blank-behind-colon", "relay/rfc5321/3.3",                         \
+	  "a blank stands behind the colon of MAIL")                                                         \
+	X(RELAY_MAKES_ROUTES, "relay-makes-routes", "relay/rfc5321/3.3", "paths have source routes")         \
+	X(RELAY_NULL_REPLACED, "relay-null-replaced", "relay/rfc5321/4.5.5",                                 \
+	  "null reverse-paths are replaced")                                                                 \
+	X(RELAY_SENDER_LEFT_OUT, "relay-sender-left-out", "relay/rfc5321/4.5.5",                             \
+	  "all reverse-paths are null")                                                                      \
+	X(RELAY_LOWER_CASE_SENDER, "relay-lower-case-sender", "relay/rfc5321/2.4",                           \
+	  "reverse-paths are sent in lower case")                                                            \
+	X(RELAY_SENDER_IS_CLIENT, "relay-sender-is-client", "relay/rfc4954",                                 \
+	  "the relay says that all mail is its own")                                                         \
+	X(RELAY_SIZE_UNUSED, "relay-size-unused", "relay/rfc5321/4.5.3.1.7", "SIZE is never sent")           \
+	X(RELAY_PLUS_LOST, "relay-plus-lost", "relay/rfc5321/2.3.11", "plus signs become hyphens")           \
+	X(RELAY_QUOTES_ALL, "relay-quotes-all", "relay/rfc5321/4.1.2",                                       \
+	  "local-parts are quoted without need")                                                             \
+	X(RELAY_UNQUOTES, "relay-unquotes", "relay/rfc5321/2.3.11", "quotes are left out")                   \
+	X(RELAY_UTF8_UNASKED, "relay-utf8-unasked", "relay/rfc6531",                                         \
+	  "internationalized addresses are sent to everybody")                                               \
+	X(RELAY_DATA_WITH_PARAMETER, "relay-data-with-parameter", "relay/rfc5321/4.1.1",                     \
+	  "DATA has a parameter")                                                                            \
+	X(RELAY_DATA_REPEATED, "relay-data-repeated", "relay/rfc5321/4.2.1",                                 \
+	  "DATA is repeated when it was refused for now")                                                    \
+	X(RELAY_BDAT_IN_HEX, "relay-bdat-in-hex", "relay/rfc3030", "lengths in BDAT are hexadecimal")        \
+	X(RELAY_BDAT_STUFFED, "relay-bdat-stuffed", "relay/rfc3030", "periods are doubled in chunks, too")   \
+	X(RELAY_BDAT_EXTRA_CRLF, "relay-bdat-extra-crlf", "relay/rfc5321/4.1.1.4",                           \
+	  "an empty line is added to chunks")                                                                \
+	X(RELAY_TELLS_RECIPIENTS, "relay-tells-recipients", "relay/rfc5321/7.2",                             \
+	  "the header names all recipients")                                                                 \
+	X(RELAY_ADDS_RETURN_PATH, "relay-adds-return-path", "relay/rfc5321/4.4", "a Return-Path is added")   \
+	X(RELAY_RECEIVED_TWICE, "relay-received-twice", "relay/rfc5321/4.4",                                 \
+	  "two Received fields are added")                                                                   \
+	X(RELAY_QUIT_UNAWAITED, "relay-quit-unawaited", "relay/rfc5321/4.1.1.10",                            \
+	  "connections end before QUIT is answered")                                                         \
+	X(RELAY_BY_LEAST_IGNORED, "relay-by-least-ignored", "relay/rfc2852",                                 \
+	  "the least time of a next hop is not looked at")                                                   \
+	X(RELAY_MX_BY_TEXT, "relay-mx-by-text", "relay/rfc1035", "preferences are compared as texts")        \
+	X(RELAY_SELF_DROPS_ALL, "relay-self-drops-all", "relay/rfc5321/5.1",                                 \
+	  "who finds itself among the MX uses none of them")                                                 \
+	X(RELAY_SELF_KEEPS_EQUALS, "relay-self-keeps-equals", "relay/rfc5321/5.1",                           \
+	  "hosts of the own preference are used")                                                            \
+	X(RELAY_HOST_SERVFAIL_RETURNS, "relay-host-servfail-returns", "relay/rfc5321/5.1",                   \
+	  "mail is returned when the lookup of a host fails for now")                                        \
+	X(RELAY_NO_ADDRESS_ENDS, "relay-no-address-ends", "relay/rfc5321/5.1",                               \
+	  "no host behind one without an address is tried")                                                  \
+	X(RELAY_NO_ALIASES, "relay-no-aliases", "relay/rfc5321/5.1", "domains that are aliases are unknown") \
+	X(RELAY_SUCCESS_IS_FAILURE, "relay-success-is-failure", "relay/rfc3461",                             \
+	  "who wants to hear of success hears of failure")                                                   \
+	X(RELAY_ONE_TIME_OUT, "relay-one-time-out", "relay/rfc5321/4.5.3.2",                                 \
+	  "all commands together have the time of one")
 
 #endif

@@ -141,8 +141,12 @@ static void send_ehlo(struct smtp_client *c)
 {
 	forget_extensions(c);
 	c->mail_count = 0;
-	c->session = S_EHLO;
-	smtpc_send_with(c, c->options.lmtp ? "LHLO " : "EHLO ", c->options.local_name);
+	c->session = MUTANT(RELAY_HELO_FIRST) ? S_HELO : S_EHLO;
+	smtpc_send_with(c,
+			c->options.lmtp            ? "LHLO "
+			: MUTANT(RELAY_HELO_FIRST) ? "HELO "
+						   : "EHLO ",
+			c->options.local_name);
 }
 
 /* ---- endings ---- */
@@ -167,7 +171,7 @@ static void part(struct smtp_client *c)
 {
 	assert(c->slot_count == 0 || smtpc_current(c) == NULL);
 	smtpc_send(c, MUTANT(RELAY_NO_QUIT) ? "RSET\r\n" : "QUIT\r\n");
-	c->session = S_QUIT;
+	c->session = MUTANT(RELAY_QUIT_UNAWAITED) ? S_CLOSED : S_QUIT;
 }
 
 /*
@@ -254,7 +258,7 @@ static enum smtp_class without_tls_class(const struct smtp_client *c)
 /* False when the host was refused for it. */
 static bool keeps_require_tls(struct smtp_client *c)
 {
-	if (!c->options.only_require_tls)
+	if (!c->options.only_require_tls || MUTANT(RELAY_REQUIRETLS_IGNORED))
 		return true;
 	if (!c->tls_on || !c->options.tls_verified)
 		refuse_host_because(c, SMTP_CLASS_PERMANENT, SMTP_STAGE_EHLO, 10,
@@ -425,9 +429,21 @@ static void learn(struct smtp_client *c, struct span line)
 		c->extensions |= SMTP_EXT_AUTH_PLAIN;
 }
 
+static void send_reset(struct smtp_client *c)
+{
+	smtpc_send(c, "RSET\r\n");
+	c->session = S_RSET;
+}
+
 static void on_greeting(struct smtp_client *c)
 {
-	if (smtpc_first_digit(c) == 2)
+	if (MUTANT(RELAY_NO_HELLO) && smtpc_first_digit(c) == 2)
+		prepare(c);
+	else if (MUTANT(RELAY_TALKS_FIRST) && smtpc_first_digit(c) == 2)
+		c->session = S_EHLO; /* it was said long ago */
+	else if (MUTANT(RELAY_RSET_FIRST) && smtpc_first_digit(c) == 2)
+		send_reset(c);
+	else if (smtpc_first_digit(c) == 2)
 		send_ehlo(c);
 	else if (smtpc_first_digit(c) == 3)
 		smtpc_end_nonsense(c, "greeted with an intermediate reply");
@@ -454,6 +470,8 @@ static void on_ehlo(struct smtp_client *c)
 static void on_starttls(struct smtp_client *c)
 {
 	if (smtpc_first_digit(c) == 2) {
+		if (MUTANT(RELAY_TALKS_BEFORE_TLS))
+			smtpc_send(c, "NOOP\r\n");
 		c->session = S_TLS;
 	} else if (smtpc_first_digit(c) == 3) {
 		smtpc_end_nonsense(c, "intermediate reply to STARTTLS");
@@ -484,7 +502,9 @@ static void on_auth(struct smtp_client *c)
 
 static void on_rset(struct smtp_client *c)
 {
-	if (smtpc_first_digit(c) == 2)
+	if (MUTANT(RELAY_RSET_FIRST) && !c->served)
+		send_ehlo(c);
+	else if (smtpc_first_digit(c) == 2)
 		c->session = S_RUN;
 	else if (smtpc_first_digit(c) == 3)
 		smtpc_end_nonsense(c, "intermediate reply to RSET");
@@ -554,6 +574,8 @@ void smtp_client_init(struct smtp_client *c, const struct smtp_client_options *o
 	smtp_reply_init(&c->reply);
 	c->reply_count = 0;
 	stuffing_init(&c->stuffing);
+	if (MUTANT(RELAY_TALKS_FIRST))
+		smtpc_send_with(c, "EHLO ", c->options.local_name);
 }
 
 enum smtp_client_wish smtp_client_feed(struct smtp_client *c, struct span in, size_t *ret_used_bytes)
@@ -561,7 +583,7 @@ enum smtp_client_wish smtp_client_feed(struct smtp_client *c, struct span in, si
 	enum smtp_client_wish before = smtpc_wish(c);
 	bool reads = before == SMTP_CLIENT_WANT_INPUT || before == SMTP_CLIENT_READY ||
 		     before == SMTP_CLIENT_SEND_CONTENT;
-	size_t used = 0;
+	size_t used = 0, said = buf_bytes(c->options.out);
 
 	while (reads && used < in.n && smtpc_wish(c) == before) {
 		size_t used_now;
@@ -582,6 +604,7 @@ enum smtp_client_wish smtp_client_feed(struct smtp_client *c, struct span in, si
 		}
 	}
 	*ret_used_bytes = used;
+	smtpc_mutant_says(c->options.out, said);
 	return smtpc_wish(c);
 }
 
@@ -602,7 +625,10 @@ void smtp_client_tls_done(struct smtp_client *c, bool ok, struct span error_text
 	assert(c->session == S_TLS);
 	if (ok) {
 		c->tls_on = true;
-		send_ehlo(c);
+		if (MUTANT(RELAY_NO_SECOND_EHLO))
+			prepare(c);
+		else
+			send_ehlo(c);
 		return;
 	}
 	struct smtp_status status = { 4, 7, 5 };

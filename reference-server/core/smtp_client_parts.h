@@ -45,6 +45,13 @@ enum smtp_stage smtpc_slot_stage(const struct smtp_client_slot *s);
 void smtpc_finish(struct smtp_client_slot *s, const struct smtp_result *r);
 void smtpc_decide(struct smtp_client_slot *s, const struct smtp_result *r);
 
+/* What was said, from there on, as a mutant says it: smtp_client_mutant.c. */
+#ifdef MUTANTS
+void smtpc_mutant_says(struct buf *out, size_t from);
+#else
+#define smtpc_mutant_says(out, from) ((void)(from))
+#endif
+
 /* A reply while the session runs: smtp_client_transaction.c. */
 void smtpc_on_message_reply(struct smtp_client *c);
 

@@ -26,8 +26,8 @@ static enum path_fault path_fault(struct span path)
 static bool is_sendable(const struct smtp_client *c, struct span rcpt)
 {
 	enum path_fault fault = path_fault(rcpt);
-	return rcpt.n > 0 &&
-	       (fault == PATH_FINE || (fault == PATH_8BIT && (c->extensions & SMTP_EXT_SMTPUTF8) != 0));
+	return rcpt.n > 0 && (fault == PATH_FINE || MUTANT(RELAY_UTF8_UNASKED) ||
+			      (fault == PATH_8BIT && (c->extensions & SMTP_EXT_SMTPUTF8) != 0));
 }
 
 /* Index of the first recipient from `from` on that RCPT can carry. */
@@ -164,7 +164,9 @@ static void send_rcpt(struct smtp_client *c, struct smtp_client_slot *s, uint32_
 static void send_data(struct smtp_client *c, struct smtp_client_slot *s)
 {
 	if (s->chunked) { /* RFC 3030 2: no reply in between */
-		buf_addf(c->options.out, "BDAT %llu LAST\r\n", (unsigned long long)s->message.content_bytes);
+		buf_addf(c->options.out, "BDAT %llu LAST\r\n",
+			 (unsigned long long)s->message.content_bytes +
+				 (MUTANT(RELAY_BDAT_EXTRA_CRLF) ? 2 : 0));
 		c->chunk_bytes = 0;
 		s->where = W_CONTENT;
 		stuffing_init(&c->stuffing);
@@ -180,7 +182,7 @@ static void give_up(struct smtp_client *c, struct smtp_client_slot *s, const str
 	bool reset = s->mail_ok || s->mail_full;
 
 	smtpc_finish(s, r);
-	if (reset) {
+	if (reset && !MUTANT(RELAY_NO_RSET)) {
 		smtpc_send(c, "RSET\r\n");
 		c->session = S_RSET;
 	}
@@ -277,6 +279,10 @@ static void on_data(struct smtp_client *c, struct smtp_client_slot *s)
 {
 	struct smtp_result r;
 
+	if (MUTANT(RELAY_DATA_REPEATED) && smtpc_first_digit(c) == 4) {
+		smtpc_send(c, "DATA\r\n");
+		return;
+	}
 	s->data_sent = false;
 	if (smtpc_first_digit(c) == 2) {
 		smtpc_end_nonsense(c, "DATA was answered like a finished command");
@@ -285,6 +291,7 @@ static void on_data(struct smtp_client *c, struct smtp_client_slot *s)
 		give_up(c, s, &r);
 	} else if (s->rcpt_ok > 0) {
 		s->where = W_CONTENT;
+		c->chunk_bytes = 0;
 		stuffing_init(&c->stuffing);
 	} else {
 		s->where = W_LONE_DOT;
@@ -411,10 +418,10 @@ static bool refuse_message(const struct smtp_client *c, const struct smtp_client
 		subject = 1;
 		detail = 7;
 		text = "reverse-path holds a control character";
-	} else if (fault == PATH_8BIT && !utf8) {
+	} else if (fault == PATH_8BIT && !utf8 && !MUTANT(RELAY_UTF8_UNASKED)) {
 		detail = 7;
 		text = "reverse-path is not ASCII, and the next hop does not offer SMTPUTF8";
-	} else if (m->utf8 && !utf8) {
+	} else if (m->utf8 && !utf8 && !MUTANT(RELAY_UTF8_UNASKED)) {
 		detail = 9;
 		text = "the message needs SMTPUTF8, and the next hop does not offer it";
 	} else if (m->content_binary && (c->extensions & binary) != binary && !MUTANT(RELAY_BINARY_UNASKED)) {
@@ -426,18 +433,20 @@ static bool refuse_message(const struct smtp_client *c, const struct smtp_client
 		subject = 3;
 		detail = 4;
 		text = "message is larger than the next hop accepts";
-	} else if (m->require_tls && !(c->tls_on && c->options.tls_verified)) {
+	} else if (m->require_tls && !MUTANT(RELAY_REQUIRETLS_IGNORED) &&
+		   !(c->tls_on && c->options.tls_verified)) {
 		class_ = SMTP_CLASS_TEMPORARY; /* another host of the destination may do better */
 		subject = 7;
 		detail = 10;
 		text = "the message requires TLS with a host whose name is verified";
-	} else if (m->require_tls && (c->extensions & SMTP_EXT_REQUIRETLS) == 0) {
+	} else if (m->require_tls && !MUTANT(RELAY_REQUIRETLS_IGNORED) &&
+		   (c->extensions & SMTP_EXT_REQUIRETLS) == 0) {
 		subject = 7;
 		detail = 30;
 		text = "the message requires TLS all the way, and the next hop does not offer REQUIRETLS";
 	} else if (m->has_by && m->by_return &&
 		   (m->by_s <= 0 || (c->extensions & SMTP_EXT_DELIVERBY) == 0 ||
-		    (c->by_s_min > 0 && m->by_s < (int64_t)c->by_s_min))) {
+		    (c->by_s_min > 0 && m->by_s < (int64_t)c->by_s_min && !MUTANT(RELAY_BY_LEAST_IGNORED)))) {
 		subject = 4;
 		detail = 7;
 		text = "the next hop does not promise delivery by the time asked for";
@@ -458,10 +467,18 @@ static void refuse_rcpt(struct smtp_result *r, struct span rcpt)
 				    "address is empty or holds a control character");
 }
 
+/* So the length that BDAT tells would be another. */
+static bool adds_in_front(void)
+{
+	return MUTANT(RELAY_TELLS_RECIPIENTS) || MUTANT(RELAY_ADDS_RETURN_PATH) ||
+	       MUTANT(RELAY_RECEIVED_TWICE);
+}
+
 void smtp_client_start(struct smtp_client *c, const struct smtp_client_message *m)
 {
 	struct smtp_client_slot *s = &c->slots[c->slot_count];
 	uint32_t sendable_count = 0, last_sendable = 0;
+	size_t said = buf_bytes(c->options.out);
 	struct smtp_result r;
 
 	assert(smtp_client_can_start(c));
@@ -470,8 +487,9 @@ void smtp_client_start(struct smtp_client *c, const struct smtp_client_message *
 					.where = W_ENVELOPE,
 					.reused = c->served,
 					.rcpt_end = m->rcpt_count,
-					.chunked = (c->extensions & SMTP_EXT_CHUNKING) != 0 ||
-						   MUTANT(RELAY_BDAT_UNASKED) };
+					.chunked = ((c->extensions & SMTP_EXT_CHUNKING) != 0 ||
+						    MUTANT(RELAY_BDAT_UNASKED)) &&
+						   !adds_in_front() };
 	c->slot_count++;
 	for (uint32_t i = 0; i < m->rcpt_count; i++) {
 		m->results[i].class_ = SMTP_CLASS_OK; /* no verdict yet */
@@ -501,12 +519,25 @@ void smtp_client_start(struct smtp_client *c, const struct smtp_client_message *
 		s->reset_open = true;
 	}
 	send_mail(c, m);
-	if ((c->extensions & SMTP_EXT_PIPELINING) == 0 && !MUTANT(RELAY_PIPELINES_UNASKED))
-		return;
-	for (uint32_t i = next_sendable(c, s, 0); i < s->rcpt_end; i = next_sendable(c, s, i + 1))
-		send_rcpt(c, s, i);
-	if (!s->chunked)
-		send_data(c, s);
+	if ((c->extensions & SMTP_EXT_PIPELINING) != 0 || MUTANT(RELAY_PIPELINES_UNASKED)) {
+		for (uint32_t i = next_sendable(c, s, 0); i < s->rcpt_end; i = next_sendable(c, s, i + 1))
+			send_rcpt(c, s, i);
+		if (!s->chunked)
+			send_data(c, s);
+	}
+	smtpc_mutant_says(c->options.out, said);
+}
+
+/* For mutants: what stands in front of the content then. */
+static void add_in_front(struct smtp_client *c, const struct smtp_client_message *m)
+{
+	if (MUTANT(RELAY_TELLS_RECIPIENTS))
+		for (uint32_t i = 0; i < m->rcpt_count; i++)
+			buf_addf(c->options.out, "X-Envelope-To: <%.*s>\r\n", SPAN_FMT(m->rcpts[i]));
+	if (MUTANT(RELAY_ADDS_RETURN_PATH))
+		buf_addf(c->options.out, "Return-Path: <%.*s>\r\n", SPAN_FMT(m->reverse_path));
+	if (MUTANT(RELAY_RECEIVED_TWICE))
+		smtpc_send(c, "Received: by mx.sut.example; Sun, 01 Mar 2026 12:00:00 +0000\r\n");
 }
 
 /* For mutants: what is sent on as it came is changed. */
@@ -526,10 +557,12 @@ bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last)
 	if (smtpc_wish(c) != SMTP_CLIENT_SEND_CONTENT)
 		return false;
 	const struct smtp_client_slot *s = &c->slots[0];
+	if (c->chunk_bytes == 0)
+		add_in_front(c, &s->message);
 	size_t before = buf_bytes(c->options.out);
 	if (s->chunked && s->message.content_binary)
 		buf_add(c->options.out, bytes);
-	else if (s->chunked)
+	else if (s->chunked && !MUTANT(RELAY_BDAT_STUFFED))
 		stuffing_pass(&c->stuffing, c->options.out, bytes);
 	else
 		stuffing_add(&c->stuffing, c->options.out, bytes);
@@ -543,6 +576,8 @@ bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last)
 	}
 	if (!last)
 		return true;
+	if (s->chunked && MUTANT(RELAY_BDAT_EXTRA_CRLF))
+		smtpc_send(c, "\r\n");
 	if (!s->chunked)
 		stuffing_end(&c->stuffing, c->options.out);
 	assert(!s->chunked || c->chunk_bytes == s->message.content_bytes);

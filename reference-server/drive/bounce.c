@@ -19,7 +19,8 @@ bool bounce_is_wanted(const struct recipient *r, enum dsn_action action)
 		return true;
 	switch (action) {
 	case DSN_FAILED:
-		return r->notify == 0 || (r->notify & NOTIFY_FAILURE) != 0 || MUTANT(DSN_ON_NEVER);
+		return r->notify == 0 || (r->notify & NOTIFY_FAILURE) != 0 || MUTANT(DSN_ON_NEVER) ||
+		       (MUTANT(RELAY_SUCCESS_IS_FAILURE) && (r->notify & NOTIFY_SUCCESS) != 0);
 	case DSN_DELAYED:
 		return r->notify == 0 || (r->notify & NOTIFY_DELAY) != 0;
 	case DSN_DELIVERED:

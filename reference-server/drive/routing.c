@@ -2,6 +2,7 @@
 
 #include "base/random.h"
 #include "reference-server/core/address.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/drive/dane.h"
 #include "reference-server/drive/resolver.h"
 #include "reference-server/policy/route.h"
@@ -276,6 +277,8 @@ static void on_mx(void *ctx, enum route_dns found, const struct route_mx *mx, ui
 		(void)span_copy(proof->name, r->domain_expanded, sizeof(r->domain_expanded));
 	if (found == ROUTE_DNS_FAILED && proof->why != NULL)
 		note_why(r, span_of(r->domain), proof->why);
+	if (MUTANT(RELAY_NO_ALIASES) && r->domain_expanded[0] != '\0')
+		found = ROUTE_DNS_NXDOMAIN;
 	enum route_result result = route_from_mx(&r->server->route, span_of(r->domain), found, mx, count,
 						 next_random, NULL, &r->hosts, &error);
 	if (result == ROUTE_OK) {

@@ -97,6 +97,15 @@ struct ranking {
 	uint64_t lots[ROUTE_HOSTS_MAX];
 };
 
+static bool comes_before(uint32_t a, uint32_t b)
+{
+	while (MUTANT(RELAY_MX_BY_TEXT) && a >= 10)
+		a /= 10;
+	while (MUTANT(RELAY_MX_BY_TEXT) && b >= 10)
+		b /= 10;
+	return a < b;
+}
+
 static void rank(struct ranking *r, const struct route_mx *mx, uint64_t lot)
 {
 	struct route_hosts *h = r->hosts;
@@ -104,7 +113,7 @@ static void rank(struct ranking *r, const struct route_mx *mx, uint64_t lot)
 
 	if (MUTANT(RELAY_ANY_MX_FIRST))
 		at = h->count;
-	while (at < h->count && (h->hosts[at].preference < mx->preference ||
+	while (at < h->count && (comes_before(h->hosts[at].preference, mx->preference) ||
 				 (h->hosts[at].preference == mx->preference && r->lots[at] <= lot)))
 		at++;
 	if (at == ROUTE_HOSTS_MAX)
@@ -150,12 +159,16 @@ enum route_result route_from_mx(const struct route_settings *s, struct span doma
 	}
 	assert(mx_count > 0);
 	own = own_preference(s, mx, mx_count);
+	if (MUTANT(RELAY_SELF_DROPS_ALL) && own != UINT32_MAX)
+		own = 0;
 	ret_hosts->count = 0;
 	for (uint32_t i = 0; i < mx_count; i++) {
 		if (is_null_mx(&mx[i]))
 			continue;
 		named_count++;
-		if (mx[i].preference < own || MUTANT(RELAY_SELF_IGNORED))
+		if (mx[i].preference < own || MUTANT(RELAY_SELF_IGNORED) ||
+		    (MUTANT(RELAY_SELF_KEEPS_EQUALS) && mx[i].preference == own &&
+		     !is_own_name(s, mx[i].host)))
 			rank(&ranking, &mx[i], MUTANT(RELAY_MX_NOT_DRAWN) ? 0 : random(random_ctx));
 	}
 	if (named_count == 0 && MUTANT(RELAY_NULL_MX_TRIED))
@@ -224,7 +237,8 @@ static enum route_result no_target(const struct route_hosts *hosts, uint32_t usa
 	if (usable_count == 0)
 		return fail(reterr, 5, 4, 6, "mail for this domain loops back to this host");
 	if (any_failed)
-		return fail(reterr, 4, 4, 3, "looking up the mail exchanger's address failed");
+		return fail(reterr, MUTANT(RELAY_HOST_SERVFAIL_RETURNS) ? 5 : 4, 4, 3,
+			    "looking up the mail exchanger's address failed");
 	if (configured)
 		return fail(reterr, 4, 3, 5, "the configured next hop has no address");
 	if (hosts->hosts[0].implicit)
@@ -253,6 +267,8 @@ enum route_result route_to_targets(const struct route_settings *s, const struct 
 			i + 1 < usable_count ? ret_targets->count + (count_max + 1) / 2 : count_max;
 
 		any_failed |= addresses[i].result == ROUTE_DNS_FAILED;
+		if (addresses[i].result != ROUTE_DNS_FOUND && MUTANT(RELAY_NO_ADDRESS_ENDS))
+			break;
 		if (addresses[i].result != ROUTE_DNS_FOUND)
 			continue;
 		for (uint32_t k = 0; k < addresses[i].count && k < ROUTE_ADDRS_PER_HOST_MAX; k++) {

@@ -1,10 +1,10 @@
 #!/bin/sh
-# unseen.sh OUT WORK: which requirements of tier 1 that bind a server have a case that passes on the reference, and none
+# unseen.sh OUT WORK: which requirements of tier 1 that bind a server or a relay have a case that passes on the reference, and none
 # that any mutant of WORK/killed.tsv has turned red: nothing shows yet that these cases can fail.
 set -eu
 out=$1 work=$2
 cd "$(dirname "$0")/../.."
-for binds in server submission delivery; do
+for binds in server submission delivery client relay reporter; do
 	"$out/bin/postrider" list --requirements --binds $binds
 done >"$work/requirements"
 grep -l '^tier: 1$' scenarios/requirements/*.yaml | sed 's/.*rfc\([0-9]*\).yaml/RFC\1/' >"$work/tier-1"

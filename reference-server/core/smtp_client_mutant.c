@@ -1,0 +1,96 @@
+#include "reference-server/core/mutant.h"
+#include "reference-server/core/smtp_client_parts.h"
+
+#ifdef MUTANTS
+
+#include <ctype.h>
+
+/* Mutants that say something in other words. */
+static const struct {
+	enum mutant mutant;
+	struct span said, instead;
+} WORDS[] = {
+#define W(mutant, said, instead)                             \
+	{                                                    \
+		MUTANT_##mutant, { said, sizeof(said) - 1 }, \
+		{                                            \
+			instead, sizeof(instead) - 1         \
+		}                                            \
+	}
+	W(RELAY_SHORT_NAME, "EHLO mx.sut.example", "EHLO mx"),
+	W(RELAY_NAME_AND_MORE, "LO mx.sut.example", "LO mx.sut.example postriderd"),
+	W(RELAY_NAME_NOT_ASCII, "LO mx", "LO m\xc3\xbcx"),
+	W(RELAY_STARTTLS_GROUPED, "STARTTLS\r\n", "STARTTLS\r\nNOOP\r\n"),
+	W(RELAY_OBSOLETE_VERB, "MAIL FROM:", "SAML FROM:"),
+	W(RELAY_BLANK_BEHIND_COLON, "MAIL FROM:<", "MAIL FROM: <"),
+	W(RELAY_MAKES_ROUTES, "MAIL FROM:<", "MAIL FROM:<@mx.sut.example:"),
+	W(RELAY_MAKES_ROUTES, "RCPT TO:<", "RCPT TO:<@mx.sut.example:"),
+	W(RELAY_NULL_REPLACED, "MAIL FROM:<>", "MAIL FROM:<postmaster@mx.sut.example>"),
+	W(RELAY_SENDER_IS_CLIENT, ">\r\nRCPT", "> AUTH=relay@mx.sut.example\r\nRCPT"),
+	W(RELAY_SIZE_UNUSED, " SIZE=", " XSIZE="),
+	W(RELAY_PLUS_LOST, "+", "-"),
+	W(RELAY_QUOTES_ALL, "RCPT TO:<joe@", "RCPT TO:<\"joe\"@"),
+	W(RELAY_UNQUOTES, "\"", ""),
+	W(RELAY_DATA_WITH_PARAMETER, "DATA\r\n", "DATA 1\r\n"),
+	W(RELAY_BDAT_IN_HEX, "BDAT ", "BDAT 0x"),
+#undef W
+};
+
+/* Of MAIL: in lower case, or left out. */
+static void change_reverse_path(struct span line, struct buf *out)
+{
+	size_t end = span_find(line, '>');
+
+	for (size_t i = 0; i < line.n; i++) {
+		char b = line.p[i];
+		bool within = i >= sizeof("MAIL FROM:<") - 1 && i < end;
+		if (within && MUTANT(RELAY_SENDER_LEFT_OUT))
+			continue;
+		if (within && MUTANT(RELAY_LOWER_CASE_SENDER))
+			b = (char)tolower((unsigned char)b);
+		buf_add(out, (struct span){ &b, 1 });
+	}
+}
+
+static size_t find(struct span s, struct span what)
+{
+	for (size_t i = 0; i + what.n <= s.n; i++)
+		if (span_eq(span_sub(s, i, i + what.n), what))
+			return i;
+	return s.n;
+}
+
+static void replace(struct span s, struct span said, struct span instead, struct buf *out)
+{
+	for (size_t at = find(s, said); at < s.n; at = find(s, said)) {
+		buf_add(out, span_sub(s, 0, at));
+		buf_add(out, instead);
+		s = span_sub(s, at + said.n, s.n);
+	}
+	buf_add(out, s);
+}
+
+void smtpc_mutant_says(struct buf *out, size_t from)
+{
+	struct buf now = { 0 }, before = { 0 };
+
+	buf_add(&before, span_sub(buf_span(out), from, buf_bytes(out)));
+	if (span_starts_nocase(buf_span(&before), SPAN_LIT("MAIL FROM:<")))
+		change_reverse_path(buf_span(&before), &now);
+	else
+		buf_add(&now, buf_span(&before));
+	for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
+		if (mutant_now != WORDS[i].mutant)
+			continue;
+		buf_reset(&before);
+		buf_add(&before, buf_span(&now));
+		buf_reset(&now);
+		replace(buf_span(&before), WORDS[i].said, WORDS[i].instead, &now);
+	}
+	buf_truncate(out, from);
+	buf_add(out, buf_span(&now));
+	buf_free(&now);
+	buf_free(&before);
+}
+
+#endif
