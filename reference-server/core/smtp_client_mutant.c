@@ -55,7 +55,7 @@ static void change_reverse_path(struct span line, struct buf *out)
 static size_t find(struct span s, struct span what)
 {
 	for (size_t i = 0; i + what.n <= s.n; i++)
-		if (span_eq(span_sub(s, i, i + what.n), what))
+		if (span_eq(span_sub(s, i, what.n), what))
 			return i;
 	return s.n;
 }

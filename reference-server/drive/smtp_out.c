@@ -192,8 +192,10 @@ static void set_timeout(struct smtp_out *o)
 	o->timed_reply = 0;
 	if (stage == SMTP_STAGE_IDLE && o->preparing == NULL)
 		conn_set_timeout_ms(o->conn, c->idle_ms > 0 ? c->idle_ms : 1);
-	else if (!MUTANT(RELAY_ONE_TIME_OUT) || stage == SMTP_STAGE_GREETING)
+	else if (!MUTANT(RELAY_ONE_TIME_OUT))
 		conn_set_timeout_ms(o->conn, reply_ms);
+	else if (stage == SMTP_STAGE_GREETING)
+		conn_set_deadline_ms(o->conn, reply_ms);
 }
 
 static void on_closed(struct smtp_out *o)
