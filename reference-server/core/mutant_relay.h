@@ -142,6 +142,8 @@
 	X(RELAY_SENDER_IS_CLIENT, "relay-sender-is-client", "relay/rfc4954",                                 \
 	  "the relay says that all mail is its own")                                                         \
 	X(RELAY_SIZE_UNUSED, "relay-size-unused", "relay/rfc5321/4.5.3.1.7", "SIZE is never sent")           \
+	X(RELAY_NUMBER_FORM, "relay-number-form", "relay/rfc5321/F.4",                                       \
+	  "address literals begin with a number sign")                                                       \
 	X(RELAY_PLUS_LOST, "relay-plus-lost", "relay/rfc5321/2.3.11", "plus signs become hyphens")           \
 	X(RELAY_QUOTES_ALL, "relay-quotes-all", "relay/rfc5321/4.1.2",                                       \
 	  "local-parts are quoted without need")                                                             \

@@ -28,6 +28,7 @@ static const struct {
 	W(RELAY_NULL_REPLACED, "MAIL FROM:<>", "MAIL FROM:<postmaster@mx.sut.example>"),
 	W(RELAY_SENDER_IS_CLIENT, ">\r\nRCPT", "> AUTH=relay@mx.sut.example\r\nRCPT"),
 	W(RELAY_SIZE_UNUSED, " SIZE=", " XSIZE="),
+	W(RELAY_NUMBER_FORM, "@[", "@#"),
 	W(RELAY_PLUS_LOST, "+", "-"),
 	W(RELAY_QUOTES_ALL, "RCPT TO:<joe@", "RCPT TO:<\"joe\"@"),
 	W(RELAY_UNQUOTES, "\"", ""),
