@@ -144,12 +144,34 @@
 	X(RELAY_SIZE_UNUSED, "relay-size-unused", "relay/rfc5321/4.5.3.1.7", "SIZE is never sent")           \
 	X(RELAY_NUMBER_FORM, "relay-number-form", "relay/rfc5321/F.4",                                       \
 	  "address literals begin with a number sign")                                                       \
+	X(RELAY_PATH_NOT_ASCII, "relay-path-not-ascii", "relay/rfc5321/4.1.2",                               \
+	  "forward-paths are not ASCII")                                                                     \
+	X(RELAY_NEVER_WITH_OTHERS, "relay-never-with-others", "relay/rfc3461/4.1",                           \
+	  "NEVER does not stand alone")                                                                      \
+	X(RELAY_PARAMETERS_TWICE, "relay-parameters-twice", "relay/rfc1870", "parameters come twice")        \
+	X(RELAY_DSN_MADE_UP, "relay-dsn-made-up", "relay/rfc3461/5.2.1", "DSN parameters are made up")       \
+	X(RELAY_SMTPUTF8_UNSAID, "relay-smtputf8-unsaid", "relay/rfc6531", "SMTPUTF8 is never said")         \
+	X(RELAY_SMTPUTF8_NEEDLESS, "relay-smtputf8-needless", "relay/rfc6531", "SMTPUTF8 is said always")    \
+	X(RELAY_TEXT_DECIDES, "relay-text-decides", "relay/rfc5321/4.2",                                     \
+	  "a text that begins with a code counts as one")                                                    \
+	X(RELAY_BARE_CODES_REFUSE, "relay-bare-codes-refuse", "relay/rfc5321/4.2",                           \
+	  "codes without text are refusals")                                                                 \
+	X(RELAY_LONG_REPLIES_REFUSE, "relay-long-replies-refuse", "relay/rfc5321/4.2",                       \
+	  "long replies are refusals")                                                                       \
+	X(RELAY_LINES_REFUSE, "relay-lines-refuse", "relay/rfc2920",                                         \
+	  "replies of several lines are refusals")                                                           \
+	X(RELAY_UNKNOWN_CODES_TURNED, "relay-unknown-codes-turned", "relay/rfc5321/4.2",                     \
+	  "the first digit of unknown codes does not count")                                                 \
+	X(RELAY_NONSENSE_IS_SENT, "relay-nonsense-is-sent", "relay/rfc5321/4.2",                             \
+	  "what is no reply counts as success")                                                              \
+	X(RELAY_PIECES_REFUSE, "relay-pieces-refuse", "relay/rfc5321/4.2",                                   \
+	  "replies that come in pieces are refusals")                                                        \
+	X(RELAY_ONE_RECIPIENT_EACH, "relay-one-recipient-each", "relay/rfc5321/4.5.4.1",                     \
+	  "each recipient gets a copy of his own")                                                           \
 	X(RELAY_PLUS_LOST, "relay-plus-lost", "relay/rfc5321/2.3.11", "plus signs become hyphens")           \
 	X(RELAY_QUOTES_ALL, "relay-quotes-all", "relay/rfc5321/4.1.2",                                       \
 	  "local-parts are quoted without need")                                                             \
 	X(RELAY_UNQUOTES, "relay-unquotes", "relay/rfc5321/2.3.11", "quotes are left out")                   \
-	X(RELAY_UTF8_UNASKED, "relay-utf8-unasked", "relay/rfc6531",                                         \
-	  "internationalized addresses are sent to everybody")                                               \
 	X(RELAY_DATA_WITH_PARAMETER, "relay-data-with-parameter", "relay/rfc5321/4.1.1",                     \
 	  "DATA has a parameter")                                                                            \
 	X(RELAY_DATA_REPEATED, "relay-data-repeated", "relay/rfc5321/4.2.1",                                 \

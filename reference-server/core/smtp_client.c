@@ -135,6 +135,8 @@ static void forget_extensions(struct smtp_client *c)
 	c->size_bytes_max = 0;
 	c->by_s_min = 0;
 	c->rcpt_count_max = c->mail_count_max = 0;
+	if (MUTANT(RELAY_ONE_RECIPIENT_EACH))
+		c->rcpt_count_max = 1;
 }
 
 static void send_ehlo(struct smtp_client *c)
@@ -209,7 +211,11 @@ void smtpc_end_nonsense(struct smtp_client *c, const char *text)
 	bool in_content = smtp_client_stage(c) == SMTP_STAGE_CONTENT;
 	struct smtp_result r;
 
-	smtp_result_set_own(&r, SMTP_CLASS_TEMPORARY, SMTP_STAGE_IDLE, 5, 0, text);
+	smtp_result_set_own(&r,
+			    MUTANT(RELAY_NONSENSE_IS_SENT) ? SMTP_CLASS_OK
+			    : MUTANT(RELAY_PIECES_REFUSE)  ? SMTP_CLASS_PERMANENT
+							   : SMTP_CLASS_TEMPORARY,
+			    SMTP_STAGE_IDLE, 5, 0, text);
 	smtpc_end(c, &r, false, true);
 	if (!in_content) /* where it would be content */
 		smtpc_send(c, "QUIT\r\n");
@@ -517,6 +523,7 @@ static void on_reply(struct smtp_client *c)
 {
 	bool idle = smtp_client_stage(c) == SMTP_STAGE_IDLE;
 
+	smtpc_mutant_hears(c);
 	if (c->reply.code == 421 && c->session != S_QUIT) {
 		smtpc_end_by_reply(c);
 		if (idle) /* closing an idle connection is no fault (RFC 5321 3.8) */
@@ -604,6 +611,8 @@ enum smtp_client_wish smtp_client_feed(struct smtp_client *c, struct span in, si
 		}
 	}
 	*ret_used_bytes = used;
+	if (MUTANT(RELAY_PIECES_REFUSE) && smtp_reply_is_partial(&c->reply))
+		smtpc_end_nonsense(c, "half a reply");
 	smtpc_mutant_says(c->options.out, said);
 	return smtpc_wish(c);
 }

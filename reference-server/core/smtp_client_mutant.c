@@ -3,8 +3,6 @@
 
 #ifdef MUTANTS
 
-#include <ctype.h>
-
 /* Mutants that say something in other words. */
 static const struct {
 	enum mutant mutant;
@@ -29,6 +27,17 @@ static const struct {
 	W(RELAY_SENDER_IS_CLIENT, ">\r\nRCPT", "> AUTH=relay@mx.sut.example\r\nRCPT"),
 	W(RELAY_SIZE_UNUSED, " SIZE=", " XSIZE="),
 	W(RELAY_NUMBER_FORM, "@[", "@#"),
+	W(RELAY_PATH_NOT_ASCII, "RCPT TO:<joe@",
+	  "RCPT TO:<j\xc3\xb6"
+	  "e@"),
+	W(RELAY_NEVER_WITH_OTHERS, "NOTIFY=NEVER", "NOTIFY=NEVER,DELAY"),
+	W(RELAY_PARAMETERS_TWICE, " SIZE=", " SIZE=1 SIZE="),
+	W(RELAY_PARAMETERS_TWICE, " RET=", " RET=FULL RET="),
+	W(RELAY_PARAMETERS_TWICE, " NOTIFY=", " NOTIFY=DELAY NOTIFY="),
+	W(RELAY_DSN_MADE_UP, ">\r\nRCPT", "> RET=HDRS ENVID=x\r\nRCPT"),
+	W(RELAY_DSN_MADE_UP, ">\r\nDATA", "> NOTIFY=FAILURE\r\nDATA"),
+	W(RELAY_SMTPUTF8_UNSAID, " SMTPUTF8", ""),
+	W(RELAY_SMTPUTF8_NEEDLESS, ">\r\n", "> SMTPUTF8\r\n"),
 	W(RELAY_PLUS_LOST, "+", "-"),
 	W(RELAY_QUOTES_ALL, "RCPT TO:<joe@", "RCPT TO:<\"joe\"@"),
 	W(RELAY_UNQUOTES, "\"", ""),
@@ -47,8 +56,8 @@ static void change_reverse_path(struct span line, struct buf *out)
 		bool within = i >= sizeof("MAIL FROM:<") - 1 && i < end;
 		if (within && MUTANT(RELAY_SENDER_LEFT_OUT))
 			continue;
-		if (within && MUTANT(RELAY_LOWER_CASE_SENDER))
-			b = (char)tolower((unsigned char)b);
+		if (within && MUTANT(RELAY_LOWER_CASE_SENDER) && b >= 'A' && b <= 'Z')
+			b = (char)(b - 'A' + 'a');
 		buf_add(out, (struct span){ &b, 1 });
 	}
 }
@@ -92,6 +101,30 @@ void smtpc_mutant_says(struct buf *out, size_t from)
 	buf_add(out, buf_span(&now));
 	buf_free(&now);
 	buf_free(&before);
+}
+
+/* A refusal for good, whatever is being done. */
+static uint16_t refusal(const struct smtp_client *c)
+{
+	return c->session == S_GREETING ? 521 : 550;
+}
+
+void smtpc_mutant_hears(struct smtp_client *c)
+{
+	struct smtp_reply *r = &c->reply;
+	struct span text = smtp_reply_text(r);
+	bool unknown = r->code % 100 == 59 || r->code % 100 == 99;
+
+	if (MUTANT(RELAY_TEXT_DECIDES) && span_starts_nocase(text, SPAN_LIT("550")))
+		r->code = refusal(c);
+	if (MUTANT(RELAY_BARE_CODES_REFUSE) && text.n == 0)
+		r->code = refusal(c);
+	if (MUTANT(RELAY_LONG_REPLIES_REFUSE) && text.n > 300)
+		r->code = refusal(c);
+	if (MUTANT(RELAY_LINES_REFUSE) && r->line_count > 1 && c->session != S_EHLO)
+		r->code = refusal(c);
+	if (MUTANT(RELAY_UNKNOWN_CODES_TURNED) && unknown)
+		r->code = r->code / 100 == 5 ? 450 : 550;
 }
 
 #endif

@@ -45,10 +45,12 @@ enum smtp_stage smtpc_slot_stage(const struct smtp_client_slot *s);
 void smtpc_finish(struct smtp_client_slot *s, const struct smtp_result *r);
 void smtpc_decide(struct smtp_client_slot *s, const struct smtp_result *r);
 
-/* What was said, from there on, as a mutant says it: smtp_client_mutant.c. */
+/* What was said, from there on, as a mutant says it; a reply, as it hears it: smtp_client_mutant.c. */
 #ifdef MUTANTS
 void smtpc_mutant_says(struct buf *out, size_t from);
+void smtpc_mutant_hears(struct smtp_client *c); /* a whole reply */
 #else
+#define smtpc_mutant_hears(c) ((void)(c))
 #define smtpc_mutant_says(out, from) ((void)(from))
 #endif
 

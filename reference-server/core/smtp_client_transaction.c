@@ -26,8 +26,8 @@ static enum path_fault path_fault(struct span path)
 static bool is_sendable(const struct smtp_client *c, struct span rcpt)
 {
 	enum path_fault fault = path_fault(rcpt);
-	return rcpt.n > 0 && (fault == PATH_FINE || MUTANT(RELAY_UTF8_UNASKED) ||
-			      (fault == PATH_8BIT && (c->extensions & SMTP_EXT_SMTPUTF8) != 0));
+	return rcpt.n > 0 &&
+	       (fault == PATH_FINE || (fault == PATH_8BIT && (c->extensions & SMTP_EXT_SMTPUTF8) != 0));
 }
 
 /* Index of the first recipient from `from` on that RCPT can carry. */
@@ -418,10 +418,10 @@ static bool refuse_message(const struct smtp_client *c, const struct smtp_client
 		subject = 1;
 		detail = 7;
 		text = "reverse-path holds a control character";
-	} else if (fault == PATH_8BIT && !utf8 && !MUTANT(RELAY_UTF8_UNASKED)) {
+	} else if (fault == PATH_8BIT && !utf8) {
 		detail = 7;
 		text = "reverse-path is not ASCII, and the next hop does not offer SMTPUTF8";
-	} else if (m->utf8 && !utf8 && !MUTANT(RELAY_UTF8_UNASKED)) {
+	} else if (m->utf8 && !utf8) {
 		detail = 9;
 		text = "the message needs SMTPUTF8, and the next hop does not offer it";
 	} else if (m->content_binary && (c->extensions & binary) != binary && !MUTANT(RELAY_BINARY_UNASKED)) {
