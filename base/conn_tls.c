@@ -31,6 +31,7 @@ void conn_tls_fail(struct conn *c, const char *what)
 
 void conn_tls_handshake(struct conn *c)
 {
+	ERR_clear_error(); /* of others, which SSL_get_error would take for ours */
 	int rc = SSL_do_handshake(c->ssl);
 	if (rc == 1 && c->proof != NULL && !tls_proof_end(c->proof, c->ssl)) {
 		conn_tls_fail(c, "TLS");
@@ -186,6 +187,7 @@ size_t conn_tls_binding(const struct conn *c, enum conn_binding kind,
 
 ssize_t conn_tls_read(struct conn *c, char *p, size_t n)
 {
+	ERR_clear_error();
 	int got = SSL_read(c->ssl, p, (int)n);
 	if (got > 0)
 		return got;
@@ -208,6 +210,7 @@ ssize_t conn_tls_read(struct conn *c, char *p, size_t n)
 
 ssize_t conn_tls_write(struct conn *c, struct span s)
 {
+	ERR_clear_error();
 	int put = SSL_write(c->ssl, s.p, s.n > INT32_MAX ? INT32_MAX : (int)s.n);
 	if (put > 0)
 		return put;

@@ -19,9 +19,10 @@ exec </dev/null
 POSTRIDER_SHARE=$PWD
 export POSTRIDER_SHARE
 
-if "$postrider" targets --packages | grep -q "^$target "; then
+packages=${target%-hardened} # a variant runs the packages of what it varies
+if "$postrider" targets --packages | grep -q "^$packages "; then
 	sh packaging/setup.sh targets
-	sh packaging/setup-targets.sh "$postrider" "$target"
+	sh packaging/setup-targets.sh "$postrider" "$packages"
 fi
 rm -rf results/ci
 mkdir -p results/ci

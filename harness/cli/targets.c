@@ -5,6 +5,7 @@
 #include "harness/scenario/target.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* "postfix  installed  Postfix, with …". */
 static void print_state(const struct target *t)
@@ -12,7 +13,7 @@ static void print_state(const struct target *t)
 	struct buf missing = { 0 };
 	bool installed = t->remote.is || target_is_installed(t, &missing);
 
-	(void)printf("%-12s  %s\n%14s%s\n", t->name, t->title, "",
+	(void)printf("%-16s  %s\n%18s%s\n", t->name, t->title, "",
 		     t->remote.is ? "a server elsewhere; needs --allow-remote"
 		     : installed  ? "installed"
 				  : buf_cstr(&missing));
@@ -22,6 +23,8 @@ static void print_state(const struct target *t)
 /* "postfix deb dovecot-core", one a line, for packaging/setup-targets.sh. */
 static void print_packages(const struct target *t)
 {
+	if (strcmp(t->tree, t->name) != 0)
+		return; /* it runs those of another target */
 	for (uint32_t i = 0; i < t->packages.count; i++)
 		(void)printf("%s deb %s\n", t->name, t->packages.items[i]);
 	for (uint32_t i = 0; i < t->npm.count; i++)

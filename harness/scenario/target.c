@@ -11,8 +11,10 @@
 enum {
 	NAME_BYTES_MAX = 32,
 	MODE_MAX = 0777,
-	WITH_LEVELS_MAX = 1,
 };
+
+/* How a file comes to be read. */
+enum part { PART_OWN, PART_VARIED, PART_WITH };
 
 struct reader {
 	struct target *t;
@@ -20,7 +22,8 @@ struct reader {
 	const struct yaml_node *root;
 	const struct target_options *o;
 	uint32_t template_mistakes;
-	bool included; /* this file came in by "with" */
+	enum part part;
+	bool takes_over;
 };
 
 static const char *const SERVICES[] = { "smtp", "submission", "submissions", "pop3", "pop3s", "lmtp", NULL };
@@ -401,16 +404,17 @@ static const char **identity_sets(struct yaml **ret_owner)
 	return sets;
 }
 
-static uint32_t read_into(struct target *t, const struct target_options *o, uint32_t level);
+static uint32_t read_into(struct target *t, const struct target_options *o, enum part part);
 
-static uint32_t read_with(struct reader *r, const char *name, uint32_t level)
+static uint32_t read_part(struct reader *r, const char *key, const char *name, enum part part)
 {
-	const struct yaml_node *at = yaml_get(r->root, "with");
+	const struct yaml_node *at = yaml_get(r->root, key);
 	char path[PATH_MAX];
 	struct target_options inner = *r->o;
 
-	if (level >= WITH_LEVELS_MAX) {
-		yaml_error(r->y, at, "what is taken over by \"with\" takes over nothing itself");
+	if (r->part >= part) {
+		yaml_error(r->y, at, "what is taken over by \"%s\" takes over nothing of that kind itself",
+			   key);
 		return 0;
 	}
 	if (r->o->text.p != NULL)
@@ -420,7 +424,29 @@ static uint32_t read_with(struct reader *r, const char *name, uint32_t level)
 		return 0;
 	}
 	inner.path = path;
-	return read_into(r->t, &inner, level + 1);
+	return read_into(r->t, &inner, part);
+}
+
+/* What comes first, for the file's own lists go on behind it. */
+static uint32_t read_taken_over(struct reader *r)
+{
+	const char *with = NULL, *varied = NULL;
+	uint32_t mistakes = 0;
+
+	(void)yaml_get_str(r->root, "variant-of", &varied);
+	(void)yaml_get_str(r->root, "with", &with);
+	r->takes_over = varied != NULL || with != NULL;
+	if (varied != NULL && with != NULL)
+		yaml_error(r->y, yaml_get(r->root, "with"), "\"with\" comes from the target that is varied");
+	else if (varied != NULL)
+		mistakes = read_part(r, "variant-of", varied, PART_VARIED);
+	else if (with != NULL)
+		mistakes = read_part(r, "with", with, PART_WITH);
+	if (r->part != PART_WITH && with != NULL)
+		r->t->with = with;
+	if (r->part == PART_OWN)
+		r->t->tree = varied;
+	return mistakes;
 }
 
 static void check_name(struct reader *r)
@@ -458,7 +484,7 @@ static void read_own_services(struct reader *r)
 	read_services(r, r->root, "borrowed", borrowed);
 	for (uint32_t i = 0; i < FLOW_SERVICE_COUNT; i++) {
 		if (own[i])
-			t->borrowed[i] = r->included || borrowed[i];
+			t->borrowed[i] = r->part == PART_WITH || borrowed[i];
 		else if (borrowed[i])
 			yaml_error(r->y, yaml_get(r->root, "borrowed"), "\"%s\" is not among the services",
 				   SERVICES[i]);
@@ -471,7 +497,7 @@ static void read_words(struct reader *r)
 	struct target *t = r->t;
 
 	read_list(r, r->root, "packages", &t->packages);
-	if (r->included)
+	if (r->part == PART_WITH)
 		t->borrowed_package_count = t->packages.count;
 	read_list(r, r->root, "npm", &t->npm);
 	read_list(r, r->root, "programs", &t->programs);
@@ -486,6 +512,7 @@ static void read_words(struct reader *r)
 	(void)yaml_get_str(r->root, "program", &t->program);
 	(void)yaml_get_bool(r->root, "loopback", &t->on_loopback);
 	(void)yaml_get_bool(r->root, "needs-root", &t->needs_root);
+	(void)yaml_get_bool(r->root, "hardened", &t->hardened);
 	read_key(r);
 	(void)yaml_get_duration_ms(r->root, "retry-min", 1, 3600 * 1000, &t->retry_min_ms);
 }
@@ -519,28 +546,24 @@ static void check_whole(struct reader *r)
 }
 
 /* How many mistakes. */
-static uint32_t read_into(struct target *t, const struct target_options *o, uint32_t level)
+static uint32_t read_into(struct target *t, const struct target_options *o, enum part part)
 {
 	struct yaml *owner;
 	const char **sets = identity_sets(&owner);
 	struct yaml *y = yaml_load(&(struct yaml_options){ .path = o->path, .text = o->text, .sets = sets });
-	struct reader r = { .t = t, .y = y, .root = yaml_root(y), .o = o, .included = level > 0 };
+	struct reader r = { .t = t, .y = y, .root = yaml_root(y), .o = o, .part = part };
 	uint32_t inner = 0;
-	const char *with = NULL;
 
-	t->yaml[level] = y;
+	t->yaml[t->yaml_count++] = y;
 	if (r.root != NULL) {
-		if (yaml_get_str(r.root, "with", &with))
-			inner = read_with(&r, with, level);
-		if (level == 0)
-			t->with = with;
+		inner = read_taken_over(&r);
 		t->name = t->title = "";
 		if (yaml_require(r.root, "target") && yaml_get_str(r.root, "target", &t->name))
 			check_name(&r);
 		if (yaml_require(r.root, "title"))
 			(void)yaml_get_str(r.root, "title", &t->title);
 		read_all(&r);
-		if (level == 0 && (with == NULL || o->text.p == NULL))
+		if (part == PART_OWN && (o->text.p == NULL || !r.takes_over))
 			check_whole(&r);
 		yaml_finish(y);
 	}
@@ -555,8 +578,10 @@ struct target *target_read(const struct target_options *o)
 
 	if (t == NULL)
 		abort();
-	uint32_t count = read_into(t, o, 0);
+	uint32_t count = read_into(t, o, PART_OWN);
 	t->path = yaml_path(t->yaml[0]);
+	if (t->tree == NULL)
+		t->tree = t->name;
 	if (o->ret_error_count != NULL)
 		*o->ret_error_count = count;
 	if (count == 0)
@@ -569,8 +594,8 @@ void target_free(struct target *t)
 {
 	if (t == NULL)
 		return;
-	yaml_free(t->yaml[0]);
-	yaml_free(t->yaml[1]);
+	for (uint32_t i = 0; i < t->yaml_count; i++)
+		yaml_free(t->yaml[i]);
 	free(t);
 }
 

@@ -6,8 +6,8 @@
  * data, all of it owned by the target; strings may hold ${variables} (vars.h),
  * which the world fills in for each host.  Reading starts nothing and looks
  * at no package.  Every mistake is one message with its place; mistakes in
- * templates are among them.  What a file takes over by "with" comes first in
- * each list.
+ * templates are among them.  What a file takes over, another program by "with"
+ * or the target that it varies by "variant-of", comes first in each list.
  *
  * Limits: 16 of each list, 64 files, 16 words a command.
  */
@@ -24,6 +24,7 @@ enum {
 	TARGET_LIST_MAX = 16,
 	TARGET_FILES_MAX = 64,
 	TARGET_ARGS_MAX = 16,
+	TARGET_PARTS_MAX = 3, /* a variant, what it varies, and what that is with */
 };
 
 /* NULL-terminated; count 0: none. */
@@ -120,8 +121,11 @@ struct target {
 	bool services[FLOW_SERVICE_COUNT];
 	bool borrowed[FLOW_SERVICE_COUNT]; /* another program serves it: used, and judged elsewhere */
 	const char *with;                  /* the target that was taken over; NULL: none */
-	uint32_t cases_at_once;            /* of a conformance suite; 0: as many as the user says */
-	bool on_loopback; /* runs on 127.0.0.0/8 too, with ports and a name server it is told */
+	const char
+		*tree; /* whose packages it runs, for target_tree: its own name, or that of what it varies */
+	bool hardened; /* templates have ${hardened} */
+	uint32_t cases_at_once; /* of a conformance suite; 0: as many as the user says */
+	bool on_loopback;       /* runs on 127.0.0.0/8 too, with ports and a name server it is told */
 	bool needs_root;
 	bool rsa_key;         /* it cannot use the P-256 keys that hosts have otherwise */
 	int64_t retry_min_ms; /* no shorter wait between attempts can be asked for */
@@ -144,7 +148,8 @@ struct target {
 	struct target_list logs; /* below the host's directory */
 	struct target_remote remote;
 	struct target_relay relay;
-	struct yaml *yaml[2]; /* own every string: its own file, and that of "with" */
+	struct yaml *yaml[TARGET_PARTS_MAX]; /* own every string: its own file, and what it takes over */
+	uint32_t yaml_count;
 };
 
 struct target_options {

@@ -73,7 +73,7 @@ bool target_is_installed(const struct target *t, struct buf *ret_missing)
 {
 	char tree[PATH_MAX] = "";
 	char path[2 * PATH_MAX];
-	bool have_tree = target_tree(t->name, tree);
+	bool have_tree = target_tree(t->tree, tree);
 	bool complete = true;
 
 	for (uint32_t i = 0; i < t->npm.count; i++) {
@@ -167,7 +167,7 @@ void target_versions(const struct target *t, struct buf *ret_versions)
 {
 	char tree[PATH_MAX];
 
-	if (!target_tree(t->name, tree)) {
+	if (!target_tree(t->tree, tree)) {
 		add_system_versions(t, ret_versions);
 		return;
 	}

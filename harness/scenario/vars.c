@@ -35,6 +35,7 @@ static const char *const NAMES[] = {
 	"delay.s",
 	"reply-timeout.s",
 	"relay-from",
+	"hardened",
 	"account.address",
 	"account.local",
 	"account.password",

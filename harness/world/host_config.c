@@ -132,7 +132,7 @@ static void set_paths(struct vars *v, const struct host_config *c)
 	char tree[PATH_MAX] = "";
 	const char *dir = is_private(c) ? INNER_DIR : c->setup->dir;
 
-	(void)target_tree(c->target->name, tree);
+	(void)target_tree(c->target->tree, tree);
 	vars_set(v, "dir", dir);
 	vars_set(v, "tree", is_private(c) && tree[0] != '\0' ? INNER_TREE : tree);
 	vars_set(v, "program", c->program);
@@ -166,6 +166,7 @@ struct vars *host_config_vars(const struct host_config *c)
 		set_ip(v, "smart-host.ip", &s->smart_host);
 		set_number(v, "smart-host.port", addr_port(&s->smart_host));
 	}
+	vars_set(v, "hardened", c->target->hardened ? "yes" : "");
 	vars_set(v, "tls.out", s->flow->tls_out ? "yes" : "");
 	set_retry(v, c);
 	set_waits(v, s->flow->settings);
@@ -270,7 +271,7 @@ static void outer_path(const struct host_config *c, const char *inner, struct bu
 	if (is_private(c) && span_take_prefix_nocase(&rest, span_of(INNER_DIR)))
 		buf_addf(out, "%s%.*s", c->setup->dir, SPAN_FMT(rest));
 	else if (is_private(c) && span_take_prefix_nocase(&rest, span_of(INNER_TREE)) &&
-		 target_tree(c->target->name, tree))
+		 target_tree(c->target->tree, tree))
 		buf_addf(out, "%s%.*s", tree, SPAN_FMT(rest));
 	else
 		buf_add_cstr(out, inner);
@@ -496,7 +497,7 @@ static void add_mounts(const struct host_config *c, struct launch *l)
 	char tree[PATH_MAX] = "";
 	struct buf path = { 0 };
 
-	bool have_tree = target_tree(c->target->name, tree);
+	bool have_tree = target_tree(c->target->tree, tree);
 	/* Layers and sources lie where they lie in the system, so they come before what hides it. */
 	add_overlay(l, NULL, NULL, tree, "/usr");
 	add_overlay(l, c->setup->dir, "/etc-layer", tree, "/etc");

@@ -61,6 +61,7 @@ static const struct row {
 	{ "borrowed: [pop3]\n", "\"pop3\" is not among the services" },
 	{ "cases-at-once: 0\n", "cases-at-once" },
 	{ "next-hops: { retry: { first: 1s, max: 1s } }\n", "\"expire\" is missing" },
+	{ "with: a\nvariant-of: b\n", "\"with\" comes from the target that is varied" },
 	{ "next-hops: { dealy: 3s }\n", "unknown key \"dealy\"" },
 	{ "remote: { host: h, ports: { smtp: 25 }, recipient-domains: [x] }\nnext-hops: {}\n",
 	  "nobody plays next hops for a remote server" },
@@ -160,6 +161,31 @@ static void what_another_target_lends_comes_first(void **state)
 	buf_free(&messages);
 }
 
+static void a_variant_has_all_of_what_it_varies(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+	struct target *base = target_load("postfix", &messages),
+		      *t = target_load("postfix-hardened", &messages);
+
+	assert_string_equal(buf_cstr(&messages), "");
+	assert_non_null(base);
+	assert_non_null(t);
+	assert_string_equal(t->name, "postfix-hardened");
+	assert_string_equal(t->tree, "postfix");
+	assert_string_equal(base->tree, "postfix");
+	assert_true(t->hardened && !base->hardened);
+	assert_string_equal(t->with, "dovecot");
+	assert_int_equal(t->file_count, base->file_count);
+	assert_int_equal(t->borrowed_package_count, base->borrowed_package_count);
+	assert_false(t->borrowed[FLOW_SMTP]);
+	assert_true(t->borrowed[FLOW_POP3S]);
+	assert_int_equal(t->relay.expire_ms, base->relay.expire_ms);
+	target_free(base);
+	target_free(t);
+	buf_free(&messages);
+}
+
 /* ---- what a flow asks of it ---- */
 
 static const char FLOW[] =
@@ -223,6 +249,7 @@ int main(void)
 		cmocka_unit_test(a_target_needs_a_server_and_a_sign_that_it_is_ready),
 		cmocka_unit_test(the_shipped_targets_have_no_mistakes),
 		cmocka_unit_test(what_another_target_lends_comes_first),
+		cmocka_unit_test(a_variant_has_all_of_what_it_varies),
 		cmocka_unit_test(a_target_is_held_against_what_the_flow_asks_of_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
