@@ -187,15 +187,15 @@ void dkim_add_header_data(struct span header, struct span h, const struct field 
 {
 	size_t at = 0;
 
-	while (at < h.n) {
+	for (uint32_t count = 0; at < h.n && count < DKIM_NAMES_MAX; count++) {
 		struct span rest = span_sub(h, at, h.n);
 		size_t n = span_find(rest, ':');
 		struct span name = trim(span_sub(rest, 0, n));
 		uint32_t from_below = times_named(h, at, name);
-		uint32_t count = field_count(header, name);
+		uint32_t there = field_count(header, name);
 		struct field f;
 		/* A name more than there are fields stands for one that must not come. */
-		if (from_below < count && field_find(header, name, count - 1 - from_below, &f))
+		if (from_below < there && field_find(header, name, there - 1 - from_below, &f))
 			dkim_add_field(&f, form, out);
 		at += n < rest.n ? n + 1 : n;
 	}

@@ -4,11 +4,15 @@
  *
  * Canonical forms only; hashes and keys are judge/dkim_check.h's.  A message
  * has CRLF line ends here, and bytes of any value.
+ *
+ * Limit: the first DKIM_NAMES_MAX names of h count; a signature with more does not hold.
  */
 #ifndef HARNESS_WIRE_DKIM_H
 #define HARNESS_WIRE_DKIM_H
 
 #include "harness/wire/message.h"
+
+enum { DKIM_NAMES_MAX = 1000 };
 
 enum dkim_form { DKIM_SIMPLE, DKIM_RELAXED };
 const char *dkim_form_name(enum dkim_form f);

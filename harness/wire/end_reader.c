@@ -12,7 +12,10 @@ const struct end_reader END_READERS[] = {
 	{ 0 },
 };
 
-enum { LINE_SHOWN_BYTES = 16 }; /* enough to tell a lone dot, or which command it is */
+enum {
+	LINE_SHOWN_BYTES = 16, /* enough to tell a lone dot, or which command it is */
+	STRAY_CR_MAX = 16,     /* more in a row are not passed over: the search stays linear */
+};
 
 /* A line as a reader sees it, as far as it matters here. */
 struct line {
@@ -30,11 +33,12 @@ static void add(struct line *l, char c)
 /* How many bytes at the front of s end a line; 0: none does. */
 static size_t end_at(unsigned rules, struct span s)
 {
+	size_t crs_max = (rules & END_PASSES_CR) != 0 ? STRAY_CR_MAX : 1;
 	size_t cr = 0;
 
-	while (cr < s.n && s.p[cr] == '\r')
+	while (cr < s.n && cr < crs_max && s.p[cr] == '\r')
 		cr++;
-	if (cr < s.n && s.p[cr] == '\n' && (cr == 1 || (cr > 1 && (rules & END_PASSES_CR) != 0)))
+	if (cr > 0 && cr < s.n && s.p[cr] == '\n')
 		return cr + 1;
 	if ((rules & END_AT_LF) != 0 && s.p[0] == '\n')
 		return 1;

@@ -36,6 +36,7 @@ static const struct row {
 	ROW("CR.LF", "x\r.\n" EVIL, "11121111", true),
 	ROW("LF.CR", "x\n.\r" EVIL, "11121111", true),
 	ROW("CRLF.CRCRLF", "x\r\n.\r\r\n" EVIL, "11221122", true),
+	ROW("many CR in a row", "x\r\n.\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\n" EVIL, "11221111", true),
 	ROW("CRLF NUL . CRLF", "x\r\n\0.\r\n" EVIL, "11112211", false),
 	ROW("CRLF . NUL CRLF", "x\r\n.\0\r\n" EVIL, "11112211", false),
 	ROW("CR NUL LF", "x\r\0\n.\r\0\n" EVIL, "11122211", true),
