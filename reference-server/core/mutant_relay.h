@@ -202,6 +202,51 @@
 	X(RELAY_SUCCESS_IS_FAILURE, "relay-success-is-failure", "relay/rfc3461",                             \
 	  "who wants to hear of success hears of failure")                                                   \
 	X(RELAY_ONE_TIME_OUT, "relay-one-time-out", "relay/rfc5321/4.5.3.2",                                 \
-	  "all commands together have the time of one")
+	  "all commands together have the time of one") \
+	X(RELAY_ANY_CERTIFICATE, "relay-any-certificate", "relay/rfc3207/6",                                 \
+	  "where a certificate must be right, any will do")                                                  \
+	X(RELAY_REQUIRE_IS_MAY, "relay-require-is-may", "relay/rfc3207/6",                                   \
+	  "where TLS is required, clear text will do when it is not offered")                                \
+	X(RELAY_CLEAR_AFTER_FAILURE, "relay-clear-after-failure", "relay/rfc3207/6",                         \
+	  "a handshake that fails is followed by clear text, whatever is required")                          \
+	X(RELAY_NEVER_TLS, "relay-never-tls", "relay/rfc3207/6", "TLS that is offered is not used")          \
+	X(RELAY_TLS_FAILURE_RETURNS, "relay-tls-failure-returns", "relay/rfc3207/6",                         \
+	  "a handshake that fails returns the mail")                                                         \
+	X(RELAY_STARTTLS_AGAIN, "relay-starttls-again", "relay/rfc3207/4.2",                                 \
+	  "STARTTLS is said again under TLS where it is listed")                                             \
+	X(RELAY_DANE_ANY_CERTIFICATE, "relay-dane-any-certificate", "relay/rfc7672/3.2",                     \
+	  "certificates need not match TLSA records")                                                        \
+	X(RELAY_DANE_ASKS_FOR_HOST, "relay-dane-asks-for-host", "relay/rfc7672/2.2.3",                       \
+	  "SNI is the host that was named, wherever its TLSA records are")                                   \
+	X(RELAY_DANE_HOST_ONLY, "relay-dane-host-only", "relay/rfc7672/3.2.2",                               \
+	  "with DANE-TA the host's name alone matches")                                                      \
+	X(RELAY_DANE_NO_ALIAS, "relay-dane-no-alias", "relay/rfc7672/3.2.2",                                 \
+	  "with DANE-TA the name behind a domain's alias does not match")                                    \
+	X(RELAY_DANE_CLEAR_WILL_DO, "relay-dane-clear-will-do", "relay/rfc7672/2.2.3",                       \
+	  "a host with TLSA records needs no TLS")                                                           \
+	X(RELAY_DANE_UNUSABLE_IS_NONE, "relay-dane-unusable-is-none", "relay/rfc7672/2.2",                   \
+	  "TLSA records that cannot be used count as none")                                                  \
+	X(RELAY_DANE_FAILURE_IS_NONE, "relay-dane-failure-is-none", "relay/rfc7672/2.1.2",                   \
+	  "TLSA records that cannot be looked up count as none")                                             \
+	X(RELAY_DANE_UNSIGNED_COUNTS, "relay-dane-unsigned-counts", "relay/rfc7672/2.1.1",                   \
+	  "TLSA records of unsigned zones count")                                                            \
+	X(RELAY_DANE_PORT_24, "relay-dane-port-24", "relay/rfc7672/2.2.3",                                   \
+	  "TLSA records of another port are asked for")                                                      \
+	X(RELAY_DANE_ASKS_ANYWHERE, "relay-dane-asks-anywhere", "relay/rfc7672/2.2.2",                       \
+	  "TLSA records are asked for in unsigned zones, too")                                               \
+	X(RELAY_DANE_EXPANDED_ONLY, "relay-dane-expanded-only", "relay/rfc7672/2.2.3",                       \
+	  "of an alias only the name behind it is asked for TLSA records")                                   \
+	X(RELAY_DANE_UNEXPANDED_ONLY, "relay-dane-unexpanded-only", "relay/rfc7672/2.2.3",                   \
+	  "of an alias only the name itself is asked for TLSA records")                                      \
+	X(RELAY_REQUIRETLS_UNOFFERED, "relay-requiretls-unoffered", "relay/rfc8689",                         \
+	  "REQUIRETLS is sent to everybody who has TLS")                                                     \
+	X(RELAY_REQUIRETLS_VAGUE, "relay-requiretls-vague", "relay/rfc8689/4.2.1",                           \
+	  "that nobody offers REQUIRETLS is told without its status code")                                   \
+	X(RELAY_REQUIRETLS_LOST, "relay-requiretls-lost", "relay/rfc8689/4.2.1",                             \
+	  "REQUIRETLS is not passed on")                                                                     \
+	X(RELAY_REQUIRETLS_ANY_MX, "relay-requiretls-any-mx", "relay/rfc8689/4.2.1",                         \
+	  "for REQUIRETLS nothing needs to prove the MX record")                                             \
+	X(RELAY_TLS_OPTIONAL_UNHEARD, "relay-tls-optional-unheard", "relay/rfc8689/3",                       \
+	  "TLS-Required: No changes nothing")
 
 #endif

@@ -269,8 +269,9 @@ static bool keeps_require_tls(struct smtp_client *c)
 	if (!c->tls_on || !c->options.tls_verified)
 		refuse_host_because(c, SMTP_CLASS_PERMANENT, SMTP_STAGE_EHLO, 10,
 				    "the message requires TLS with a host whose name is verified");
-	else if ((c->extensions & SMTP_EXT_REQUIRETLS) == 0)
-		refuse_host_because(c, SMTP_CLASS_PERMANENT, SMTP_STAGE_EHLO, 30,
+	else if ((c->extensions & SMTP_EXT_REQUIRETLS) == 0 && !MUTANT(RELAY_REQUIRETLS_UNOFFERED))
+		refuse_host_because(c, SMTP_CLASS_PERMANENT, SMTP_STAGE_EHLO,
+				    MUTANT(RELAY_REQUIRETLS_VAGUE) ? 0 : 30,
 				    "the message requires TLS all the way, and the next hop does not offer "
 				    "REQUIRETLS");
 	else
@@ -311,7 +312,8 @@ static void send_auth(struct smtp_client *c)
 /* The next step behind EHLO, HELO, STARTTLS and AUTH. */
 static void prepare(struct smtp_client *c)
 {
-	bool want_tls = c->options.tls != SMTP_CLIENT_TLS_NONE && !c->tls_on && !c->starttls_refused;
+	bool want_tls = c->options.tls != SMTP_CLIENT_TLS_NONE &&
+			(!c->tls_on || MUTANT(RELAY_STARTTLS_AGAIN)) && !c->starttls_refused;
 
 	if (want_tls && (c->extensions & SMTP_EXT_STARTTLS)) {
 		c->session = S_STARTTLS;

@@ -69,7 +69,7 @@ static void send_mail_wishes(struct smtp_client *c, const struct smtp_client_mes
 	if (m->has_by && (c->extensions & SMTP_EXT_DELIVERBY))
 		send_by(c, m);
 	bool kept = c->tls_on && c->options.tls_verified && (c->extensions & SMTP_EXT_REQUIRETLS) != 0;
-	if (kept && (m->require_tls || m->prefer_tls))
+	if (kept && (m->require_tls || m->prefer_tls) && !MUTANT(RELAY_REQUIRETLS_LOST))
 		smtpc_send(c, " REQUIRETLS");
 	if (c->extensions & SMTP_EXT_SMTPUTF8 &&
 	    (m->utf8 || path_fault(m->reverse_path) == PATH_8BIT || MUTANT(RELAY_SMTPUTF8_ALWAYS)))

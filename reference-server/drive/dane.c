@@ -1,5 +1,7 @@
 #include "reference-server/drive/dane.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,9 +64,9 @@ static void on_tlsa(void *ctx, enum route_dns result, const struct span *records
 	struct dane_search *s = ctx;
 
 	s->lookup = NULL;
-	if (result == ROUTE_DNS_FAILED)
+	if (result == ROUTE_DNS_FAILED && !MUTANT(RELAY_DANE_FAILURE_IS_NONE))
 		tell_failure(s, proof);
-	else if (result == ROUTE_DNS_FOUND && proof->secure)
+	else if (result == ROUTE_DNS_FOUND && (proof->secure || MUTANT(RELAY_DANE_UNSIGNED_COUNTS)))
 		tell_records(s, records, count);
 	else
 		ask_next(s);
@@ -76,7 +78,8 @@ static void ask_next(struct dane_search *s)
 		tell(s, &(struct dane_found){ .state = TLS_DANE_NONE });
 		return;
 	}
-	(void)snprintf(s->asked, sizeof(s->asked), "_%u._tcp.%s", s->port, s->candidates[s->next++]);
+	(void)snprintf(s->asked, sizeof(s->asked), "_%u._tcp.%s", MUTANT(RELAY_DANE_PORT_24) ? 24U : s->port,
+		       s->candidates[s->next++]);
 	s->lookup = resolver_records(s->resolver, span_of(s->asked), RESOLVER_TLSA, on_tlsa, s);
 }
 
@@ -107,16 +110,17 @@ struct dane_search *dane_start(struct resolver *r, struct span host, uint16_t po
 {
 	bool is_alias = !span_eq_nocase(host, of_addresses->name);
 
-	if (!of_addresses->secure && !is_alias)
+	if (!of_addresses->secure && !is_alias && !MUTANT(RELAY_DANE_ASKS_ANYWHERE))
 		return NULL;
 	struct dane_search *s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		abort();
 	*s = (struct dane_search){ .resolver = r, .port = port, .fn = fn, .ctx = ctx };
-	if (of_addresses->secure && is_alias)
+	if (of_addresses->secure && is_alias && !MUTANT(RELAY_DANE_UNEXPANDED_ONLY))
 		add_candidate(s, of_addresses->name);
-	add_candidate(s, host);
-	if (of_addresses->secure) {
+	if (!is_alias || !of_addresses->secure || !MUTANT(RELAY_DANE_EXPANDED_ONLY))
+		add_candidate(s, host);
+	if (of_addresses->secure || MUTANT(RELAY_DANE_ASKS_ANYWHERE)) {
 		ask_next(s);
 	} else {
 		(void)span_copy(host, s->asked, sizeof(s->asked));

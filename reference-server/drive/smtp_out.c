@@ -95,7 +95,12 @@ static void give_up_target(struct smtp_out *o)
 		o->failed_temporarily = true;
 	log_unusable(o);
 	bool tls_failed = o->failure.stage == SMTP_STAGE_TLS;
-	if (tls_failed && o->plan.policy == TLS_POLICY_MAY && !o->without_tls) {
+	if (tls_failed && MUTANT(RELAY_TLS_FAILURE_RETURNS)) {
+		o->failure.class_ = SMTP_CLASS_PERMANENT;
+		o->failed_temporarily = false;
+		o->target_index = o->targets->count;
+	} else if (tls_failed && !o->without_tls &&
+		   (o->plan.policy == TLS_POLICY_MAY || MUTANT(RELAY_CLEAR_AFTER_FAILURE))) {
 		o->without_tls = true;
 	} else {
 		o->without_tls = false;
@@ -142,12 +147,12 @@ static enum smtp_client_tls client_tls(const struct smtp_out *o)
 	case TLS_POLICY_NONE:
 		return SMTP_CLIENT_TLS_NONE;
 	case TLS_POLICY_MAY:
-		return SMTP_CLIENT_TLS_MAY;
+		return MUTANT(RELAY_NEVER_TLS) ? SMTP_CLIENT_TLS_NONE : SMTP_CLIENT_TLS_MAY;
 	case TLS_POLICY_REQUIRE:
 	case TLS_POLICY_VERIFY:
 		break;
 	}
-	return SMTP_CLIENT_TLS_REQUIRE;
+	return MUTANT(RELAY_REQUIRE_IS_MAY) ? SMTP_CLIENT_TLS_MAY : SMTP_CLIENT_TLS_REQUIRE;
 }
 
 static void begin(struct smtp_out *o)

@@ -1,6 +1,7 @@
 #include "reference-server/drive/smtp_out_parts.h"
 
 #include "base/log.h"
+#include "reference-server/core/mutant.h"
 
 void smtp_out_make_plan(struct smtp_out *o)
 {
@@ -28,14 +29,18 @@ void smtp_out_make_plan(struct smtp_out *o)
 		break;
 	case TLS_PROOF_DANE: /* RFC 7672 3.2.2 */
 		o->check.kind = TLS_CHECK_DANE;
-		o->check.name = h->dane_name;
+		o->check.name = MUTANT(RELAY_DANE_ASKS_FOR_HOST) ? h->name : h->dane_name;
 		o->check.records = h->records;
 		o->check.record_count = h->record_count;
-		o->check.other_names[0] = o->targets->domain;
-		if (o->targets->domain_expanded[0] != '\0')
+		o->check.other_names[0] = MUTANT(RELAY_DANE_HOST_ONLY) ? NULL : o->targets->domain;
+		if (o->targets->domain_expanded[0] != '\0' && !MUTANT(RELAY_DANE_HOST_ONLY) &&
+		    !MUTANT(RELAY_DANE_NO_ALIAS))
 			o->check.other_names[1] = o->targets->domain_expanded;
 		break;
 	}
+	if ((MUTANT(RELAY_ANY_CERTIFICATE) && o->check.kind == TLS_CHECK_CHAIN) ||
+	    (MUTANT(RELAY_DANE_ANY_CERTIFICATE) && o->check.kind == TLS_CHECK_DANE))
+		o->check.kind = TLS_CHECK_NOTHING;
 }
 
 /* In mode testing mail goes all the same, and whoever reads the log hears what enforce would have done. */

@@ -1,6 +1,7 @@
 #include "reference-server/policy/tls_policy.h"
 
 #include "reference-server/core/address.h"
+#include "reference-server/core/mutant.h"
 
 #include <string.h>
 
@@ -54,13 +55,13 @@ static bool is_acceptable(const struct tls_rule *rule, struct span host)
 /* RFC 8689 4.2.1 step 2: by DNSSEC, by a policy, or it was not learnt from an MX record at all. */
 static bool is_host_known(const struct tls_rule *rule, const struct tls_facts *f)
 {
-	return !f->from_mx || f->mx_is_secure ||
+	return !f->from_mx || f->mx_is_secure || MUTANT(RELAY_REQUIRETLS_ANY_MX) ||
 	       (rule != NULL && rule->mx_count > 0 && is_acceptable(rule, f->host));
 }
 
 struct tls_plan tls_plan_make(const struct tls_rule *rule, enum tls_policy usual, const struct tls_facts *f)
 {
-	if (f->wish == TLS_WISH_OPTIONAL) {
+	if (f->wish == TLS_WISH_OPTIONAL && !MUTANT(RELAY_TLS_OPTIONAL_UNHEARD)) {
 		bool of_domain = rule != NULL && rule->mx_count > 0;
 		enum tls_policy policy = rule != NULL && !of_domain ? rule->policy : usual;
 		bool verify = policy == TLS_POLICY_VERIFY;
@@ -87,7 +88,9 @@ struct tls_plan tls_plan_make(const struct tls_rule *rule, enum tls_policy usual
 		p.proof = TLS_PROOF_CHAIN;
 	p.proof_is_only_told =
 		testing && p.proof == TLS_PROOF_CHAIN && p.policy != TLS_POLICY_VERIFY && !required;
-	if (p.policy == TLS_POLICY_VERIFY || f->dane != TLS_DANE_NONE || required)
+	bool dane = f->dane != TLS_DANE_NONE && !MUTANT(RELAY_DANE_CLEAR_WILL_DO) &&
+		    !(f->dane == TLS_DANE_UNUSABLE && MUTANT(RELAY_DANE_UNUSABLE_IS_NONE));
+	if (p.policy == TLS_POLICY_VERIFY || dane || required)
 		p.policy = TLS_POLICY_REQUIRE;
 	p.uses_pins = rule != NULL && rule->pin_count > 0 && (!testing || p.proof_is_only_told);
 	p.proves_host = p.proof != TLS_PROOF_NONE && !p.proof_is_only_told && is_host_known(rule, f);
