@@ -339,7 +339,8 @@ static void settle_wishes(struct envelope *e, const struct smtp_server *core)
 	/* RFC 8689 4.1: the header field counts where MAIL did not say it. */
 	if (MUTANT(RELAY_FIELD_WAIVES_REQUIRETLS) && header_waives_tls(&core->header))
 		e->flags &= ~(uint32_t)ENVELOPE_REQUIRETLS;
-	if ((e->flags & ENVELOPE_REQUIRETLS) == 0 && header_waives_tls(&core->header))
+	if ((e->flags & ENVELOPE_REQUIRETLS) == 0 && header_waives_tls(&core->header) &&
+	    !MUTANT(RELAY_TLS_OPTIONAL_UNHEARD))
 		e->flags |= ENVELOPE_TLS_OPTIONAL;
 	if (e->release_wall_ms > e->due_wall_ms)
 		e->due_wall_ms = e->release_wall_ms;

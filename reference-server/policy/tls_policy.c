@@ -61,7 +61,7 @@ static bool is_host_known(const struct tls_rule *rule, const struct tls_facts *f
 
 struct tls_plan tls_plan_make(const struct tls_rule *rule, enum tls_policy usual, const struct tls_facts *f)
 {
-	if (f->wish == TLS_WISH_OPTIONAL && !MUTANT(RELAY_TLS_OPTIONAL_UNHEARD)) {
+	if (f->wish == TLS_WISH_OPTIONAL) {
 		bool of_domain = rule != NULL && rule->mx_count > 0;
 		enum tls_policy policy = rule != NULL && !of_domain ? rule->policy : usual;
 		bool verify = policy == TLS_POLICY_VERIFY;
