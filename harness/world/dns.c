@@ -339,6 +339,20 @@ static bool is_cut(void *ctx, const ldns_rdf *name)
 	return false;
 }
 
+/* Of faults that last: others would be counted here as well as where they hit. */
+static bool is_failing(void *ctx, const ldns_rdf *name, ldns_rr_type type)
+{
+	const struct dns *d = ctx;
+	const struct dns_fault *f;
+
+	LIST_FOREACH (f, &d->faults, entry)
+		if ((f->kind == DNS_SERVFAIL || f->kind == DNS_TIMEOUT || f->kind == DNS_BOGUS) &&
+		    f->count_max == 0 && (f->type == 0 || f->type == type) &&
+		    (ldns_dname_compare(name, f->domain) == 0 || ldns_dname_is_subdomain(name, f->domain)))
+			return true;
+	return false;
+}
+
 static void negative(ldns_pkt *response)
 {
 	ldns_pkt_set_rcode(response, LDNS_RCODE_NXDOMAIN);
@@ -363,6 +377,7 @@ static void give_records(struct view *v, const ldns_pkt *query, const struct dns
 						    .view = v->number,
 						    .bogus = fault != NULL && fault->kind == DNS_BOGUS,
 						    .is_cut = is_cut,
+						    .is_failing = is_failing,
 						    .ctx = d },
 			response);
 }

@@ -292,6 +292,37 @@ static void fail(ldns_pkt *response)
 	ldns_pkt_set_rcode(response, LDNS_RCODE_SERVFAIL);
 }
 
+/* Whether it cannot be found out if the name's zone has signatures. */
+static bool is_indeterminate(const struct job *j, const ldns_rdf *name)
+{
+	ldns_rdf *n = ldns_rdf_clone(name);
+	bool failing = false;
+
+	while (!failing && at_or_below(n, j->s->origin)) {
+		failing = j->o->is_cut(j->o->ctx, n) && j->o->is_failing(j->o->ctx, n, LDNS_RR_TYPE_DS);
+		ldns_rdf *up = ldns_dname_left_chop(n);
+		ldns_rdf_deep_free(n);
+		n = up;
+	}
+	ldns_rdf_deep_free(n);
+	return failing;
+}
+
+/* What a resolver that validates would meet behind the name that was asked for. */
+static bool fails_on_the_way(const struct job *j, const ldns_rdf *asked, ldns_rr_type type)
+{
+	const ldns_rr_list *all = ldns_pkt_answer(j->response);
+	bool failing = is_indeterminate(j, asked);
+
+	for (size_t i = 0; i < ldns_rr_list_rr_count(all) && !failing; i++) {
+		const ldns_rr *rr = ldns_rr_list_rr(all, i);
+		if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_CNAME && type != LDNS_RR_TYPE_CNAME)
+			failing = j->o->is_failing(j->o->ctx, ldns_rr_rdf(rr, 0), type) ||
+				  is_indeterminate(j, ldns_rr_rdf(rr, 0));
+	}
+	return failing;
+}
+
 void dns_sign_answer(const struct dns_sign *s, const struct dns_sign_options *o, ldns_pkt *response)
 {
 	const ldns_rr *question = ldns_rr_list_rr(ldns_pkt_question(o->query), 0);
@@ -305,14 +336,17 @@ void dns_sign_answer(const struct dns_sign *s, const struct dns_sign_options *o,
 		give_key(&j);
 	sign_answer_section(&j);
 	sign_absence(&j, asked, type);
+	bool failing = at_or_below(asked, s->origin) && fails_on_the_way(&j, asked, type);
 	ldns_rdf_deep_free(asked);
+	if (failing && !ldns_pkt_cd(o->query))
+		fail(response);
 	if (!j.any)
 		return;
 	if (j.with_signatures)
 		ldns_pkt_set_edns_do(response, true);
 	if (o->bogus && !ldns_pkt_cd(o->query))
 		fail(response);
-	else
+	else if (!failing)
 		ldns_pkt_set_ad(response,
 				j.secure && !o->bogus && (j.with_signatures || ldns_pkt_ad(o->query)));
 }

@@ -8,7 +8,8 @@
  *
  * Names may begin zones below it that are not signed (RFC 4035 5.2).  Who
  * cannot validate is told so by the AD bit (RFC 6840 5.8), or by SERVFAIL where
- * the signatures are to be wrong, as a validating resolver would.
+ * the signatures are to be wrong or a name on the way fails (an alias's target,
+ * the proof that a zone has no signatures), as a validating resolver would.
  *
  * harness/world/dns.c is its only user.
  */
@@ -32,6 +33,8 @@ void dns_sign_anchor(const struct dns_sign *s, struct buf *out);
 
 /* Whether a zone without signatures begins at that name. */
 typedef bool dns_sign_cut_fn(void *ctx, const ldns_rdf *name);
+/* Whether lookups of that name and type fail, or what they find is bogus. */
+typedef bool dns_sign_failing_fn(void *ctx, const ldns_rdf *name, ldns_rr_type type);
 
 struct dns_sign_options {
 	const ldns_pkt *query;
@@ -39,6 +42,7 @@ struct dns_sign_options {
 	int view;
 	bool bogus; /* its signatures are to be wrong */
 	dns_sign_cut_fn *is_cut;
+	dns_sign_failing_fn *is_failing;
 	void *ctx;
 };
 /* Completes an answer that is ready but for that; nothing changes when the zone has no part in it. */

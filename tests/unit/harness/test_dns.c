@@ -464,6 +464,25 @@ static void a_signed_zone_proves_what_is_there_and_what_is_not(void **state)
 	p = ask_signed(a.dns, "mx.s.example", LDNS_RR_TYPE_A, WITH_DO | WITH_CD);
 	assert_true(is_proven(p, LDNS_RR_TYPE_A, ANSWER, key));
 	ldns_pkt_free(p);
+	/* So it is with what is behind an alias, and with the proof that a zone has no signatures. */
+	add(&a, DNS_VIEW_ALL, "to.s.example. 0 IN CNAME mx.s.example.");
+	bogus = dns_fault_add(a.dns, "mx.s.example", DNS_BOGUS, 0);
+	p = ask_signed(a.dns, "to.s.example", LDNS_RR_TYPE_A, WITH_AD);
+	assert_int_equal(ldns_pkt_get_rcode(p), LDNS_RCODE_SERVFAIL);
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "to.s.example", LDNS_RR_TYPE_CNAME, WITH_AD);
+	assert_true(ldns_pkt_ad(p));
+	ldns_pkt_free(p);
+	dns_fault_remove(a.dns, bogus);
+	struct dns_fault *no_ds = dns_fault_add(a.dns, "open.s.example", DNS_SERVFAIL, 0);
+	assert_true(dns_fault_limit(no_ds, "DS"));
+	p = ask_signed(a.dns, "www.open.s.example", LDNS_RR_TYPE_A, WITH_AD);
+	assert_int_equal(ldns_pkt_get_rcode(p), LDNS_RCODE_SERVFAIL);
+	ldns_pkt_free(p);
+	p = ask_signed(a.dns, "www.open.s.example", LDNS_RR_TYPE_A, WITH_DO | WITH_CD);
+	assert_int_equal(ldns_pkt_ancount(p), 1);
+	ldns_pkt_free(p);
+	dns_fault_remove(a.dns, no_ds);
 	assert_int_equal(dns_sign(a.dns, "not..a.name", &err), -EINVAL);
 	ldns_rr_free(key);
 	free(anchor);
