@@ -202,7 +202,7 @@
 	X(RELAY_SUCCESS_IS_FAILURE, "relay-success-is-failure", "relay/rfc3461",                             \
 	  "who wants to hear of success hears of failure")                                                   \
 	X(RELAY_ONE_TIME_OUT, "relay-one-time-out", "relay/rfc5321/4.5.3.2",                                 \
-	  "all commands together have the time of one") \
+	  "all commands together have the time of one")                                                      \
 	X(RELAY_ANY_CERTIFICATE, "relay-any-certificate", "relay/rfc3207/6",                                 \
 	  "where a certificate must be right, any will do")                                                  \
 	X(RELAY_REQUIRE_IS_MAY, "relay-require-is-may", "relay/rfc3207/6",                                   \

@@ -144,7 +144,7 @@ def test_every_case_for_lmtp_and_pop3_passes_on_the_reference():
 @slow
 @turns_red("output-is-silent")
 def test_every_case_for_relays_passes_on_the_reference():
-    check_every_case("relay", 350)
+    check_every_case("relay", 600)
 
 
 @turns_red("output-is-silent")
