@@ -9,8 +9,10 @@ bool mailing_service(const struct sut *s, const struct case_file *c, enum case_s
 {
 	static const enum case_service ORDER[] = { CASE_SMTP, CASE_LMTP, CASE_SUBMISSIONS };
 
-	if (!case_service_is_pop3(c->service) && s->services[c->service].there) {
-		*ret_service = c->service;
+	const enum case_service own = sut_service_of(s, c);
+
+	if (!case_service_is_pop3(own) && s->services[own].there) {
+		*ret_service = own;
 		return true;
 	}
 	for (size_t i = 0; i < sizeof(ORDER) / sizeof(ORDER[0]); i++) {

@@ -163,6 +163,7 @@ static void on_child(void *ctx, struct play *child)
 	transcript_note(&p->outcome.transcript, play_now(), 0, "%s%s%s",
 			p->fence_sent || p->world.settle == PLAY_SENDS_FENCE ? "fence sent" : "mail sent",
 			p->child_ok ? "" : ", in vain: ", o->why);
+	p->outcome.lost = o->lost;
 	if (!p->child_ok)
 		play_finish(p, CONFORM_INCONCLUSIVE, play_step(p)->line,
 			    "no mail could be sent to the mailbox: %s", o->why);

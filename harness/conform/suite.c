@@ -235,9 +235,10 @@ static void on_play(void *ctx, struct play *play)
 	}
 	r->limbo = timer_new(s->o.loop, on_limbo, r);
 	timer_set_ms(r->limbo, DEATH_MS);
+	const enum case_service service = sut_service_of(s->o.sut, c);
 	r->alive = conn_connect(&(struct conn_options){ .loop = s->o.loop, .on_event = on_alive, .ctx = r },
-				&s->o.sut->services[c->service].at, NULL);
-	if (case_service_has_tls(c->service))
+				&s->o.sut->services[service].at, NULL);
+	if (case_service_has_tls(service))
 		(void)conn_start_tls(r->alive, s->o.sut->tls, CONN_TLS_CLIENT, s->o.sut->host);
 }
 

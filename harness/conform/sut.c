@@ -87,6 +87,13 @@ static const char *unspoken(const struct sut *s, const struct case_file *c)
 	return NULL;
 }
 
+enum case_service sut_service_of(const struct sut *s, const struct case_file *c)
+{
+	if (c->role == CASE_ROLE_CLIENT && s->services[c->service].borrowed_from != NULL && s->trusted.n > 0)
+		return CASE_SMTP;
+	return c->service;
+}
+
 const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_text, size_t text_bytes)
 {
 	for (int i = 0; i < CASE_SERVICE_COUNT; i++) {
@@ -96,9 +103,10 @@ const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_
 			       case_service_name((enum case_service)i));
 		return ret_text;
 	}
-	if (s->services[c->service].borrowed_from != NULL) {
+	const enum case_service service = sut_service_of(s, c);
+	if (s->services[service].borrowed_from != NULL) {
 		(void)snprintf(ret_text, text_bytes, "its %s is served by %s, and judged as that",
-			       case_service_name(c->service), s->services[c->service].borrowed_from);
+			       case_service_name(service), s->services[service].borrowed_from);
 		return ret_text;
 	}
 	if (s->is_elsewhere && case_has_tag(c, "intrusive")) {
@@ -106,10 +114,10 @@ const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_
 		return ret_text;
 	}
 	for (uint32_t i = 0; i < c->keyword_count; i++) {
-		if (sut_offers(s, c->service, c->keywords[i]))
+		if (sut_offers(s, service, c->keywords[i]))
 			continue;
 		(void)snprintf(ret_text, text_bytes, "the server does not offer %s on %s", c->keywords[i],
-			       case_service_name(c->service));
+			       case_service_name(service));
 		return ret_text;
 	}
 	if (relay_lacks(s, c) != NULL) {

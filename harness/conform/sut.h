@@ -82,6 +82,13 @@ struct sut {
 /* "PIPELINING", or "AUTH=PLAIN": the keyword with such a parameter. */
 bool sut_offers(const struct sut *s, enum case_service service, const char *keyword);
 
+/*
+ * By which service mail of the case goes to the server, and its keywords are asked for: its own, unless a
+ * relay's submission is another program's.  What that would do to the mail is not what is judged, so the
+ * mail comes from the trusted address then.
+ */
+enum case_service sut_service_of(const struct sut *s, const struct case_file *c);
+
 /* NULL when the server offers all that the case needs; else what it lacks, in *ret_text. */
 const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_text, size_t text_bytes);
 

@@ -8,6 +8,12 @@ exports.register = function () {
 	this.outbound = this.haraka_require('outbound');
 };
 
+exports.hook_connect = function (next, connection) {
+	if (connection.remote.ip === this.cfg.relay_from && connection.local.port === parseInt(this.cfg.smtp_port, 10))
+		connection.relaying = true;
+	next();
+};
+
 exports.hook_rcpt = function (next, connection, params) {
 	const to = params[0];
 	if (!to.host) // <Postmaster>: RFC 5321 2.3.5

@@ -539,6 +539,35 @@ static void what_a_relay_cannot_do_is_not_tested(void **state)
 	check_lacks(&s, RELAY("\nspeaks: CHUNKING LIMITS", "queued\n"), "does not use LIMITS");
 }
 
+static void a_relay_with_borrowed_submission_gets_mail_from_the_trusted_address(void **state)
+{
+	(void)state;
+	struct world *there = (struct world *)&there; /* not looked into */
+	struct sut s = { .services = { [CASE_SUBMISSION] = { .there = true, .borrowed_from = "dovecot" },
+				       [CASE_SMTP] = { .there = true } },
+			 .account_count = 2,
+			 .world = there,
+			 .relay = { .is = true, .settle_ms = 1 } };
+	enum case_service got;
+	struct case_file *c = steps(RELAY("", "queued\n")),
+			 *of_server = steps(HEAD("submission") "S: 220 ...\n");
+
+	check_lacks(&s, RELAY("", "queued\n"), "submission is served by dovecot");
+	s.trusted.n = 1;
+	check_lacks(&s, RELAY("", "queued\n"), NULL);
+	check_lacks(&s, RELAY(" DSN", "queued\n"), "does not offer DSN on smtp");
+	check_lacks(&s, HEAD("submission") "S: 220 ...\n", "submission is served by dovecot");
+	assert_true(mailing_service(&s, c, &got));
+	assert_int_equal(got, CASE_SMTP);
+	assert_true(mailing_service(&s, of_server, &got));
+	assert_int_equal(got, CASE_SUBMISSION);
+	s.services[CASE_SUBMISSION].borrowed_from = NULL;
+	assert_true(mailing_service(&s, c, &got));
+	assert_int_equal(got, CASE_SUBMISSION);
+	case_free(c);
+	case_free(of_server);
+}
+
 static void a_step_of_a_relay_has_the_time_of_its_schedule(void **state)
 {
 	(void)state;
@@ -712,6 +741,7 @@ int main(void)
 		cmocka_unit_test(keywords_are_found_with_their_parameters),
 		cmocka_unit_test(what_a_target_cannot_show_is_not_tested),
 		cmocka_unit_test(what_a_relay_cannot_do_is_not_tested),
+		cmocka_unit_test(a_relay_with_borrowed_submission_gets_mail_from_the_trusted_address),
 		cmocka_unit_test(a_step_of_a_relay_has_the_time_of_its_schedule),
 		cmocka_unit_test(mail_stays_in_the_domains_that_are_listed),
 		cmocka_unit_test(bytes_are_shown_as_a_case_writes_them),
