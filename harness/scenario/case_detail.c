@@ -30,10 +30,56 @@ static const char *const RECORD_WORDS[] = { "else",  "count",   "then",        "
 
 /* ---- alternatives ---- */
 
+/* "5xx" covers "550". */
+static bool code_covers(const char *wide, const char *narrow)
+{
+	size_t n = strlen(narrow);
+
+	if (strlen(wide) != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (wide[i] != narrow[i] && wide[i] != 'x')
+			return false;
+	return true;
+}
+
+/* Whatever reply the second is about, the first is about it too. */
+static bool pattern_covers(const struct case_pattern *wide, const struct case_pattern *narrow)
+{
+	if (wide->single || wide->multi != narrow->multi || wide->text.count != 1 ||
+	    wide->text.parts[0].kind != CASE_PART_ANY)
+		return false;
+	for (uint32_t i = 0; i < narrow->code_count; i++) {
+		uint32_t k = 0;
+		while (k < wide->code_count && !code_covers(wide->codes[k].text, narrow->codes[i].text))
+			k++;
+		if (k == wide->code_count)
+			return false;
+	}
+	return true;
+}
+
+/* What hides it: the first that fits decides, and what was expected comes before all.  NULL: nothing. */
+static const char *what_hides(const struct case_step *s, const struct case_alternative *a)
+{
+	if (a->event != CASE_ON_REPLY || s->kind != CASE_EXPECT)
+		return NULL;
+	if (s->check_count == 0 && pattern_covers(&s->pattern, &a->pattern))
+		return "what the S: line expects (what must hold besides stands above alternatives)";
+	for (uint32_t i = 0; i < s->alternative_count; i++)
+		if (s->alternatives[i].event == CASE_ON_REPLY &&
+		    pattern_covers(&s->alternatives[i].pattern, &a->pattern))
+			return "an alternative above";
+	return NULL;
+}
+
 static void add_alternative(struct case_reader *r, const struct case_alternative *a)
 {
 	struct case_step *s = r->step;
+	const char *hidden_by = what_hides(s, a);
 
+	if (hidden_by != NULL)
+		case_error(r, span_trim(r->line), "this never decides: %s comes first", hidden_by);
 	if (s->alternative_count == CASE_DETAILS_MAX) {
 		case_error(r, r->line, "more than %d alternatives", CASE_DETAILS_MAX);
 		return;

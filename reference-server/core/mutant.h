@@ -290,6 +290,7 @@
 	X(SMTP_CHANGES_RECEIVED, "smtp-changes-received", "smtp", "Received fields of others are changed")   \
 	X(BDAT_NO_LENGTH, "bdat-no-length", "smtp", "BDAT without a length has none")                        \
 	X(AUTH_ANY_BASE64, "auth-any-base64", "submission", "what is not base64 is answered 334")            \
+	X(AUTH_LOGIN_535, "auth-login-535", "submission", "LOGIN with a name at once is answered 535")       \
 	X(POP3_NO_TOP, "pop3-no-top", "pop3", "TOP is listed and unknown")                                   \
 	X(ALIAS_AS_SENDER, "alias-as-sender", "smtp", "mail to an alias has the alias for a sender")         \
 	X(LIST_WITHOUT_SENDER, "list-without-sender", "submission", "who writes to a list gets no copy")     \

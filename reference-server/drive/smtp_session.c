@@ -149,8 +149,14 @@ static void on_auth_result(void *ctx, enum auth_result result, struct span text)
 
 static void on_auth(struct smtp_session *s, bool begins)
 {
-	if (begins) {
+	if (begins)
 		drop_auth(s);
+	if (begins && s->core.auth_response_given && auth_server_begins(s->core.auth_mechanism)) {
+		smtp_server_auth_fail(&s->core, MUTANT(AUTH_LOGIN_535) ? SMTP_AUTH_BAD_CREDENTIALS
+								       : SMTP_AUTH_SERVER_FIRST);
+		return;
+	}
+	if (begins) {
 		s->auth = auth_start(s->server->auth, s->conn, s->core.auth_mechanism, on_auth_result, s);
 	}
 	if (s->auth == NULL) {

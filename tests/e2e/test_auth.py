@@ -37,6 +37,7 @@ def test_plain_works_with_and_without_initial_response():
 @turns_red("server-refuses-all")
 def test_login_works():
     session = secure_session(Server().start())
+    session.command("AUTH LOGIN " + b64(USER), 501, "5.7.0")  # here the server speaks first: RFC 4954 4
     session.command("AUTH LOGIN", 334)
     session.command(b64(USER), 334)
     session.command(b64("secret"), 235)
