@@ -331,7 +331,9 @@ static void add_outcome(struct buf *html, const json_t *target, const json_t *c,
 {
 	const char *verdict = verdict_at(c, p);
 	const char *transcript = get_text(c, "transcript");
-	bool long_form = *transcript != '\0' && strcmp(verdict, "not-judged") != 0;
+	/* Of what was not tested the reason is enough here, and transcripts of it would be half the page. */
+	bool long_form = *transcript != '\0' && strcmp(verdict, "not-judged") != 0 &&
+			 strcmp(verdict, "not-tested") != 0;
 
 	buf_addf(html, long_form ? "<details class=\"outcome\"><summary>" : "<div class=\"outcome\">");
 	buf_addf(html, "<b class=\"cell %s\">%s</b> <b>", conform_tone(verdict), sign_of(verdict));

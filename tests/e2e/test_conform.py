@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import xml.etree.ElementTree
@@ -368,6 +369,8 @@ def test_hostile_servers_are_judged_and_never_pass():
         status, result = conform_json(good, hostile=behaviour)
         check_equal(status, 3, f"exit status with {behaviour}")
         check(verdicts(result)["good"] != "pass" and result.get("problem"), f"{behaviour} is told: {result}")
+    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    check(peak_kib < 400 * 1024, f"what never ends fills no memory: {peak_kib} KiB at most")
     status, verdict, why = verdict_of(write_case("busy", "C: MAIL FROM:<a@probe.example>\nS: 250 ...\n   else 4xx => inconclusive \"busy\"\n"), hostile="busy")
     check_equal((status, verdict), (3, "inconclusive"), f"a temporary refusal ({why})")
 

@@ -272,12 +272,12 @@ def target_elsewhere():
     path = os.path.join(scratch(), "elsewhere.yaml")
     with open(path, "w") as file:
         file.write(ELSEWHERE.format(smtp=server.services["smtp"][1], pop3s=server.services["pop3s"][1], ca=os.path.join(server.data, "certificate.pem"), passwords=passwords))
-    return path
+    return path, server
 
 
 @turns_red("output-is-silent", "server-dies-badly")
 def test_a_server_elsewhere_is_judged_within_its_limits():
-    target = target_elsewhere()
+    target, _ = target_elsewhere()
     stored = 'mail ${rcpt} "Subject: x\\r\\n\\r\\ny\\r\\n"\nstored ${rcpt}:\n   body == "y\\r\\n"\n'
     cases = [write_case("noop", "C: NOOP\nS: 250 ...\n"), *(write_case(f"stored{i}", stored, needs="smtp mailbox") for i in range(3)),
              write_case("trick", "C: NOOP\nS: 250 ...\n", more="tags: intrusive\n"), write_case("relay", "C: MAIL FROM:<>\nS: 250 ...\nC: RCPT TO:<${elsewhere}>\nS: 5xx ...\n")]
@@ -290,3 +290,15 @@ def test_a_server_elsewhere_is_judged_within_its_limits():
     check("no mailbox is left" in why["stored2"] and "somebody else's" in why["trick"] and "nobody@elsewhere.example" in why["relay"], f"why not: {why}")
     # Ten messages a second: noop counts as one, each of stored as two, relay as one.
     check(result["elapsed_ms"] >= 500, f"its pace is kept: {result['elapsed_ms']} ms")
+
+
+@turns_red("output-is-silent", "server-dies-badly")
+def test_a_server_that_cannot_be_reached_is_not_judged():
+    target, server = target_elsewhere()
+    noop = write_case("noop", "C: NOOP\nS: 250 ...\n")
+    status, result = conform_json("--target", target, "--allow-remote", noop)
+    check_equal((status, verdicts(result)), (0, {"noop": "pass"}), "while it is there")
+    server.stop()
+    status, result = conform_json("--target", target, "--allow-remote", noop)
+    check_equal(status, 3, "exit status when it is not")
+    check("pass" not in verdicts(result).values() and result.get("problem"), f"why: {result}")
