@@ -172,14 +172,17 @@ void trace_add_return_path(struct buf *out, struct span reverse_path)
 	field_end(&f);
 }
 
-static bool is_field(struct span line)
+/* Empty: the line begins no field.  Blanks before the colon are obsolete, but met (RFC 5322 4.5). */
+static struct span field_name(struct span line)
 {
-	size_t n = span_find(line, ':');
+	struct span name = span_sub(line, 0, span_find(line, ':'));
+	bool is_field = name.n < line.n;
 
-	for (size_t i = 0; i < n; i++)
-		if (line.p[i] <= ' ' || line.p[i] >= 0x7F)
-			return false;
-	return n > 0 && n < line.n;
+	while (name.n > 0 && (name.p[name.n - 1] == ' ' || name.p[name.n - 1] == '\t'))
+		name.n--;
+	for (size_t i = 0; i < name.n && is_field; i++)
+		is_field = name.p[i] > ' ' && name.p[i] < 0x7F;
+	return is_field ? name : (struct span){ NULL, 0 };
 }
 
 void trace_add_without_return_path(struct buf *out, struct span message)
@@ -190,10 +193,11 @@ void trace_add_without_return_path(struct buf *out, struct span message)
 	while (at < message.n) {
 		struct span line = span_sub(message, at, message.n);
 		line.n = span_find(line, '\n') + (span_find(line, '\n') < line.n);
-		bool continues = line.p[0] == ' ' || line.p[0] == '\t';
-		if (!continues && !is_field(line))
+		bool continues = at > 0 && (line.p[0] == ' ' || line.p[0] == '\t');
+		struct span name = field_name(line);
+		if (!continues && name.n == 0)
 			break;
-		bool starts = !continues && span_starts_nocase(line, SPAN_LIT("Return-Path:"));
+		bool starts = !continues && span_eq_nocase(name, SPAN_LIT("Return-Path"));
 		if (starts || (continues && removes)) {
 			buf_add(out, span_sub(message, run, at - run));
 			run = at + line.n;
