@@ -334,8 +334,8 @@ static void add_rcpt_fields(struct buf *out, const struct dsn *d, const struct d
 	buf_addf(out, "Final-Recipient: %s; ", d->utf8 && !utf8_is_ascii(r->final_rcpt) ? "utf-8" : "rfc822");
 	size_t at = buf_bytes(out);
 	add_text(out, r->final_rcpt, d->utf8);
-	for (char *p = out->p + out->begin + at; MUTANT(DSN_FOLDS_RECIPIENT) && p < out->p + out->end; p++)
-		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
+	if (MUTANT(DSN_FOLDS_RECIPIENT))
+		mutant_small_letters(out, at);
 	buf_addf(out, "\r\nAction: %s\r\nStatus: ",
 		 MUTANT(RELAY_DSN_ALWAYS_FAILED) ? "failed" : dsn_action_name(r->action));
 	if (MUTANT(RELAY_DSN_VAGUE_STATUS))

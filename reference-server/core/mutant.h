@@ -12,9 +12,11 @@
 #ifndef SERVER_CORE_MUTANT_H
 #define SERVER_CORE_MUTANT_H
 
+#include "base/buf.h"
 #include "reference-server/core/mutant_relay.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #ifdef MUTANTS
 
@@ -412,5 +414,34 @@ const char *mutant_line(unsigned index);
 #else
 #define MUTANT(name) false
 #endif
+
+/* For mutants that change bytes: those of b from the nth on. */
+static inline void mutant_small_letters(struct buf *b, size_t n)
+{
+	for (char *p = b->p + b->begin + n; p < b->p + b->end; p++)
+		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
+}
+
+static inline void mutant_seven_bits(struct buf *b, size_t n)
+{
+	for (char *p = b->p + b->begin + n; p < b->p + b->end; p++)
+		*p = (char)(*p & 0x7F);
+}
+
+static inline void mutant_blanks_for_tabs(struct buf *b, size_t n)
+{
+	for (char *p = b->p + b->begin + n; p < b->p + b->end; p++)
+		*p = *p == '\t' ? ' ' : *p;
+}
+
+/* Wherever the word stands in b, its nth character becomes c. */
+static inline void mutant_one_letter(struct buf *b, const char *word, size_t n, char c)
+{
+	size_t bytes = strlen(word);
+
+	for (char *p = b->p + b->begin; p + bytes <= b->p + b->end; p++)
+		if (memcmp(p, word, bytes) == 0)
+			p[n] = c;
+}
 
 #endif

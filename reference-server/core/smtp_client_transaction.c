@@ -60,10 +60,8 @@ static void send_mail_wishes(struct smtp_client *c, const struct smtp_client_mes
 		if (is_value(m->envid) && !MUTANT(RELAY_NO_ENVID)) {
 			smtpc_send(c, " ENVID=");
 			buf_add(c->options.out, m->envid);
-			for (size_t i = 0; i < m->envid.n && MUTANT(RELAY_XTEXT_IN_LOWER_CASE); i++)
-				c->options.out
-					->p[c->options.out->begin + buf_bytes(c->options.out) - 1 - i] |=
-					0x20;
+			if (MUTANT(RELAY_XTEXT_IN_LOWER_CASE))
+				mutant_small_letters(c->options.out, buf_bytes(c->options.out) - m->envid.n);
 		}
 	}
 	if (m->has_by && (c->extensions & SMTP_EXT_DELIVERBY))
@@ -148,12 +146,12 @@ static void send_wish(struct smtp_client *c, const struct smtp_client_dsn *w)
 
 static void send_rcpt(struct smtp_client *c, struct smtp_client_slot *s, uint32_t index)
 {
+	struct span path = s->message.rcpts[index];
+
 	smtpc_send(c, "RCPT TO:<");
-	size_t before = buf_bytes(c->options.out);
-	buf_add(c->options.out, s->message.rcpts[index]);
-	for (size_t i = before; MUTANT(RELAY_LOWER_CASE) && i < buf_bytes(c->options.out); i++)
-		c->options.out->p[c->options.out->begin + i] |=
-			c->options.out->p[c->options.out->begin + i] >= 'A' ? 0x20 : 0;
+	buf_add(c->options.out, path);
+	if (MUTANT(RELAY_LOWER_CASE))
+		mutant_small_letters(c->options.out, buf_bytes(c->options.out) - path.n);
 	smtpc_send(c, ">");
 	if (s->message.wishes != NULL && (c->extensions & SMTP_EXT_DSN))
 		send_wish(c, &s->message.wishes[index]);
@@ -540,16 +538,6 @@ static void add_in_front(struct smtp_client *c, const struct smtp_client_message
 		smtpc_send(c, "Received: by mx.sut.example; Sun, 01 Mar 2026 12:00:00 +0000\r\n");
 }
 
-/* For mutants: what is sent on as it came is changed. */
-static void mangle(struct buf *out, size_t from)
-{
-	for (size_t i = from; i < buf_bytes(out) && MUTANT(RELAY_BLANKS_FOR_TABS); i++)
-		if (out->p[out->begin + i] == '\t')
-			out->p[out->begin + i] = ' ';
-	for (size_t i = from; i < buf_bytes(out) && MUTANT(RELAY_CLEARS_HIGH_BITS); i++)
-		out->p[out->begin + i] &= 0x7F;
-}
-
 bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last)
 {
 	struct smtp_result r;
@@ -567,7 +555,10 @@ bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last)
 	else
 		stuffing_add(&c->stuffing, c->options.out, bytes);
 	c->chunk_bytes += bytes.n;
-	mangle(c->options.out, before);
+	if (MUTANT(RELAY_BLANKS_FOR_TABS))
+		mutant_blanks_for_tabs(c->options.out, before);
+	if (MUTANT(RELAY_CLEARS_HIGH_BITS))
+		mutant_seven_bits(c->options.out, before);
 	if ((c->stuffing.bare_eol || (last && c->stuffing.after_cr)) && !MUTANT(RELAY_BARE_LINE_ENDS)) {
 		smtp_result_set_own(&r, SMTP_CLASS_PERMANENT, SMTP_STAGE_CONTENT, 6, 0,
 				    "content has a bare CR or LF, which SMTP cannot carry");

@@ -154,6 +154,19 @@ static enum smtp_answer answer_for(int result)
 	}
 }
 
+/* What mutants do to content; nothing else does anything to it. */
+static void change_for_mutants(const struct smtp_session *s, struct buf *content)
+{
+	if (MUTANT(SMTP_SEVEN_BITS))
+		mutant_seven_bits(content, 0);
+	if (MUTANT(SUBMIT_FOLDS_ADDRESSES) && s->profile->core.role == SMTP_ROLE_SUBMISSION)
+		mutant_small_letters(content, 0);
+	if (MUTANT(SMTP_CHANGES_RECEIVED))
+		mutant_one_letter(content, "Receiv", 0, 'r');
+	if (MUTANT(SMTP_ESCAPES_FROM))
+		mutant_one_letter(content, "\nFrom ", 1, '>');
+}
+
 void smtp_incoming_content(struct smtp_session *s)
 {
 	struct smtp_incoming *m = s->message;
@@ -167,18 +180,7 @@ void smtp_incoming_content(struct smtp_session *s)
 			stream_piece(m);
 		struct span part = span_sub(rest, 0, SMTP_PIECE_BYTES - buf_bytes(&m->content));
 		buf_add(&m->content, part);
-		for (size_t i = m->content.begin; i < m->content.end && MUTANT(SMTP_SEVEN_BITS); i++)
-			m->content.p[i] &= 0x7f;
-		bool folds = MUTANT(SUBMIT_FOLDS_ADDRESSES) && s->profile->core.role == SMTP_ROLE_SUBMISSION;
-		for (size_t i = m->content.begin; i < m->content.end && folds; i++)
-			m->content.p[i] |= m->content.p[i] >= 'A' && m->content.p[i] <= 'Z' ? 0x20 : 0;
-		for (size_t i = m->content.begin; i + 6 < m->content.end && MUTANT(SMTP_CHANGES_RECEIVED);
-		     i++)
-			if (memcmp(m->content.p + i, "Receiv", 6) == 0)
-				m->content.p[i] = 'r';
-		for (size_t i = m->content.begin; i + 6 < m->content.end && MUTANT(SMTP_ESCAPES_FROM); i++)
-			if (memcmp(m->content.p + i, "\nFrom ", 6) == 0)
-				m->content.p[i + 1] = '>';
+		change_for_mutants(s, &m->content);
 		rest = span_sub(rest, part.n, rest.n);
 	}
 }
