@@ -230,11 +230,6 @@ static bool has_keyword(const struct answer *a, const struct case_check *c, stru
 	return true;
 }
 
-static bool compare(uint64_t got, const struct case_check *c)
-{
-	return c->op == CASE_AT_LEAST ? got >= c->n : c->op == CASE_AT_MOST ? got <= c->n : got == c->n;
-}
-
 /* wanted: how many parameters the keyword may have. */
 static bool counts_parameters(const struct answer *a, const struct case_check *wanted, struct buf *why)
 {
@@ -247,7 +242,7 @@ static bool counts_parameters(const struct answer *a, const struct case_check *w
 	}
 	for (size_t i = 0; i < parameters.n; i++)
 		count += parameters.p[i] != ' ' && (i == 0 || parameters.p[i - 1] == ' ');
-	if (compare(count, wanted))
+	if (case_compare(count, wanted->op, wanted->n))
 		return true;
 	buf_addf(why, "\"%s\" has %s: ", wanted->name, count == 0 ? "no parameters" : "parameters");
 	add_one_line(why, parameters, 160);
@@ -366,7 +361,7 @@ static bool longest_is(const struct answer *a, const struct case_check *c, struc
 
 	while (next_line(&rest, &line))
 		longest = line.n + 2 > longest ? line.n + 2 : longest;
-	if (compare(longest, c))
+	if (case_compare(longest, c->op, c->n))
 		return true;
 	buf_addf(why, "its longest line has %zu octets with CRLF", longest);
 	return false;
@@ -463,7 +458,7 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 	case CASE_CHECK_LINE:
 		return nth_line_matches(a, c, v, why);
 	case CASE_CHECK_LINES:
-		if (compare(a->lines, c))
+		if (case_compare(a->lines, c->op, c->n))
 			return true;
 		buf_addf(why, "it has %u lines", a->lines);
 		return false;

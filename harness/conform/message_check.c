@@ -52,11 +52,6 @@ static bool text_passes(struct span got, struct span want, enum case_op op)
 	return false;
 }
 
-static bool compare(uint64_t got, const struct case_check *c)
-{
-	return c->op == CASE_AT_LEAST ? got >= c->n : c->op == CASE_AT_MOST ? got <= c->n : got == c->n;
-}
-
 static bool check_text(const char *what, struct span got, struct span want, enum case_op op, struct buf *why)
 {
 	static const char *const WORDS[] = {
@@ -90,7 +85,7 @@ static bool check_field(struct span header, const struct case_check *c, struct s
 		buf_free(&value);
 	}
 	if (c->kind == CASE_CHECK_HEADER_COUNT) {
-		if (compare(count, c))
+		if (case_compare(count, c->op, c->n))
 			return true;
 		buf_addf(why, "the message has %u fields \"%s\"", count, c->name);
 		return false;
@@ -353,7 +348,7 @@ bool message_count_passes(uint32_t count, const struct case_step *s, bool *ret_a
 		if (s->checks[i].kind != CASE_CHECK_COUNT)
 			continue;
 		*ret_any = true;
-		if (!compare(count, &s->checks[i])) {
+		if (!case_compare(count, s->checks[i].op, s->checks[i].n)) {
 			buf_addf(ret_why, "the mailbox has %u message%s", count, count == 1 ? "" : "s");
 			return false;
 		}

@@ -391,11 +391,6 @@ static void match(struct play *p)
 	buf_free(&text);
 }
 
-static bool holds(enum case_op op, uint64_t a, uint64_t b)
-{
-	return op == CASE_AT_LEAST ? a >= b : op == CASE_AT_MOST ? a <= b : a == b;
-}
-
 /* number and length */
 static void compare(struct play *p)
 {
@@ -409,7 +404,7 @@ static void compare(struct play *p)
 			span_to_u64(buf_span(&limit), &b) && (length || span_to_u64(buf_span(&text), &a));
 		if (length)
 			a = buf_bytes(&text);
-		if (numbers && holds(s->op, a, b))
+		if (numbers && case_compare(a, s->op, b))
 			play_next(p);
 		else
 			say_compared(p, numbers ? "the comparison does not hold" : "no numbers",

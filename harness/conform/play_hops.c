@@ -16,8 +16,6 @@
 enum {
 	ADDRESSES = 32, /* of each playing: three for each next hop, in case that somebody else has one */
 	PLACES = 3,
-	CONFUSED_MS =
-		1000, /* so long after a reply, a relay that is killed may not have written down what it said */
 	FENCE_INDEX = CASE_HOPS_MAX,
 	CASE_NAME_BYTES = 300,
 };

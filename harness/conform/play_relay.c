@@ -12,7 +12,6 @@
 
 enum {
 	IMPATIENCE_MS = 1500, /* then it is found out whether what is waited for can still come */
-	QUEUE_MS = 50,
 };
 
 /* ---- submitting ---- */
@@ -145,11 +144,6 @@ static bool settle(struct play *p)
 
 /* ---- counting ---- */
 
-static bool compare(uint64_t got, const struct case_check *c)
-{
-	return c->op == CASE_AT_LEAST ? got >= c->n : c->op == CASE_AT_MOST ? got <= c->n : got == c->n;
-}
-
 /* Whether more could still break it. */
 static bool is_final_count(const struct case_step *s)
 {
@@ -168,7 +162,7 @@ static bool counts_hold(const struct case_step *s, const int64_t *at_ns, uint32_
 		const struct case_check *c = &s->checks[i];
 		if (c->kind == CASE_CHECK_COUNT) {
 			*ret_any = true;
-			if (compare(count, c))
+			if (case_compare(count, c->op, c->n))
 				continue;
 			buf_addf(why, "there %s %u %s%s", count == 1 ? "is" : "are", count, what,
 				 count == 1 ? "" : "s");

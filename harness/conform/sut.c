@@ -34,20 +34,22 @@ bool sut_offers(const struct sut *s, enum case_service service, const char *keyw
 	return false;
 }
 
-static bool needs(const struct case_file *c, const char *ability)
+static bool is_among(const char *const *words, uint32_t count, const char *word)
 {
-	for (uint32_t i = 0; i < c->ability_count; i++)
-		if (strcmp(c->abilities[i], ability) == 0)
+	for (uint32_t i = 0; i < count; i++)
+		if (strcmp(words[i], word) == 0)
 			return true;
 	return false;
 }
 
+static bool needs(const struct case_file *c, const char *ability)
+{
+	return is_among(c->abilities, c->ability_count, ability);
+}
+
 static bool is_able(const struct sut *s, const char *ability)
 {
-	for (uint32_t i = 0; i < s->ability_count; i++)
-		if (strcmp(s->abilities[i], ability) == 0)
-			return true;
-	return false;
+	return is_among(s->abilities, s->ability_count, ability);
 }
 
 /* What a case for relays needs that this one cannot; NULL: nothing. */
@@ -77,13 +79,11 @@ static const char *relay_lacks(const struct sut *s, const struct case_file *c)
 /* An extension that the case is about and the relay does not use; NULL: none. */
 static const char *unspoken(const struct sut *s, const struct case_file *c)
 {
-	for (uint32_t i = 0; i < c->speaks_count; i++) {
-		uint32_t k = 0;
-		while (k < s->relay.speaks.count && strcmp(s->relay.speaks.items[k], c->speaks[i]) != 0)
-			k++;
-		if (k == s->relay.speaks.count)
+	const struct target_list *speaks = &s->relay.speaks;
+
+	for (uint32_t i = 0; i < c->speaks_count; i++)
+		if (!is_among(speaks->items, speaks->count, c->speaks[i]))
 			return c->speaks[i];
-	}
 	return NULL;
 }
 

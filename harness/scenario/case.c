@@ -109,6 +109,11 @@ bool case_has_tag(const struct case_file *c, const char *tag)
 	return false;
 }
 
+bool case_compare(uint64_t a, enum case_op op, uint64_t b)
+{
+	return op == CASE_AT_LEAST ? a >= b : op == CASE_AT_MOST ? a <= b : a == b;
+}
+
 bool case_step_is_mailbox(enum case_step_kind k)
 {
 	return k >= CASE_MAIL && k <= CASE_NOT_NOTIFIED;

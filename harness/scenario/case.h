@@ -429,6 +429,8 @@ struct case_file *case_read(const struct case_options *o);
 void case_free(struct case_file *c); /* accepts NULL */
 
 bool case_has_tag(const struct case_file *c, const char *tag);
+/* Whether a is as the comparison with b wants it: ==, >= or <=. */
+bool case_compare(uint64_t a, enum case_op op, uint64_t b);
 /*
  * ${mx.cert}: the certificate of next hop mx in hexadecimal (DER); key: its SubjectPublicKeyInfo; ca and ca-key: the
  * same of its issuer; .sha256 and .sha512: their digests.  i < CASE_CERT_VARIABLES; three of each in this order.

@@ -167,7 +167,8 @@ static void other_return_paths_are_left_out(void **state)
 		/* Blanks before the colon. */
 		{ "A : b\r\nReturn-Path\t : <a@b>\r\n c\r\nD: e\r\n\r\nx", "A : b\r\nD: e\r\n\r\nx" },
 		{ "Return-Path", "Return-Path" },
-		{ "Return Path: <a@b>\r\nReturn-Path: <a@b>\r\n", "Return Path: <a@b>\r\nReturn-Path: <a@b>\r\n" },
+		{ "Return Path: <a@b>\r\nReturn-Path: <a@b>\r\n",
+		  "Return Path: <a@b>\r\nReturn-Path: <a@b>\r\n" },
 		{ " A: b\r\nReturn-Path: <a@b>\r\n", " A: b\r\nReturn-Path: <a@b>\r\n" },
 		/* A body. */
 		{ "A: b\r\n\r\nReturn-Path: <a@b>\r\n", "A: b\r\n\r\nReturn-Path: <a@b>\r\n" },
