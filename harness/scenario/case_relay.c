@@ -422,8 +422,7 @@ static void read_zone_fault(struct case_reader *r, struct span rest, struct case
 	if (digits.n == 0 || (unit_parse_duration_ms(digits, &s->zone_ms) && s->zone_ms > 0))
 		return;
 	/* Resolvers ask again after a time-out: what is one lookup then, is a matter of time alone. */
-	if (s->zone == CASE_ZONE_TIMEOUT || s->zone == CASE_ZONE_FORGET || !span_to_u64(digits, &times) ||
-	    times < 1 || times > LOOKUPS_MAX)
+	if (s->zone == CASE_ZONE_TIMEOUT || !span_to_u64(digits, &times) || times < 1 || times > LOOKUPS_MAX)
 		case_error(r, digits, "how long, as in 3s, or how many lookups, not with TIMEOUT? 1 to %d",
 			   LOOKUPS_MAX);
 	s->zone_count = (uint32_t)times;
@@ -474,10 +473,10 @@ static void read_zone(struct case_reader *r, struct span rest)
 		if (s->zone >= CASE_ZONE_BOGUS &&
 		    (r->c->tls_policy == NULL || strcmp(r->c->tls_policy, "dane") != 0))
 			case_error(r, type, "only the zones of cases that need \"dane\" are signed");
-		if (s->zone == CASE_ZONE_UNSIGNED && span_trim(rest).n > 0)
-			case_error(r, span_trim(rest), "a zone is unsigned for good");
-		else
+		if (s->zone != CASE_ZONE_UNSIGNED && s->zone != CASE_ZONE_FORGET)
 			read_zone_fault(r, rest, s);
+		else if (span_trim(rest).n > 0)
+			case_error(r, span_trim(rest), "this is for good, and for all types");
 	} else if (!read_nobodies(r, record, s)) {
 		s->text = case_text_of(r, span_trim(record), false);
 	}
