@@ -89,6 +89,7 @@ const char *sender_stage_name(enum sender_stage s)
 	return names[s];
 }
 
+/* ---- messages ---- */
 static void message_free(struct message *m)
 {
 	transaction_restart(&m->transaction);

@@ -269,12 +269,8 @@ static const struct sink_rule *find_rule(struct sink *s, enum sink_stage stage, 
 	return found;
 }
 
-/* Returns false when the client is gone. */
-bool sink_answer(struct sink_client *c, enum sink_stage stage, const char *usual)
+bool sink_act_in_time(struct sink_client *c)
 {
-	c->deed.stage = stage;
-	c->deed.rule = find_rule(c->sink, stage, buf_span(&c->path));
-	c->deed.usual = usual;
 	if (c->deed.rule == NULL || c->deed.rule->delay_ms <= 0)
 		return act(c);
 	c->held = true;
@@ -282,13 +278,12 @@ bool sink_answer(struct sink_client *c, enum sink_stage stage, const char *usual
 	return true;
 }
 
-bool sink_spoil_handshake(struct sink_client *c)
+bool sink_answer(struct sink_client *c, enum sink_stage stage, const char *usual)
 {
-	if (c->deed.rule->delay_ms <= 0)
-		return act(c);
-	c->held = true;
-	timer_set_ms(c->delay, c->deed.rule->delay_ms);
-	return true;
+	c->deed.stage = stage;
+	c->deed.rule = find_rule(c->sink, stage, buf_span(&c->path));
+	c->deed.usual = usual;
+	return sink_act_in_time(c);
 }
 
 void sink_delay_over(void *ctx)

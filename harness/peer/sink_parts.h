@@ -94,8 +94,8 @@ bool sink_answer_recipients(struct sink_client *c);
 void sink_greet(struct sink_client *c);
 /* As the rules say, or as usual.  Usual: a constant, or c->text. */
 bool sink_answer(struct sink_client *c, enum sink_stage stage, const char *usual);
-/* The client has begun a handshake that is not to be. */
-bool sink_spoil_handshake(struct sink_client *c);
+/* Its deed, once the delay of the rule is over. */
+bool sink_act_in_time(struct sink_client *c);
 void sink_reply(struct sink_client *c, const char *text); /* whatever the rules say */
 void sink_hand_over(struct sink_client *c);
 void sink_tell_message(const struct sink_client *c, sink_message_fn *fn);

@@ -256,8 +256,8 @@ void sink_read(struct sink_client *c)
 		if (in.n == 0 && !empty_chunk)
 			return;
 		if (c->mode == MODE_HANDSHAKE) {
-			consume(c, in.n);
-			more = sink_spoil_handshake(c);
+			consume(c, in.n); /* it has begun a handshake that is not to be */
+			more = sink_act_in_time(c);
 		} else if (c->mode == MODE_COMMAND)
 			more = read_command(c, in);
 		else
