@@ -17,7 +17,7 @@
 void dkim_sign(struct span message, struct span domain, enum dkim_form header, enum dkim_form body,
 	       struct buf *out);
 
-/* Whether the first signature holds; else *why says what does not. */
+/* Whether the first signature by this key holds, whoever else has signed too; else *why says what does not. */
 bool dkim_holds(struct span message, struct buf *why);
 
 #endif

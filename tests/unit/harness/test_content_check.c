@@ -79,6 +79,8 @@ static const struct row {
 	  "",
 	  false,
 	  "as two messages" },
+	{ "clear as it should", { .kind = CASE_CHECK_TLS, .n = 0 }, "", "", "", true, "" },
+	{ "clear", { .kind = CASE_CHECK_TLS, .n = 1 }, "", "", "", false, "in the clear" },
 	{ "unsigned", { .kind = CASE_CHECK_SIGNED }, "A: b\r\n", "", "", false, "no DKIM-Signature" },
 };
 
