@@ -101,11 +101,16 @@ static void add_schedule(const struct target_relay *k, struct buf *out)
 			 k->reply_timeout_ms, k->reply_timeout_ms);
 }
 
+static const char *trusted_of(const struct conform_world *w)
+{
+	bool on_loopback = w->o.network != WORLD_NETWORK_PRIVATE && w->target->on_loopback;
+
+	return on_loopback ? TRUSTED_LOOPBACK : TRUSTED_PRIVATE;
+}
+
 static void add_settings(const struct conform_world *w, struct buf *out)
 {
-	buf_addf(out, "    settings:\n      relay_from: [\"%s\"%s%s%s]\n", TRUSTED_PRIVATE,
-		 w->target->on_loopback ? ", \"" : "", w->target->on_loopback ? TRUSTED_LOOPBACK : "",
-		 w->target->on_loopback ? "\"" : "");
+	buf_addf(out, "    settings:\n      relay_from: [\"%s\"]\n", trusted_of(w));
 	add_schedule(&w->target->relay, out);
 	if (is_reference(w))
 		buf_add_cstr(out, REFERENCE_SETTINGS);
@@ -336,8 +341,7 @@ static void describe_relay(struct conform_world *w)
 	w->sut.abilities = t->capabilities.items;
 	w->sut.ability_count = t->capabilities.count;
 	if (has(&t->settings, "*") || has(&t->settings, "relay_from"))
-		(void)addr_parse(world_is_private(w->world) ? TRUSTED_PRIVATE : TRUSTED_LOOPBACK, 0,
-				 &w->sut.trusted);
+		(void)addr_parse(trusted_of(w), 0, &w->sut.trusted);
 	/* The domains that all others are below are there, and have no mail. */
 	(void)dns_add(world_dns(w->world), DNS_VIEW_ALL, SUT_NEXT_DOMAIN ". 0 IN MX 0 .", &e);
 	(void)dns_add(world_dns(w->world), DNS_VIEW_ALL, SUT_FENCE_DOMAIN ". 0 IN MX 0 .", &e);
