@@ -24,6 +24,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		"also.example. 60 IN CNAME fredsco.example.",
 		"ring.example. 60 IN CNAME ring.example.",
 		"*.any.example. 60 IN A 127.0.0.2",
+		"mx.signed.example. 60 IN A 127.0.0.3",
+		"also.signed.example. 60 IN CNAME www.open.signed.example.",
+		"www.open.signed.example. 60 IN A 127.0.0.4",
 	};
 	char line[128];
 	struct err err;
@@ -41,6 +44,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)dns_fault_add(dns, "broken.example", DNS_SERVFAIL, 0);
 	(void)dns_fault_add(dns, "gone.example", DNS_NXDOMAIN, 0);
 	(void)dns_fault_add(dns, "silent.example", DNS_TIMEOUT, 0);
+	must(dns_sign(dns, "signed.example", &err) == 0);
+	(void)dns_fault_add(dns, "open.signed.example", DNS_UNSIGNED, 0);
+	(void)dns_fault_add(dns, "bogus.signed.example", DNS_BOGUS, 0);
+	(void)dns_fault_add(dns, "cut.example", DNS_TRUNCATED, 0);
 	return 0;
 }
 
