@@ -128,6 +128,10 @@ const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_
 		(void)snprintf(ret_text, text_bytes, "it does not use %s towards next hops", unspoken(s, c));
 		return ret_text;
 	}
+	if (needs(c, "lists") && s->lists == NULL) {
+		(void)snprintf(ret_text, text_bytes, "the target does not say that it has \"lists\"");
+		return ret_text;
+	}
 	if (sut_accounts_of(c) > s->account_count) {
 		(void)snprintf(ret_text, text_bytes, "the target has no mailbox to look into");
 		return ret_text;

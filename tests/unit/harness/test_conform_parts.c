@@ -499,6 +499,7 @@ static void what_a_target_cannot_show_is_not_tested(void **state)
 	check_lacks(&s, HEAD("lmtp") "S: 220 ...\n", "no lmtp service");
 	check_lacks(&s, HEAD("smtp DSN") "S: 220 ...\n", "does not offer DSN");
 	check_lacks(&s, HEAD("smtp mailbox") "S: 220 ...\n", "no mailbox");
+	check_lacks(&s, HEAD("smtp lists") "S: 220 ...\n", "lists");
 	static const char INTRUSIVE[] = "case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: server\n"
 					"needs: smtp\ntags: intrusive\n== verdict\nS: 220 ...\n";
 	check_lacks(&s, INTRUSIVE, NULL);
