@@ -35,20 +35,26 @@ static bool is_below(struct span domain, const char *parent)
 	       (domain.n > p.n && domain.p[domain.n - p.n - 1] == '.' && span_ends_nocase(domain, p));
 }
 
-static bool is_meant(const struct question *w, const char *recipient)
+static bool is_one_of(const struct sut_whose *whose, const char *address)
 {
-	struct span address = span_of(recipient);
-	const char *at = strrchr(recipient, '@');
+	for (uint32_t i = 0; i < whose->address_count; i++)
+		if (span_eq_nocase(span_of(address), span_of(whose->addresses[i])))
+			return true;
+	return false;
+}
+
+/* What goes to the domain, and what its people wait for or have sent, such as to an address literal. */
+static bool is_meant(const struct question *w, const struct ledger_waiting *message)
+{
+	const char *at = strrchr(message->recipient, '@');
 	struct span domain = at != NULL ? span_of(at + 1) : (struct span){ 0 };
 
 	if (w->whose.domain == NULL)
 		return !is_below(domain, SUT_NEXT_DOMAIN);
 	if (is_below(domain, w->whose.domain))
 		return true;
-	for (uint32_t i = 0; i < w->whose.address_count; i++)
-		if (span_eq_nocase(address, span_of(w->whose.addresses[i])))
-			return true;
-	return false;
+	return is_one_of(&w->whose, message->recipient) ||
+	       (is_one_of(&w->whose, message->sender) && !is_below(domain, SUT_FENCE_DOMAIN));
 }
 
 static uint32_t count_of(const struct conform_queue *q, const struct question *w)
@@ -56,7 +62,7 @@ static uint32_t count_of(const struct conform_queue *q, const struct question *w
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < q->names.count; i++)
-		count += is_meant(w, q->names.items[i].recipient);
+		count += is_meant(w, &q->names.items[i]);
 	return count;
 }
 

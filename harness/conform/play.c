@@ -98,6 +98,8 @@ static void set_given(struct play *p)
 	if (p->file->role == CASE_ROLE_CLIENT && p->o.first_account + 1 < p->o.sut->account_count) {
 		set(p, "sender", p->o.sut->addresses[p->o.first_account]);
 		set(p, "sender2", p->o.sut->addresses[p->o.first_account + 1]);
+		char ip[56];
+		set(p, "host.ip", addr_format_ip(&p->o.sut->services[p->file->service].at, ip));
 	}
 	if (p->o.sut->lists != NULL && p->o.first_account + 1 < p->o.sut->account_count)
 		set(p, "list", p->o.sut->lists[p->o.first_account / 2]);

@@ -24,7 +24,7 @@ typedef void sut_deed_fn(void *ctx, bool done, const char *why_not);
 /* Whose mail is meant by a question about the queue. */
 struct sut_whose {
 	const char *domain; /* its recipients; NULL: everybody's but that of next hops (SUT_NEXT_DOMAIN) */
-	const char *const *addresses; /* with domain: notifications to them count, too */
+	const char *const *addresses; /* with domain: notifications to them, and what they sent, count, too */
 	uint32_t address_count;
 };
 

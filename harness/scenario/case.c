@@ -260,7 +260,7 @@ static void read_needs(struct case_reader *r, struct span value)
 {
 	static const char *const ABILITIES[] = { "short-retry", "short-delay",  "short-timeout",
 						 "tls-require", "tls-verify",   "dane",
-						 "lists",       "utf8-mailbox", NULL };
+						 "lists",       "utf8-mailbox", "ipv6", "address-literals", NULL };
 	struct case_file *c = r->c;
 	bool any = false;
 
@@ -284,7 +284,7 @@ static void read_needs(struct case_reader *r, struct span value)
 				   "needs are services, \"mailbox\", \"lists\", \"short-retry\", "
 				   "\"short-delay\", "
 				   "\"short-timeout\", \"tls-require\", \"tls-verify\", \"dane\", "
-				   "\"utf8-mailbox\", and extensions in capitals");
+				   "\"utf8-mailbox\", \"ipv6\", \"address-literals\", and extensions in capitals");
 		}
 	}
 	if (!any)

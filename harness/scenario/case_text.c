@@ -11,7 +11,7 @@ static const char *const GIVEN[] = {
 	"literal", "rcpt2.local", "elsewhere", "plain", "plain2",     NULL,
 };
 static const char *const GIVEN_WITH_LISTS[] = { "list", NULL }; /* to those that need "lists" */
-static const char *const GIVEN_TO_CLIENTS[] = { "zone", "sender", "sender2", "port", NULL };
+static const char *const GIVEN_TO_CLIENTS[] = { "zone", "sender", "sender2", "port", "host.ip", NULL };
 
 /* ---- names ---- */
 
