@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Relays with short time-outs still wait so long. */
-enum { IN_TIME_MS = 1000 };
+enum { IN_TIME_MS = 1000, REPLY_BYTES_MAX = 510 /* RFC 5321 4.5.3.1.5 */ };
 
 struct hop_inside {
 	struct sink *sink;
@@ -17,6 +17,7 @@ struct hop_inside {
 	hop_kill_fn *on_kill;
 	void *ctx;
 	const struct case_hop *what;
+	bool odd[HOP_CONNECTIONS_MAX + 1]; /* by connection: replies of it may have been read as others' */
 	struct sink_rule *rules;
 	uint32_t rule_count;
 	struct buf *texts; /* what the rules borrow */
@@ -165,6 +166,8 @@ static void on_content(void *ctx, const struct sink_message *m)
 	*c = (struct hop_content){ .connection = m->connection,
 				   .at_ns = m->final_dot_ns,
 				   .tls = m->over_tls,
+				   .in_doubt = m->connection <= HOP_CONNECTIONS_MAX &&
+					       h->inside->odd[m->connection],
 				   .dots = m->dots_notes };
 	buf_add(&c->reverse_path, m->reverse_path);
 	buf_add(&c->content, m->content);
@@ -174,7 +177,7 @@ static void on_content(void *ctx, const struct sink_message *m)
 	news(h);
 }
 
-/* One line of a good reply, however it is cut into segments. */
+/* One line of a reply, however it is cut into segments. */
 static bool is_plain_reply(const struct sink_rule *r)
 {
 	struct buf all = { 0 };
@@ -182,9 +185,9 @@ static bool is_plain_reply(const struct sink_rule *r)
 	for (uint32_t i = 0; i < r->piece_count; i++)
 		buf_add(&all, r->pieces[i].bytes);
 	struct span s = buf_span(&all);
-	bool plain = s.n >= 5 && s.p[0] == '2' && s.p[1] >= '0' && s.p[1] <= '5' && s.p[2] >= '0' &&
-		     s.p[2] <= '9' && (s.p[3] == ' ' || s.p[3] == '\r') && span_find(s, '\r') == s.n - 2 &&
-		     s.p[s.n - 1] == '\n';
+	bool plain = s.n >= 5 && s.p[0] >= '2' && s.p[0] <= '5' && s.p[1] >= '0' && s.p[1] <= '5' &&
+		     s.p[2] >= '0' && s.p[2] <= '9' && (s.p[3] == ' ' || s.p[3] == '\r') &&
+		     span_find(s, '\r') == s.n - 2 && s.p[s.n - 1] == '\n';
 	buf_free(&all);
 	return plain;
 }
@@ -199,7 +202,8 @@ static bool leaves_doubt(const struct hop_inside *in, const struct sink_rule *r)
 	for (uint32_t i = 0; i < r->piece_count; i++)
 		if (r->pieces[i].pause_ms > IN_TIME_MS)
 			return true;
-	return r->piece_count > 0 && !is_plain_reply(r);
+	return r->piece_count > 0 ? !is_plain_reply(r)
+				  : r->reply != NULL && strlen(r->reply) > REPLY_BYTES_MAX;
 }
 
 static struct hop_content *last_content(struct hop *h, uint64_t connection)
@@ -216,8 +220,10 @@ static void on_rule(void *ctx, uint64_t connection, const struct sink_rule *r)
 	struct hop_inside *in = h->inside;
 	struct hop_content *c = r->stage == SINK_FINAL ? last_content(h, connection) : NULL;
 
+	if (r->piece_count > 0 && !is_plain_reply(r) && connection <= HOP_CONNECTIONS_MAX)
+		in->odd[connection] = true;
 	if (c != NULL)
-		c->in_doubt = leaves_doubt(in, r);
+		c->in_doubt = c->in_doubt || leaves_doubt(in, r);
 	if (in->what->departures[r - in->rules].kills)
 		in->on_kill(in->ctx);
 }
