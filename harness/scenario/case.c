@@ -284,7 +284,8 @@ static void read_needs(struct case_reader *r, struct span value)
 				   "needs are services, \"mailbox\", \"lists\", \"short-retry\", "
 				   "\"short-delay\", "
 				   "\"short-timeout\", \"tls-require\", \"tls-verify\", \"dane\", "
-				   "\"utf8-mailbox\", \"ipv6\", \"address-literals\", and extensions in capitals");
+				   "\"utf8-mailbox\", \"ipv6\", \"address-literals\", and extensions in "
+				   "capitals");
 		}
 	}
 	if (!any)
