@@ -119,6 +119,7 @@ struct play {
 	int64_t start_ns;
 	struct answer_reader *answered; /* whose answer is being judged */
 	bool server_down;               /* by this case, which brings it back whatever it comes to */
+	int64_t down_ns;                /* since when */
 	struct play_start *start;       /* that is under way; NULL: none */
 	/* mailbox steps */
 	struct play_mailbox mailbox;

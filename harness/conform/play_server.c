@@ -2,6 +2,15 @@
 
 #include <stdlib.h>
 
+/* Mail is given up after a time, whether the server is there or not: then it is no wonder that it is returned. */
+static bool was_long_away(const struct play *p)
+{
+	int64_t expire_ms = p->o.sut->relay.expire_ms;
+
+	return p->file->role == CASE_ROLE_CLIENT && expire_ms > 0 &&
+	       play_now() - p->down_ns > expire_ms * 1000000 / 2;
+}
+
 static void on_started(void *ctx, bool done, const char *why_not)
 {
 	struct play_start *s = ctx;
@@ -15,7 +24,12 @@ static void on_started(void *ctx, bool done, const char *why_not)
 	if (p->wait == PLAY_WAITS_SERVER) {
 		transcript_note(&p->outcome.transcript, play_now(), 0, "server: %s",
 				done ? "ready" : why_not);
-		if (done)
+		if (done && was_long_away(p))
+			play_finish(p, CONFORM_INCONCLUSIVE, play_step(p)->line,
+				    "the server was away for %.1f s, more than half of the time until it "
+				    "gives mail up",
+				    (double)(play_now() - p->down_ns) / 1e9);
+		else if (done)
 			play_next(p);
 		else
 			play_finish(p, CONFORM_INCONCLUSIVE, play_step(p)->line,
@@ -40,7 +54,7 @@ void play_server_kill(struct play *p)
 {
 	if (p->server_down || p->o.sut->control == NULL)
 		return;
-	p->world.killed_ns = play_now();
+	p->world.killed_ns = p->down_ns = play_now();
 	transcript_note(&p->outcome.transcript, p->world.killed_ns, 0, "server: killed");
 	p->server_down = true;
 	p->o.sut->control(p->o.sut->control_ctx, SUT_KILL, NULL, NULL);
@@ -72,6 +86,7 @@ void play_server(struct play *p)
 	} else if (!p->server_down) {
 		transcript_note(&p->outcome.transcript, play_now(), 0, "server: told to stop");
 		p->server_down = true;
+		p->down_ns = play_now();
 		p->o.sut->control(p->o.sut->control_ctx, SUT_STOP, NULL, NULL);
 		play_next(p);
 	} else {

@@ -100,6 +100,31 @@
 	X(RELAY_NEVER_EXPIRES, "relay-never-expires", "relay/rfc5321/4.5.4.1", "mail is tried for ever")     \
 	X(RELAY_DRIPS_AWAITED, "relay-drips-awaited", "relay/rfc5321/4.5.3.2",                               \
 	  "a reply that goes on and on is awaited for ever")                                                 \
+	X(RELAY_NO_IPV6, "relay-no-ipv6", "relay/rfc5321/5.2", "AAAA records are not asked for")             \
+	X(RELAY_HALF_A_LOOKUP_WAITS, "relay-half-a-lookup-waits", "relay/rfc5321/5.2",                       \
+	  "a host is passed over when one of its two lookups fails")                                         \
+	X(RELAY_SELF_BY_NAME, "relay-self-by-name", "relay/rfc5321/5.1",                                     \
+	  "the relay's own address among MX hosts is used like others")                                      \
+	X(RELAY_LITERALS_RETURNED, "relay-literals-returned", "relay/rfc5321/4.1.3",                         \
+	  "mail for address literals is returned")                                                           \
+	X(RELAY_ROUTE_KEPT, "relay-route-kept", "relay/rfc5321/5.1",                                         \
+	  "names are looked up once and never again")                                                        \
+	X(RELAY_ONE_AT_A_TIME, "relay-one-at-a-time", "relay/rfc5321/4.5.4.1",                               \
+	  "one connection for all destinations")                                                             \
+	X(RELAY_MANY_CONNECTIONS, "relay-many-connections", "relay/rfc1123/5.3.1",                           \
+	  "a connection for each message")                                                                   \
+	X(RELAY_DOWN_FORGOTTEN, "relay-down-forgotten", "relay/rfc5321/4.5.4.1",                             \
+	  "a host that is down is tried at once for each message")                                           \
+	X(RELAY_QUEUE_FORGOTTEN, "relay-queue-forgotten", "relay/rfc5321/4.5.4.1",                           \
+	  "what waits is not looked for at the start")                                                       \
+	X(RELAY_FLOOD_TRUSTED, "relay-flood-trusted", "relay/rfc5321/4.5.3.2",                               \
+	  "a reply of too many lines counts as whole")                                                       \
+	X(RELAY_FIRST_LINE_ENDS, "relay-first-line-ends", "relay/rfc5321/4.2.1",                             \
+	  "the first line of a good reply counts as all of it")                                              \
+	X(RELAY_DSN_RAW_TEXT, "relay-dsn-raw-text", "relay/rfc3464/2.3.6",                                   \
+	  "notifications quote control and 8-bit bytes as they came")                                        \
+	X(RELAY_TRANSACTION_TIMED, "relay-transaction-timed", "relay/rfc5321/4.5.3.2",                       \
+	  "one time-out for all of a transaction")                                                           \
 	X(RELAY_RETRIES_AT_ONCE, "relay-retries-at-once", "relay/rfc5321/4.5.4.1",                           \
 	  "failed attempts are repeated at once")                                                            \
 	X(RELAY_DSN_FROM_SOMEBODY, "relay-dsn-from-somebody", "relay/rfc5321/3.6.3",                         \

@@ -1,5 +1,7 @@
 #include "reference-server/core/smtp_reply.h"
 
+#include "reference-server/core/mutant.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -85,7 +87,7 @@ size_t smtp_text_escape(struct span text, char *dst, size_t dst_bytes)
 		} else if (c == '\\') {
 			piece[0] = piece[1] = '\\';
 			piece_bytes = 2;
-		} else if (c >= ' ' && c < 0x7F) {
+		} else if ((c >= ' ' && c < 0x7F) || MUTANT(RELAY_DSN_RAW_TEXT)) {
 			piece[0] = (char)c;
 		} else {
 			memcpy(piece, (char[4]){ '\\', 'x', hex[c >> 4], hex[c & 15] }, 4);
@@ -157,9 +159,11 @@ static enum smtp_reply_result end_line(struct smtp_reply *r)
 		r->code = r->line_code;
 	else if (r->code != r->line_code)
 		return fail(r, "lines of one reply carry different codes");
-	if (++r->line_count > SMTP_REPLY_LINES_MAX)
+	if (++r->line_count > SMTP_REPLY_LINES_MAX && !MUTANT(RELAY_FLOOD_TRUSTED))
 		return fail(r, "reply has too many lines");
 	keep_text(r);
+	r->is_last_line |= MUTANT(RELAY_FIRST_LINE_ENDS) && r->code < 300;
+	r->is_last_line |= MUTANT(RELAY_FLOOD_TRUSTED) && r->line_count > SMTP_REPLY_LINES_MAX;
 	r->where = AT_CODE_1;
 	r->line_bytes = 0;
 	r->complete = r->is_last_line;

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/drive/routing.h"
 #include "reference-server/drive/smtp_out.h"
 #include "reference-server/policy/retry.h"
@@ -141,7 +142,7 @@ static void fail(struct destination *d, const struct smtp_result *why)
 	d->trouble = *why;
 	d->has_trouble = true;
 	d->failure_count++;
-	d->state = STATE_DOWN;
+	d->state = MUTANT(RELAY_DOWN_FORGOTTEN) ? STATE_UP : STATE_DOWN;
 	d->down_until_ms = clock_mono_ms() + retry_delay_ms(&s, d->failure_count, (uint32_t)random_u64());
 	log_state(d, "destination-down");
 	struct handover *tried = pop_line(d);
@@ -321,6 +322,8 @@ static void on_routed(void *ctx, struct targets *targets, const struct smtp_resu
 static uint32_t connections_allowed(const struct destination *d)
 {
 	uint32_t max = d->all->server->config->outbound.destination_connection_count_max;
+	if (MUTANT(RELAY_MANY_CONNECTIONS))
+		return UINT32_MAX;
 	if (d->state != STATE_UP)
 		return 1;
 	return d->ready_count > 0 || max < CONNECTIONS_OPENING_MAX ? max : CONNECTIONS_OPENING_MAX;
@@ -333,7 +336,8 @@ static bool wants_connection(const struct destination *d)
 
 static bool is_room(const struct destinations *all)
 {
-	return all->out_count < all->server->config->outbound.connection_count_max;
+	return all->out_count <
+	       (MUTANT(RELAY_ONE_AT_A_TIME) ? 1 : all->server->config->outbound.connection_count_max);
 }
 
 static void starve(struct destination *d)
@@ -348,7 +352,8 @@ static void starve(struct destination *d)
 static void open_connections(struct destination *d)
 {
 	while (wants_connection(d) && is_room(d->all)) {
-		if (d->targets == NULL || clock_mono_ms() - d->targets_at_ms > TARGETS_FRESH_MS) {
+		if (d->targets == NULL ||
+		    (clock_mono_ms() - d->targets_at_ms > TARGETS_FRESH_MS && !MUTANT(RELAY_ROUTE_KEPT))) {
 			if (d->routing == NULL)
 				d->routing = routing_start(d->all->server, span_of(d->name), d->wish,
 							   on_routed, d);

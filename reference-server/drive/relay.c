@@ -1,6 +1,7 @@
 #include "reference-server/drive/relay.h"
 
 #include "base/log.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/drive/relay_parts.h"
 
 #include <errno.h>
@@ -215,7 +216,7 @@ struct relay *relay_new(struct server *server)
 	r->destinations = destinations_new(
 		server,
 		&(struct destinations_owner){ .ctx = r, .on_ended = relay_on_ended, .on_wanted = on_wanted });
-	int rc = queue_scan(server->store, 0, note_queued, r);
+	int rc = MUTANT(RELAY_QUEUE_FORGOTTEN) ? 0 : queue_scan(server->store, 0, note_queued, r);
 	if (rc != 0)
 		log_event(LOG_ERROR, "queue-unreadable", LOG_C("error", strerror(-rc)));
 	if (r->heap_count + r->held_count > 0)

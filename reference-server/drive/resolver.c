@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/must.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/drive/resolver_context.h"
 
 #include <assert.h>
@@ -340,10 +341,12 @@ static enum route_dns addresses_result(const struct lookup *l)
 {
 	enum route_dns a = l->queries[0].result, aaaa = l->queries[1].result;
 
-	if (l->addr_count > 0)
+	if (l->addr_count > 0 && !MUTANT(RELAY_HALF_A_LOOKUP_WAITS))
 		return ROUTE_DNS_FOUND;
 	if (a == ROUTE_DNS_FAILED || aaaa == ROUTE_DNS_FAILED)
 		return ROUTE_DNS_FAILED;
+	if (l->addr_count > 0)
+		return ROUTE_DNS_FOUND;
 	/* Both say the same about the name, unless the zone has just changed. */
 	return a == ROUTE_DNS_NXDOMAIN && aaaa == ROUTE_DNS_NXDOMAIN ? ROUTE_DNS_NXDOMAIN : ROUTE_DNS_NODATA;
 }
@@ -460,7 +463,7 @@ struct lookup *resolver_addresses(struct resolver *r, struct span host, resolver
 	l->addresses_fn = fn;
 	l->queries[0] = (struct query){ .lookup = l, .type = LDNS_RR_TYPE_A };
 	l->queries[1] = (struct query){ .lookup = l, .type = LDNS_RR_TYPE_AAAA };
-	l->query_count = 2;
+	l->query_count = MUTANT(RELAY_NO_IPV6) ? 1 : 2;
 	return l;
 }
 

@@ -311,7 +311,7 @@ static bool try_direct(struct routing *r, struct span host, uint16_t port)
 	char text[NAME_BYTES_MAX];
 	bool is_ipv6;
 
-	if (!address_literal_ip(host, &ip, &is_ipv6))
+	if (!address_literal_ip(host, &ip, &is_ipv6) || MUTANT(RELAY_LITERALS_RETURNED))
 		ip = host;
 	if (!span_copy(ip, text, sizeof(text)) || !addr_parse(text, port, &at))
 		return false;

@@ -191,7 +191,8 @@ void route_from_host(struct span host, struct route_hosts *ret_hosts)
 static bool is_own_endpoint(const struct route_settings *s, const struct route_addr *addr, uint16_t port)
 {
 	for (uint32_t i = 0; i < s->own_endpoint_count; i++)
-		if (s->own_endpoints[i].port == port && route_addr_eq(&s->own_endpoints[i].addr, addr))
+		if (s->own_endpoints[i].port == port && route_addr_eq(&s->own_endpoints[i].addr, addr) &&
+		    !MUTANT(RELAY_SELF_BY_NAME))
 			return true;
 	return false;
 }
