@@ -258,9 +258,10 @@ static void take_tls_policy(struct case_reader *r, struct span ability)
 
 static void read_needs(struct case_reader *r, struct span value)
 {
-	static const char *const ABILITIES[] = { "short-retry", "short-delay",  "short-timeout",
-						 "tls-require", "tls-verify",   "dane",
-						 "lists",       "utf8-mailbox", "ipv6", "address-literals", NULL };
+	static const char *const ABILITIES[] = {
+		"short-retry", "short-delay",  "short-timeout", "tls-require",      "tls-verify", "dane",
+		"lists",       "utf8-mailbox", "ipv6",          "address-literals", NULL
+	};
 	struct case_file *c = r->c;
 	bool any = false;
 
