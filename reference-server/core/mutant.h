@@ -6,8 +6,8 @@
  * MUTANTS=1 the server takes --mutant NAME and breaks that one thing: one line
  * in the code each.  The table says which, and which suite must fail then, or
  * suites, or which part of one was written with it; "delay" and "impatient" are POP3 cases
- * against a server with LOGIN-DELAY, or with a short autologout
- * (tests/mutants/play.sh).
+ * against a server with LOGIN-DELAY, or with a short autologout, and "restarts" those cases of a
+ * relay that stop it (tests/mutants/play.sh).
  */
 #ifndef SERVER_CORE_MUTANT_H
 #define SERVER_CORE_MUTANT_H

@@ -115,7 +115,7 @@
 	  "a connection for each message")                                                                   \
 	X(RELAY_DOWN_FORGOTTEN, "relay-down-forgotten", "relay/rfc5321/4.5.4.1",                             \
 	  "a host that is down is tried at once for each message")                                           \
-	X(RELAY_QUEUE_FORGOTTEN, "relay-queue-forgotten", "relay/rfc5321/4.5.4.1",                           \
+	X(RELAY_QUEUE_FORGOTTEN, "relay-queue-forgotten", "restarts",                                        \
 	  "what waits is not looked for at the start")                                                       \
 	X(RELAY_FLOOD_TRUSTED, "relay-flood-trusted", "relay/rfc5321/4.5.3.2",                               \
 	  "a reply of too many lines counts as whole")                                                       \

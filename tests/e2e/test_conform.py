@@ -153,6 +153,19 @@ def test_every_case_for_relays_passes_on_the_reference():
 @slow
 def test_every_case_for_relays_passes_in_another_order():
     check_every_case("relay", 600, (["--seed", "2"],))
+    check_every_case("relay", 800)
+
+
+# By themselves, with few accounts: at its start the reference looks at each.
+@slow
+@turns_red("output-is-silent")
+def test_a_relay_keeps_its_promise_through_restarts_and_crashes():
+    status, result = conform_json("relay/rfc5321/4.5.4.1", "relay/rfc5321/6.1", "--tag", "slow", "--strict")
+    check_equal({case: verdict for case, verdict in verdicts(result).items() if verdict != "pass"}, {}, "what does not pass")
+    check_equal(status, 0, "exit status")
+    check(len(result["cases"]) >= 15, f"{len(result['cases'])} cases were played")
+    doubled = {case["case"] for case in result["cases"] if case.get("duplicates")}
+    check(doubled <= {"relay/rfc5321/6.1/crash-after-final-250", "relay/rfc5321/6.1/crash-at-quit"}, f"duplicates in {doubled}")
 
 
 @turns_red("output-is-silent")

@@ -30,6 +30,7 @@ impatient)
 	chosen='pop3/rfc1939/3/autologout-removes-nothing --slow'
 	like_the_reference impatient 'timeouts: { pop3: 1s }'
 	;;
+restarts) chosen='relay/rfc5321/4.5.4.1 relay/rfc5321/6.1 --tag slow' ;; # few accounts: a start looks at each
 relay) chosen='relay --jobs 300' ;; # what a broken relay does not do is waited for, side by side
 *) chosen=$suite ;; # or several
 esac
