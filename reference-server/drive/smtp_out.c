@@ -187,12 +187,6 @@ static void set_timeout(struct smtp_out *o)
 	int64_t reply_ms = c->reply_timeout_ms > 0 ? c->reply_timeout_ms : smtp_stage_timeout_ms(stage);
 	uint32_t number = smtp_client_reply_count(&o->client) + 1;
 
-	if (MUTANT(RELAY_TRANSACTION_TIMED)) {
-		if (o->timed_reply == 0)
-			conn_set_deadline_ms(o->conn, reply_ms);
-		o->timed_reply = 1;
-		return;
-	}
 	/* A reply that comes and comes, but does not end, has no more time than another. */
 	if (smtp_client_is_in_reply(&o->client) && !MUTANT(RELAY_DRIPS_AWAITED)) {
 		if (o->timed_reply != number)
