@@ -46,12 +46,11 @@ static void on_event(void *ctx, enum conn_event event)
 		break;
 	case CONN_SECURED:
 		e->secured = true;
-		ERR_raise(ERR_LIB_EVP,
-			  ERR_R_INTERNAL_ERROR); /* somebody else's, and no failure of this connection */
 		conn_write(e->conn, e->send_on_secured);
 		break;
 	case CONN_INPUT: {
 		struct span in = conn_input(e->conn);
+		ERR_raise(ERR_LIB_EVP, ERR_R_INTERNAL_ERROR); /* somebody else's, no failure of ours */
 		if (e->scribbles)
 			memset(loop_scratch(e->loop), 'x', LOOP_SCRATCH_BYTES);
 		if (e->echo)
