@@ -487,6 +487,7 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 	case CASE_CHECK_NEXT:
 	case CASE_CHECK_ASCII:
 	case CASE_CHECK_AWAITED:
+	case CASE_CHECK_CRLF:
 	case CASE_CHECK_GREETED:
 	case CASE_CHECK_ALONE:
 	case CASE_CHECK_TLS:

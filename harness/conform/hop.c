@@ -147,6 +147,7 @@ static void on_command(void *ctx, uint64_t connection, struct span line)
 	struct hop_line *l = &h->lines[h->line_count++];
 	*l = (struct hop_line){ .connection = connection, .at_ns = clock_mono_ns() };
 	l->alone = !sink_heard_more(h->inside->sink);
+	l->crlf = sink_heard_crlf(h->inside->sink);
 	buf_add(&l->text, line);
 	news(h);
 }

@@ -34,6 +34,7 @@ struct hop_line {
 	int64_t at_ns;
 	bool alone;      /* nothing had come behind it when it was to be answered */
 	bool answered;   /* and the relay was there */
+	bool crlf;       /* it ended so, and not in LF alone */
 	struct buf text; /* without its end */
 };
 

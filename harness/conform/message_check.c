@@ -312,6 +312,7 @@ static bool passes(struct span message, const struct case_check *c, struct span 
 	case CASE_CHECK_NEXT:
 	case CASE_CHECK_ASCII:
 	case CASE_CHECK_AWAITED:
+	case CASE_CHECK_CRLF:
 	case CASE_CHECK_GREETED:
 	case CASE_CHECK_ALONE:
 	case CASE_CHECK_SERVER_NAME:

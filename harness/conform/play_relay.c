@@ -242,6 +242,10 @@ static bool line_passes(const struct hop *h, const struct case_step *s, const st
 		return false;
 	}
 	return true;
+	if (has_check(s, CASE_CHECK_CRLF) && !l->crlf) {
+		buf_addf(why, "%s heard one that ended in LF alone", h->name);
+		return false;
+	}
 }
 
 static bool heard(struct play *p, const struct hop *h, struct buf *why)

@@ -159,6 +159,11 @@ bool sink_heard_more(const struct sink *s)
 	return s->more;
 }
 
+bool sink_heard_crlf(const struct sink *s)
+{
+	return s->crlf;
+}
+
 uint32_t sink_message_count(const struct sink *s)
 {
 	return s->message_count;

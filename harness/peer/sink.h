@@ -141,6 +141,8 @@ struct sink *sink_new(const struct sink_options *o, struct err *reterr);
 const struct addr *sink_addr(const struct sink *s);
 /* In on_command: whether the client had said more by then, before this command was answered. */
 bool sink_heard_more(const struct sink *s);
+/* In on_command: whether the line ended in CRLF; LF alone is heard as an end, too. */
+bool sink_heard_crlf(const struct sink *s);
 uint32_t sink_message_count(const struct sink *s);
 uint64_t sink_content_bytes(const struct sink *s);
 uint32_t sink_connection_count(const struct sink *s); /* open now */

@@ -76,6 +76,7 @@ struct sink {
 	uint32_t message_count;
 	uint64_t content_bytes;
 	struct buf line; /* the command that is being read */
+	bool crlf;       /* so it ended, and not in LF alone */
 	bool more;       /* something has come behind it */
 };
 

@@ -220,7 +220,8 @@ static bool read_command(struct sink_client *c, struct span in)
 	/* Copied, for the answer may start TLS, which drops the input. */
 	struct buf *line = &c->sink->line;
 	buf_reset(line);
-	buf_add(line, (struct span){ in.p, n > 0 && in.p[n - 1] == '\r' ? n - 1 : n });
+	c->sink->crlf = n > 0 && in.p[n - 1] == '\r';
+	buf_add(line, (struct span){ in.p, c->sink->crlf ? n - 1 : n });
 	consume(c, n + 1);
 	c->sink->more = conn_input(c->conn).n > 0;
 	return command(c, buf_span(line));

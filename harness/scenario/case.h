@@ -157,6 +157,7 @@ enum case_check_kind {
 	CASE_CHECK_NEXT,    /* heard: the next line on the same connection is as `text` */
 	CASE_CHECK_AWAITED, /* heard: the relay was still there when such a line was answered */
 	CASE_CHECK_ASCII,   /* heard: all such lines are printable US-ASCII */
+	CASE_CHECK_CRLF,    /* heard: all such lines end in CRLF */
 	CASE_CHECK_GREETED, /* connected: nothing was said on any connection before the greeting */
 	CASE_CHECK_ALONE,   /* heard: nothing was said behind such a line before it was answered */
 	CASE_CHECK_APART,   /* heard, connected: n ms at least between each and the next */

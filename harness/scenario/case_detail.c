@@ -23,10 +23,11 @@ enum record_word {
 	RECORD_ASCII,
 	RECORD_GREETED,
 	RECORD_SERVER_NAME,
-	RECORD_AWAITED
+	RECORD_AWAITED,
+	RECORD_CRLF
 };
 static const char *const RECORD_WORDS[] = { "else",  "count",   "then",        "apart",   "alone", "next",
-					    "ascii", "greeted", "server-name", "awaited", NULL };
+					    "ascii", "greeted", "server-name", "awaited", "crlf",  NULL };
 
 /* ---- alternatives ---- */
 
@@ -427,6 +428,11 @@ static bool read_record_check(struct case_reader *r, int word, struct span *rest
 		c->kind = CASE_CHECK_AWAITED;
 		if (k != CASE_HEARD)
 			case_error(r, r->line, "only a line that is heard has a reply");
+		return true;
+	case RECORD_CRLF:
+		c->kind = CASE_CHECK_CRLF;
+		if (k != CASE_HEARD)
+			case_error(r, r->line, "only a line that is heard has an end");
 		return true;
 	case RECORD_GREETED:
 		c->kind = CASE_CHECK_GREETED;

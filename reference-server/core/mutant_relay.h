@@ -139,6 +139,7 @@
 	  "EHLO has the first label of the name only")                                                       \
 	X(RELAY_NAME_AND_MORE, "relay-name-and-more", "relay/rfc5321/4.1.1.1",                               \
 	  "something stands behind the name in EHLO")                                                        \
+	X(RELAY_EHLO_ENDS_IN_LF, "relay-ehlo-ends-in-lf", "relay/rfc5321/2.3.8", "EHLO ends in LF alone")    \
 	X(RELAY_NAME_NOT_ASCII, "relay-name-not-ascii", "relay/rfc6531", "the name in EHLO is not ASCII")    \
 	X(RELAY_HELO_FIRST, "relay-helo-first", "relay/rfc5321/2.2.1", "HELO is said and EHLO is not")       \
 	X(RELAY_NO_HELLO, "relay-no-hello", "relay/rfc5321/4.1.1.1", "neither EHLO nor HELO is said")        \

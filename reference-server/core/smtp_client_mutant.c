@@ -17,6 +17,7 @@ static const struct {
 	}
 	W(RELAY_SHORT_NAME, "EHLO mx.sut.example", "EHLO mx"),
 	W(RELAY_NAME_AND_MORE, "LO mx.sut.example", "LO mx.sut.example postriderd"),
+	W(RELAY_EHLO_ENDS_IN_LF, "LO mx.sut.example\r\n", "LO mx.sut.example\n"),
 	W(RELAY_NAME_NOT_ASCII, "LO mx", "LO m\xc3\xbcx"),
 	W(RELAY_STARTTLS_GROUPED, "STARTTLS\r\n", "STARTTLS\r\nNOOP\r\n"),
 	W(RELAY_OBSOLETE_VERB, "MAIL FROM:", "SAML FROM:"),

@@ -340,6 +340,7 @@ static const struct wrong {
 	{ "next", HOP "heard mx: DATA\n   next\n", "9:1: error: which line?" },
 	{ "alone", HOP "connected mx\n   alone\n", "only a line that is heard can stand alone" },
 	{ "ascii", HOP "connected mx\n   ascii\n", "only a line that is heard has characters" },
+	{ "crlf", HOP "connected mx\n   crlf\n", "only a line that is heard has an end" },
 	{ "awaited", HOP "connected mx\n   awaited\n", "only a line that is heard has a reply" },
 	{ "greeted", HOP "heard mx: EHLO ...\n   greeted\n", "a greeting belongs to a connection" },
 	{ "behind nothing", HOP "not heard mx: DATA\n   count == 2\n",
