@@ -109,12 +109,13 @@ static void send_fence(struct play *p)
 	buf_free(&content);
 }
 
-/* Whether the queue was listed since the fence came, and has nothing of this case; else it is asked. */
+/*
+ * Whether the queue was listed since the fence came, and has nothing of this case; else it is asked.  Of one that
+ * cannot be listed this is never known.
+ */
 static bool queue_is_empty(struct play *p)
 {
-	bool can_ask = p->o.sut->ask_queue != NULL;
-
-	if (!can_ask || (p->queue_answered && p->queue_known && p->queue_count == 0))
+	if (p->queue_answered && p->queue_known && p->queue_count == 0)
 		return true;
 	p->queue_answered = false;
 	play_queue_ask(p);
@@ -241,11 +242,11 @@ static bool line_passes(const struct hop *h, const struct case_step *s, const st
 		buf_addf(why, "%s heard one with other characters than printable US-ASCII", h->name);
 		return false;
 	}
-	return true;
 	if (has_check(s, CASE_CHECK_CRLF) && !l->crlf) {
 		buf_addf(why, "%s heard one that ended in LF alone", h->name);
 		return false;
 	}
+	return true;
 }
 
 static bool heard(struct play *p, const struct hop *h, struct buf *why)
@@ -478,16 +479,20 @@ static void over(struct play *p, bool fine, enum case_event event, const char *w
 		play_unexpected(p, event, NULL, why);
 }
 
-static void overdue(struct play *p, const char *why)
+/* `so_far`: it is as the step says by now, but more could have come. */
+static void overdue(struct play *p, bool so_far, const char *why)
 {
 	const struct case_step *s = play_step(p);
+	bool queue = s->kind == CASE_QUEUED || s->kind == CASE_NOT_QUEUED;
 	double within_s = (double)play_limit_ms(p) / 1000;
 	struct buf text = { 0 };
 
 	if (p->wait == PLAY_WAITS_CHILD) {
 		play_child_end(p);
 		play_finish(p, CONFORM_INCONCLUSIVE, s->line, "the relay did not take a message in time");
-	} else if (is_absence(s)) {
+	} else if (queue && !p->queue_known) {
+		play_finish(p, CONFORM_INCONCLUSIVE, s->line, "%s", why);
+	} else if (is_absence(s) || so_far) {
 		/* That nothing comes any more was not found out. */
 		play_finish(p, CONFORM_INCONCLUSIVE, s->line,
 			    "within %.3g s the relay had not done with the mail of this case", within_s);
@@ -527,7 +532,7 @@ static void look(struct play *p)
 	else if (final)
 		over(p, false, CASE_ON_OTHER, buf_cstr(&why));
 	else if (play_now() >= p->deadline_ns)
-		overdue(p, buf_cstr(&why));
+		overdue(p, fine, buf_cstr(&why));
 	buf_free(&why);
 }
 
@@ -570,7 +575,7 @@ void play_relay_go_on(struct play *p)
 	if (p->wait == PLAY_WAITS_CHILD) {
 		if (!p->child_ok) {
 			if (play_now() >= p->deadline_ns)
-				overdue(p, "");
+				overdue(p, false, "");
 			return;
 		}
 		play_child_end(p);

@@ -286,6 +286,7 @@ def test_what_a_relay_says_to_its_next_hops_is_judged():
         ("queued", "heard mx: RCPT ...\nqueued\n", {"world": busy}, "pass", ""),
         ("queued-still", "not queued within 1s\n", {"world": busy}, "fail", "waits in the relay's queue"),
         ("never-done", "not received mx within 1s\n", {"world": busy}, "inconclusive", "had not done with the mail"),
+        ("counted-while-more-may-come", "heard mx: DATA within 1s\n   count == 0\n", {"world": busy}, "inconclusive", "had not done with the mail"),
         ("no-record", "received mx\n", {"world": "next-hop mx\nzone @ MX x mx\n"}, "error", "DNS record"),
         ("no-such-ability", "received mx\n", {"needs": "submission XNONSENSE"}, "not-tested", "does not offer"),
     )
