@@ -29,6 +29,7 @@ struct work {
 	uint32_t rule_count;
 };
 
+/* Those at which something can be said: in a handshake nothing can. */
 static const char *const STAGES[SINK_STAGE_COUNT] = {
 	[SINK_GREETING] = "greeting", [SINK_HELLO] = "hello", [SINK_STARTTLS] = "starttls",
 	[SINK_MAIL] = "mail",         [SINK_RCPT] = "rcpt",   [SINK_DATA] = "data",
@@ -75,7 +76,7 @@ static struct sink_rule *new_rule(struct work *w, const char *text, struct span 
 	if (w->rule_count == RULES_MAX || !span_take_until(&rest, '=', &name))
 		return NULL;
 	for (unsigned i = 0; i < SINK_STAGE_COUNT; i++) {
-		if (!span_eq(name, span_of(STAGES[i])))
+		if (STAGES[i] == NULL || !span_eq(name, span_of(STAGES[i])))
 			continue;
 		*ret_rest = rest;
 		/* A delay and a reply for one stage belong together. */

@@ -10,7 +10,8 @@
 enum { IN_TIME_MS = 1000, REPLY_BYTES_MAX = 510 /* RFC 5321 4.5.3.1.5 */ };
 
 struct hop_inside {
-	struct sink *sink;
+	struct sink *sink; /* NULL: nobody listens, or no longer */
+	struct task *shut;
 	struct tls_ctx *tls;
 	struct transcript *transcript;
 	hop_news_fn *on_news;
@@ -46,10 +47,27 @@ static void news(struct hop *h)
 	h->inside->on_news(h->inside->ctx);
 }
 
+/* Not at once, for the sink is calling. */
+static void on_shut(void *ctx)
+{
+	struct hop *h = ctx;
+
+	sink_free(h->inside->sink);
+	h->inside->sink = NULL;
+}
+
+/* More than is kept: nobody listens any more. */
+static void flooded(struct hop *h)
+{
+	h->flooded = true;
+	task_schedule(h->inside->shut);
+	news(h);
+}
+
 static void add_connection(struct hop *h, int64_t now_ns)
 {
 	if (h->connection_count == HOP_CONNECTIONS_MAX) {
-		h->flooded = true;
+		flooded(h);
 		return;
 	}
 	h->connected_ns = grow(h->connected_ns, h->connection_count, &h->connection_room, sizeof(int64_t));
@@ -139,8 +157,7 @@ static void on_command(void *ctx, uint64_t connection, struct span line)
 	struct hop *h = ctx;
 
 	if (h->line_count == HOP_LINES_MAX) {
-		h->flooded = true;
-		news(h);
+		flooded(h);
 		return;
 	}
 	h->lines = grow(h->lines, h->line_count, &h->line_room, sizeof(*h->lines));
@@ -157,8 +174,7 @@ static void on_content(void *ctx, const struct sink_message *m)
 	struct hop *h = ctx;
 
 	if (h->content_bytes + m->content.n + m->wire.n > HOP_CONTENT_BYTES_MAX) {
-		h->flooded = true;
-		news(h);
+		flooded(h);
 		return;
 	}
 	h->content_bytes += m->content.n + m->wire.n;
@@ -387,6 +403,7 @@ struct hop *hop_new(const struct hop_options *o, struct err *reterr)
 	h->inside->on_news = o->on_news;
 	h->inside->on_kill = o->on_kill;
 	h->inside->ctx = o->ctx;
+	h->inside->shut = task_new(o->loop, on_shut, h);
 	buf_add_cstr(&h->inside->host_name, o->host_name);
 	int rc = 0;
 	if (!make_rules(h->inside, o->what, o->values))
@@ -404,6 +421,7 @@ void hop_free(struct hop *h)
 	if (h == NULL)
 		return;
 	struct hop_inside *in = h->inside;
+	task_free(in->shut);
 	sink_free(in->sink);
 	tls_free(in->tls);
 	for (uint32_t i = 0; i < in->text_count; i++)

@@ -9,7 +9,7 @@
  *
  * Limits: HOP_CONNECTIONS_MAX connections, HOP_LINES_MAX lines and
  * HOP_CONTENT_BYTES_MAX bytes of content are kept; `flooded` says that there
- * were more.
+ * were more, and from then on nobody listens there.
  */
 #ifndef HARNESS_CONFORM_HOP_H
 #define HARNESS_CONFORM_HOP_H

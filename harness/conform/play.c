@@ -523,6 +523,10 @@ static void advance(void *ctx)
 	}
 	p->wrote_on = 0;
 	if (p->wait == PLAY_WAITS_MAILBOX || p->wait == PLAY_WAITS_CHILD || p->wait == PLAY_WAITS_RELAY) {
+		if (play_hops_are_flooded(p)) {
+			play_unexpected(p, CASE_ON_OTHER, NULL, "the relay floods a next hop");
+			return;
+		}
 		(case_step_is_mailbox(play_step(p)->kind) ? play_mailbox_go_on : play_relay_go_on)(p);
 		return;
 	}

@@ -273,6 +273,14 @@ bool play_hops_fence(struct play *p)
 	       add_address(p, w->fence, "mx", &w->fence_hop->at);
 }
 
+bool play_hops_are_flooded(const struct play *p)
+{
+	for (uint32_t i = 0; i < p->file->hop_count; i++)
+		if (p->world.hops[i] != NULL && p->world.hops[i]->flooded)
+			return true;
+	return false;
+}
+
 /* ---- what was taken twice ---- */
 
 bool play_hops_doubles(struct play *p)

@@ -193,6 +193,7 @@ void play_world_begin(struct play *p);
 void play_world_end(struct play *p);
 void play_hops_open(struct play *p); /* CASE_NEXT_HOP */
 void play_hops_zone(struct play *p);
+bool play_hops_are_flooded(const struct play *p);
 /* Whether what the next hops took twice was to be so; else the play ends with a failure. */
 bool play_hops_doubles(struct play *p);
 bool play_hops_fence(struct play *p); /* makes the fence's next hop; false: the play is over */

@@ -503,14 +503,6 @@ static void overdue(struct play *p, bool so_far, const char *why)
 	buf_free(&text);
 }
 
-static bool is_flooded(const struct play *p)
-{
-	for (uint32_t i = 0; i < p->file->hop_count; i++)
-		if (p->world.hops[i] != NULL && p->world.hops[i]->flooded)
-			return true;
-	return false;
-}
-
 static void look(struct play *p)
 {
 	const struct case_step *s = play_step(p);
@@ -568,10 +560,6 @@ void play_relay_go_on(struct play *p)
 {
 	bool submits = play_step(p)->kind == CASE_SUBMIT;
 
-	if (is_flooded(p)) {
-		play_unexpected(p, CASE_ON_OTHER, NULL, "the relay floods a next hop");
-		return;
-	}
 	if (p->wait == PLAY_WAITS_CHILD) {
 		if (!p->child_ok) {
 			if (play_now() >= p->deadline_ns)

@@ -102,7 +102,6 @@ NOT_TESTED = [
     "smtp/rfc7505/4.1/sender-with-null-mx",
     "submission/rfc3207/4/tls-comes-first",
     "submission/rfc4954/4/initial-response-of-cram-md5",
-    "submission/rfc4954/4/initial-response-of-login",
     "submission/rfc4954/5/auth-parameter-without-login",
     "submission/rfc7505/4.1/recipient-with-null-mx",
 ]
