@@ -2,18 +2,51 @@
 
 #include "harness/judge/dkim_check.h"
 #include "harness/wire/end_reader.h"
+#include "harness/wire/message.h"
 
-/* Behind trace fields, byte for byte. */
+/* What a message may have once only, or says of its body (RFC 5322 section 3.6, RFC 2045): nobody's on the way. */
+static bool is_authors(struct span name)
+{
+	static const char *const NAMES[] = { "Date",        "From",       "Sender",  "Reply-To",
+					     "To",          "Cc",         "Bcc",     "Message-ID",
+					     "In-Reply-To", "References", "Subject", "MIME-Version" };
+
+	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++)
+		if (span_eq_nocase(name, span_of(NAMES[i])))
+			return true;
+	return span_starts_nocase(name, SPAN_LIT("Content-"));
+}
+
+/* Trace fields, and with them what programs on the way say of themselves (RFC 5322 section 3.6); or nothing. */
+static bool is_added_on_the_way(struct span front, struct buf *why)
+{
+	bool traced = front.n == 0;
+	struct field f;
+
+	while (front.n > 0) {
+		const char *begin = front.p;
+		if (!field_next(&front, &f) || f.whole.p != begin || f.whole.p[f.whole.n - 1] != '\n') {
+			buf_add_cstr(why, "something else than fields stands in front of what was submitted");
+			return false;
+		}
+		if (is_authors(f.name)) {
+			buf_addf(why, "a field \"%.*s\" was put in front of what was submitted",
+				 SPAN_FMT(f.name));
+			return false;
+		}
+		traced = traced || span_eq_nocase(f.name, SPAN_LIT("Received")) ||
+			 span_eq_nocase(f.name, SPAN_LIT("Return-Path"));
+	}
+	if (!traced)
+		buf_add_cstr(why, "something else than trace fields stands in front of what was submitted");
+	return traced;
+}
+
+/* Behind what was added on the way, byte for byte. */
 static bool is_unchanged(struct span got, struct span submitted, struct buf *why)
 {
-	if (got.n >= submitted.n && span_eq(span_sub(got, got.n - submitted.n, got.n), submitted)) {
-		struct span front = span_sub(got, 0, got.n - submitted.n);
-		if (front.n == 0 || span_starts_nocase(front, SPAN_LIT("Received:")) ||
-		    span_starts_nocase(front, SPAN_LIT("Return-Path:")))
-			return true;
-		buf_add_cstr(why, "something else than trace fields stands in front of what was submitted");
-		return false;
-	}
+	if (got.n >= submitted.n && span_eq(span_sub(got, got.n - submitted.n, got.n), submitted))
+		return is_added_on_the_way(span_sub(got, 0, got.n - submitted.n), why);
 	buf_add_cstr(why, "it does not end in what was submitted, byte for byte");
 	return false;
 }
