@@ -290,29 +290,37 @@ static bool content_passes(const struct play *p, const struct hop_content *c, st
 	       message_passes(buf_span(&c->content), s, &p->values, why);
 }
 
+/* One message is to be as the step says; where more could break the count, each is. */
 static bool received(const struct play *p, const struct hop *h, struct buf *why)
 {
 	const struct case_step *s = play_step(p);
 	static int64_t at_ns[HOP_LINES_MAX];
 	uint32_t count = 0, good = 0;
-	struct buf what = { 0 };
+	struct buf what = { 0 }, lack = { 0 };
 	bool any, fine;
 
 	for (uint32_t i = 0; i < h->content_count && count < HOP_LINES_MAX; i++) {
 		if (!h->contents[i].taken)
 			continue;
 		at_ns[count++] = h->contents[i].at_ns;
-		good += content_passes(p, &h->contents[i], &what);
+		if (content_passes(p, &h->contents[i], &what)) {
+			good++;
+		} else {
+			buf_reset(&lack);
+			buf_add(&lack, buf_span(&what));
+		}
 	}
 	fine = counts_hold(s, at_ns, count, "message", &any, why);
-	if (fine && good == 0 && !(any && count == 0)) {
+	uint32_t wanted = is_final_count(s) ? count : any && count == 0 ? 0 : 1;
+	if (fine && good < wanted) {
 		fine = false;
 		if (count == 0)
 			buf_addf(why, "%s has taken no message", h->name);
 		else
-			buf_add(why, buf_span(&what));
+			buf_add(why, buf_span(&lack));
 	}
 	buf_free(&what);
+	buf_free(&lack);
 	return fine;
 }
 

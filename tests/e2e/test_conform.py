@@ -261,11 +261,15 @@ def relay_case(name, verdict, world="next-hop mx\n", submission="submit joe@${zo
 def test_what_a_relay_says_to_its_next_hops_is_judged():
     busy_once, refused, busy = "next-hop mx\n   at rcpt 1: 450 4.2.1 busy\n", "next-hop mx\n   at rcpt: 550 5.1.1 no\n", "next-hop mx\n   at rcpt: 450 4.2.1 busy\n"
     two = "next-hop mx\nnext-hop far\n"
+    other = 'submit joe@${zone}\nsubmit joe@${zone}\n   content "From: <${sender}>\\r\\nDate: Sun, 01 Mar 2026 12:00:00 +0000\\r\\nSubject: other\\r\\nMessage-ID: <other@probe.example>\\r\\n\\r\\nx\\r\\n"\n'
     rows = (
         ("taken", "received mx:\n   unchanged\n   count == 1\nnot bounced ${sender}\nnot queued\n", {}, "pass", ""),
         ("not-taken", "not received mx\n", {}, "fail", "mx: 1 messages it has taken"),
         ("other-body", 'received mx:\n   body == "z\\r\\n"\n', {}, "fail", "the body is not"),
         ("other-count", "received mx:\n   count == 2\n", {}, "fail", "there is 1 message"),
+        ("each-of-two", 'received mx:\n   header Subject has "message"\n   count == 2\n', {"submission": "submit joe@${zone}\nsubmit joe@${zone}\n"}, "pass", ""),
+        ("one-of-two", 'received mx:\n   header Subject == "other"\n   count == 2\n', {"submission": other}, "fail", 'no field "Subject" is as it should'),
+        ("one-of-some", 'received mx:\n   header Subject == "other"\n   count >= 2\n', {"submission": other}, "pass", ""),
         ("changed", 'received mx:\n   unchanged\n', {"submission": 'C| "x"\nsubmit joe@${zone}\n   content "Subject: x\\n\\nbare\\n"\n'}, "inconclusive", ""),
         ("nothing-came", "received mx:\n", {"world": refused}, "fail", "mx has taken no message"),
         ("heard", "heard mx: RCPT TO:<joe@${zone}>...\n   then BDAT ...\n   count == 1\nheard mx: MAIL FROM:<${who}> SIZE=${size}\n", {}, "pass", ""),
