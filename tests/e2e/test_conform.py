@@ -315,6 +315,25 @@ def test_what_a_relay_says_to_its_next_hops_is_judged():
     check("mx.1 <- MAIL FROM:<" in text and "mx.1 -> 250 2.1.0 ok" in text and "dns.1 -- " in text, f"the transcript has both sides and the names: {text}")
 
 
+@turns_red("output-is-silent")
+def test_that_nothing_comes_is_not_known_of_a_relay_whose_queue_cannot_be_listed():
+    path = like_the_reference("mute", "")
+    with open(path) as file:
+        text = file.read()
+    with open(path, "w") as file:
+        file.write(text.split("\nqueue:\n")[0].replace("queue-count, ", "") + "\n")
+    refused = "next-hop mx\n   at rcpt: 550 5.1.1 no\n"
+    rows = (
+        ("not-bounced", "not bounced ${sender} within 2s\n", "next-hop mx\n", "inconclusive"),
+        ("counted", "bounced ${sender} within 2s:\n   count == 1\n", refused, "inconclusive"),
+        ("bounced-after-all", "not bounced ${sender} within 20s\n", refused, "fail"),
+        ("bounced", "bounced ${sender}\n", refused, "pass"),
+    )
+    status, result = conform_json("--target", path, *(relay_case(name, verdict, world=world) for name, verdict, world, _ in rows))
+    check_equal(status, 1, "exit status")
+    check_equal({c["case"]: c["verdict"] for c in result["cases"]}, {name: wanted for name, _, _, wanted in rows}, f"verdicts, {[c.get('why') for c in result['cases']]}")
+
+
 @slow
 @turns_red("output-is-silent", "server-dies-badly")
 def test_next_hops_depart_where_a_case_says_so():
