@@ -59,8 +59,9 @@ static bool has_level(const struct case_file *c, const char *level)
 static bool is_chosen(const struct case_file *c, const struct case_choice *o)
 {
 	return (o->level == NULL || has_level(c, o->level)) && (o->tag == NULL || case_has_tag(c, o->tag)) &&
-	       (o->slow || (o->tag != NULL && strcmp(o->tag, "slow") == 0) || !case_has_tag(c, "slow")) &&
-	       (o->failed_in == NULL || !conform_earlier_all_passed(o->failed_in, c->id));
+	       (o->slow || o->failed_in != NULL || (o->tag != NULL && strcmp(o->tag, "slow") == 0) ||
+		!case_has_tag(c, "slow")) &&
+	       (o->failed_in == NULL || conform_earlier_is_open(o->failed_in, c->id));
 }
 
 /* ---- reading ---- */
@@ -149,7 +150,7 @@ static bool names_are_used(const char *command, const struct case_list *list, co
 			      names->items[i]);
 		(void)fprintf(stderr,
 			      near != NULL ? "; did you mean \"%s\"?\n"
-					   : "; 'postrider list --cases' names them\n",
+					   : "; 'postrider list --requirements' names them\n",
 			      near);
 		fine = false;
 	}

@@ -203,7 +203,8 @@ static void add_next(const struct conform_records *all, struct buf *out)
 			buf_addf(out, "next: less %s/%s/logs/sut.stderr.log\n", all->dir, r->target);
 			return;
 		}
-		if (all->count == 1 && conform_totals(r).by[CONFORM_PASS] < r->count) {
+		struct conform_totals t = conform_totals(r);
+		if (all->count == 1 && t.by[CONFORM_PASS] + t.by[CONFORM_NOT_TESTED] < r->count) {
 			buf_addf(out, "next: postrider conform --target %s --rerun-failed %s/result.json\n",
 				 r->target, all->dir);
 			return;

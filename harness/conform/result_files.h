@@ -35,7 +35,7 @@ void conform_earlier_free(struct conform_earlier *e); /* accepts NULL */
 /* False when that case was not there, or not that target. */
 bool conform_earlier_verdict(const struct conform_earlier *e, const char *target, const char *case_id,
 			     enum conform_verdict *ret_verdict);
-/* Whether the case passed, or was not tested, on every target that was there. */
-bool conform_earlier_all_passed(const struct conform_earlier *e, const char *case_id);
+/* Whether the case was there, and on some target neither passed nor was not tested. */
+bool conform_earlier_is_open(const struct conform_earlier *e, const char *case_id);
 
 #endif

@@ -400,6 +400,16 @@ def test_waivers_baseline_rerun_shard_and_repeat():
     status, result = conform_json("RFC5321-4.1.1.9", "--repeat", "3")
     check_equal(status, 0, "exit status of repeats")
     check(all(c["seen"] == {"pass": 3} for c in result["cases"]) and len(result["cases"]) >= 2, "each was played three times")
+
+    slow_one = "relay/rfc5321/6.1/crash-before-greeting"
+    earlier = os.path.join(scratch(), "earlier.json")
+    result["targets"][0]["cases"] += [{"case": slow_one, "verdict": "fail"}, {"case": "pop3/rfc1939/7/user-is-not-enough", "verdict": "not-played"}]
+    with open(earlier, "w") as file:
+        json.dump(result, file)
+    out = conform(write_case("good", "C: NOOP\nS: 250 ...\n"), write_case("beyond", "C: NOOP\nS: 250 ...\n", needs="smtp XNONSENSE"))[1]
+    check("1 not-tested" in out and "--rerun-failed" not in out, f"nothing is to be played again where nothing failed: {out}")
+    check_equal(set(verdicts(conform_json("--rerun-failed", earlier)[1])), {slow_one, "pop3/rfc1939/7/user-is-not-enough"}, "what is played again, and nothing else")
+
     parts = [set(verdicts(conform_json("pop3/rfc1939/7", "--shard", f"{i}/3")[1])) for i in (1, 2, 3)]
     check_equal(len(parts[0] | parts[1] | parts[2]), sum(map(len, parts)), "shards do not overlap")
     check_equal(parts[0] | parts[1] | parts[2], set(verdicts(conform_json("pop3/rfc1939/7")[1])), "shards are the whole")
