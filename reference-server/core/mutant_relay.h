@@ -111,8 +111,6 @@
 	  "names are looked up once and never again")                                                        \
 	X(RELAY_ONE_AT_A_TIME, "relay-one-at-a-time", "relay/rfc5321/4.5.4.1",                               \
 	  "one connection for all destinations")                                                             \
-	X(RELAY_MANY_CONNECTIONS, "relay-many-connections", "relay/rfc1123/5.3.1",                           \
-	  "a connection for each message")                                                                   \
 	X(RELAY_DOWN_FORGOTTEN, "relay-down-forgotten", "relay/rfc5321/4.5.4.1",                             \
 	  "a host that is down is tried at once for each message")                                           \
 	X(RELAY_QUEUE_FORGOTTEN, "relay-queue-forgotten", "restarts",                                        \

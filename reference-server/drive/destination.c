@@ -322,8 +322,6 @@ static void on_routed(void *ctx, struct targets *targets, const struct smtp_resu
 static uint32_t connections_allowed(const struct destination *d)
 {
 	uint32_t max = d->all->server->config->outbound.destination_connection_count_max;
-	if (MUTANT(RELAY_MANY_CONNECTIONS))
-		return UINT32_MAX;
 	if (d->state != STATE_UP)
 		return 1;
 	return d->ready_count > 0 || max < CONNECTIONS_OPENING_MAX ? max : CONNECTIONS_OPENING_MAX;
