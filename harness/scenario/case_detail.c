@@ -60,16 +60,23 @@ static bool pattern_covers(const struct case_pattern *wide, const struct case_pa
 	return true;
 }
 
+/* Whatever the second is about, the first is about it too. */
+static bool alternative_covers(const struct case_alternative *wide, const struct case_alternative *narrow)
+{
+	if (wide->event == CASE_ON_OTHER)
+		return true;
+	return wide->event == narrow->event &&
+	       (wide->event != CASE_ON_REPLY || pattern_covers(&wide->pattern, &narrow->pattern));
+}
+
 /* What hides it: the first that fits decides, and what was expected comes before all.  NULL: nothing. */
 static const char *what_hides(const struct case_step *s, const struct case_alternative *a)
 {
-	if (a->event != CASE_ON_REPLY || s->kind != CASE_EXPECT)
-		return NULL;
-	if (s->check_count == 0 && pattern_covers(&s->pattern, &a->pattern))
+	if (s->kind == CASE_EXPECT && s->check_count == 0 && a->event == CASE_ON_REPLY &&
+	    pattern_covers(&s->pattern, &a->pattern))
 		return "what the S: line expects (what must hold besides stands above alternatives)";
 	for (uint32_t i = 0; i < s->alternative_count; i++)
-		if (s->alternatives[i].event == CASE_ON_REPLY &&
-		    pattern_covers(&s->alternatives[i].pattern, &a->pattern))
+		if (alternative_covers(&s->alternatives[i], a))
 			return "an alternative above";
 	return NULL;
 }
