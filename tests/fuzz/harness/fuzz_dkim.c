@@ -1,9 +1,10 @@
 /*
  * dkim: canonical forms and tags of any bytes.  Checked: a form made of itself
- * stays as it is, relaxed is the same of simple and has single blanks, a tag is a
- * part of its list, and what is hashed of a header ends for any list of names.
+ * stays as it is and grows by no more than a line end, relaxed is the same of
+ * simple and has single blanks, a tag is a part of its list, what is hashed of a
+ * header ends for any list of names, and a signature holds or there is a reason.
  */
-#include "harness/wire/dkim.h"
+#include "harness/judge/dkim_check.h"
 #include "tests/fuzz/fuzz.h"
 
 /* No two blanks in a row, and none at the end of a line (RFC 6376 sections 3.4.2 and 3.4.4). */
@@ -24,6 +25,7 @@ static void check_body(struct span body)
 	for (int f = DKIM_SIMPLE; f <= DKIM_RELAXED; f++) {
 		struct buf twice = { 0 };
 		dkim_add_body(body, (enum dkim_form)f, &once[f]);
+		must(buf_bytes(&once[f]) <= body.n + 2);
 		dkim_add_body(buf_span(&once[f]), (enum dkim_form)f, &twice);
 		must(span_eq(buf_span(&once[f]), buf_span(&twice)));
 		buf_free(&twice);
@@ -44,6 +46,7 @@ static void check_field(const struct field *f)
 	dkim_add_field(f, DKIM_SIMPLE, &simple);
 	must(span_eq(buf_span(&simple), f->whole));
 	dkim_add_field(f, DKIM_RELAXED, &once);
+	must(buf_bytes(&once) <= f->whole.n + 2);
 	struct span rest = buf_span(&once);
 	must(is_relaxed(rest) && field_next(&rest, &again) && rest.n == 0);
 	dkim_add_field(&again, DKIM_RELAXED, &twice);
@@ -70,8 +73,11 @@ static void check_tags(struct span list)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span all = { (const char *)data, size }, header = all, body = { 0 }, names;
+	struct buf why = { 0 };
 	struct field f;
 
+	must(dkim_holds(all, &why) == (buf_bytes(&why) == 0));
+	buf_free(&why);
 	(void)message_split(all, &header, &body);
 	check_body(body);
 	for (struct span rest = header; field_next(&rest, &f);) {
