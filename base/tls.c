@@ -211,11 +211,6 @@ struct tls_ctx *tls_client_new_trusting(const char *ca_path, struct err *reterr)
 	return t;
 }
 
-void tls_only_1_2(struct tls_ctx *t)
-{
-	(void)SSL_CTX_set_max_proto_version(t->ssl_ctx, TLS1_2_VERSION);
-}
-
 bool tls_only(struct tls_ctx *t, const char *version)
 {
 	static const char *const NAMES[] = { "1.1", "1.2", "1.3" };

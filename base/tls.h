@@ -45,9 +45,6 @@ struct tls_ctx *tls_client_new(const char *ca_path, struct err *reterr);
  */
 struct tls_ctx *tls_client_new_trusting(const char *ca_path, struct err *reterr);
 
-/* Before the first connection: knows nothing newer than TLS 1.2. */
-void tls_only_1_2(struct tls_ctx *t);
-
 /* Before the first connection: speaks this version and no other: "1.1", "1.2" or "1.3"; false: there is none such.
  * What is too weak by OpenSSL's measure is allowed for 1.1, which would not work otherwise. */
 bool tls_only(struct tls_ctx *t, const char *version);

@@ -439,7 +439,8 @@ static int make_world(struct conform_world *w, struct err *reterr)
 	w->tls_1_2 = w->tls != NULL ? tls_client_new(trusted, reterr) : NULL;
 	if (w->tls_1_2 == NULL)
 		return reterr->code;
-	tls_only_1_2(w->tls_1_2);
+	if (!tls_only(w->tls_1_2, "1.2"))
+		return err_set(reterr, -EPROTO, "TLS 1.2 cannot be had here");
 	return 0;
 }
 
