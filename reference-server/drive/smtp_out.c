@@ -158,7 +158,7 @@ static enum smtp_client_tls client_tls(const struct smtp_out *o)
 static void begin(struct smtp_out *o)
 {
 	o->connecting = false;
-	o->timed_reply = 0;
+	o->awaited_reply = 0;
 	smtp_client_init(&o->client, &(struct smtp_client_options){
 					     .out = &o->out,
 					     .local_name = span_of(o->config->hostname),
@@ -185,16 +185,19 @@ static void set_timeout(struct smtp_out *o)
 	const struct config_outbound *c = &o->server->config->outbound;
 	enum smtp_stage stage = smtp_client_stage(&o->client);
 	int64_t reply_ms = c->reply_timeout_ms > 0 ? c->reply_timeout_ms : smtp_stage_timeout_ms(stage);
+	int64_t now_ms = clock_mono_ms();
 	uint32_t number = smtp_client_reply_count(&o->client) + 1;
+	bool begun = smtp_client_is_in_reply(&o->client) && !MUTANT(RELAY_DRIPS_AWAITED);
 
-	/* A reply that comes and comes, but does not end, has no more time than another. */
-	if (smtp_client_is_in_reply(&o->client) && !MUTANT(RELAY_DRIPS_AWAITED)) {
-		if (o->timed_reply != number)
-			conn_set_deadline_ms(o->conn, reply_ms);
-		o->timed_reply = number;
+	if (!begun || o->awaited_reply != number)
+		o->awaited_since_ms = now_ms;
+	/* When nothing is asked, nothing is awaited until it begins. */
+	o->awaited_reply = begun || stage != SMTP_STAGE_IDLE ? number : 0;
+	if (begun) { /* and comes and comes, but has no more time than if it did not */
+		int64_t left_ms = o->awaited_since_ms + reply_ms - now_ms;
+		conn_set_deadline_ms(o->conn, left_ms > 0 ? left_ms : 1);
 		return;
 	}
-	o->timed_reply = 0;
 	if (stage == SMTP_STAGE_IDLE && o->preparing == NULL)
 		conn_set_timeout_ms(o->conn, c->idle_ms > 0 ? c->idle_ms : 1);
 	else if (!MUTANT(RELAY_ONE_TIME_OUT))
@@ -318,6 +321,8 @@ static void on_conn(void *ctx, enum conn_event event)
 		if (o->content_blocked) {
 			o->content_blocked = false;
 			smtp_out_pump(o);
+		} else if (!o->connecting) {
+			set_timeout(o); /* the peer can answer from now on */
 		}
 		break;
 	case CONN_EOF:

@@ -29,9 +29,9 @@ struct smtp_out {
 	struct buf out;
 	struct handover *sending; /* whose content goes out now; the oldest in the client */
 	struct handover *in_flight[2];
-	uint64_t sent_bytes; /* of its content */
-	uint32_t
-		timed_reply; /* its number, from 1: the time for this reply runs, whatever more of it comes; 0: none's */
+	uint64_t sent_bytes;      /* of its content */
+	uint32_t awaited_reply;   /* its number, from 1; 0: none is */
+	int64_t awaited_since_ms; /* monotonic: its time runs from here, whatever comes of it */
 	bool connecting;
 	bool ready; /* has been at least once */
 	bool idle;

@@ -1,8 +1,10 @@
 """Relaying out: where mail goes (RFC 5321 5.1), what happens when the next hop does not play along, who is told."""
 
+import contextlib
 import email
 import re
 import socket
+import time
 
 from lib import (SMTP_PORT, Dns, NextHop, Server, at_end, check, check_equal, fields_named, make_message, new_address, pair, slow, turns_red, wait_until)
 
@@ -229,6 +231,46 @@ def test_a_next_hop_in_every_kind_of_trouble_gets_its_mail_in_the_end():
         check_equal(struck[0], 1, f"{where} {reply} happened")
         wait_until(server.queue_is_empty, f"an empty queue after {where} {reply}")
         server.kill()
+
+
+class DrippingHop(NextHop):
+    """In its first session the reply to EHLO begins late, and then goes on without end."""
+
+    late_s = 2.5
+    waited_s = None
+
+    def session(self, sock, number):
+        if number > 1:
+            super().session(sock, number)
+            return
+        sock.sendall(b"220 next-hop.example\r\n")
+        sock.recv(512)
+        began = time.monotonic()
+        sock.settimeout(self.late_s)
+        with contextlib.suppress(OSError), sock:
+            while not self.ends(sock):
+                sock.sendall(b"250-more\r\n")
+                sock.settimeout(0.2)
+        self.waited_s = time.monotonic() - began
+
+    @staticmethod
+    def ends(sock):
+        """Whether anything comes; so nothing is to be said before the time-out either."""
+        try:
+            sock.recv(512)
+        except TimeoutError:
+            return False
+        return True
+
+
+@turns_red("next-hop-is-deaf")
+def test_a_reply_that_begins_late_and_never_ends_has_the_time_of_one():
+    hop = DrippingHop()
+    server, dns = sender(outbound={"reply_timeout": "3s"})
+    dns.add_host("far.example", hop.address)
+    submit(server, "fred@far.example")
+    hop.wait_for(1)
+    check(hop.late_s < hop.waited_s < hop.late_s + 2, f"3 s for all of a reply (RFC 5321 4.5.3.2): {hop.waited_s:.1f} s")
 
 
 @turns_red("mail-is-lost")
