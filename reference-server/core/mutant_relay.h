@@ -119,8 +119,6 @@
 	  "a reply of too many lines counts as whole")                                                       \
 	X(RELAY_FIRST_LINE_ENDS, "relay-first-line-ends", "relay/rfc5321/4.2.1",                             \
 	  "the first line of a good reply counts as all of it")                                              \
-	X(RELAY_DSN_RAW_TEXT, "relay-dsn-raw-text", "relay/rfc3464/2.3.6",                                   \
-	  "notifications quote control and 8-bit bytes as they came")                                        \
 	X(RELAY_RETRIES_AT_ONCE, "relay-retries-at-once", "relay/rfc5321/4.5.4.1",                           \
 	  "failed attempts are repeated at once")                                                            \
 	X(RELAY_DSN_FROM_SOMEBODY, "relay-dsn-from-somebody", "relay/rfc5321/3.6.3",                         \

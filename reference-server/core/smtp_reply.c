@@ -87,7 +87,7 @@ size_t smtp_text_escape(struct span text, char *dst, size_t dst_bytes)
 		} else if (c == '\\') {
 			piece[0] = piece[1] = '\\';
 			piece_bytes = 2;
-		} else if ((c >= ' ' && c < 0x7F) || MUTANT(RELAY_DSN_RAW_TEXT)) {
+		} else if (c >= ' ' && c < 0x7F) {
 			piece[0] = (char)c;
 		} else {
 			memcpy(piece, (char[4]){ '\\', 'x', hex[c >> 4], hex[c & 15] }, 4);
