@@ -143,12 +143,15 @@ static void send_ehlo(struct smtp_client *c)
 {
 	forget_extensions(c);
 	c->mail_count = 0;
-	c->session = MUTANT(RELAY_HELO_FIRST) ? S_HELO : S_EHLO;
-	smtpc_send_with(c,
-			c->options.lmtp            ? "LHLO "
-			: MUTANT(RELAY_HELO_FIRST) ? "HELO "
-						   : "EHLO ",
-			c->options.local_name);
+	c->session = S_EHLO;
+	smtpc_send_with(c, c->options.lmtp ? "LHLO " : "EHLO ", c->options.local_name);
+}
+
+static void send_helo(struct smtp_client *c)
+{
+	forget_extensions(c);
+	c->session = S_HELO;
+	smtpc_send_with(c, "HELO ", c->options.local_name);
 }
 
 /* ---- endings ---- */
@@ -205,17 +208,20 @@ void smtpc_end(struct smtp_client *c, const struct smtp_result *r, bool untried,
 	c->session = S_CLOSED;
 }
 
+static enum smtp_class nonsense_class(void)
+{
+	if (MUTANT(RELAY_NONSENSE_IS_SENT))
+		return SMTP_CLASS_OK;
+	return MUTANT(RELAY_PIECES_REFUSE) ? SMTP_CLASS_PERMANENT : SMTP_CLASS_TEMPORARY;
+}
+
 /* Not SMTP, or not an answer to anything that was asked. */
 void smtpc_end_nonsense(struct smtp_client *c, const char *text)
 {
 	bool in_content = smtp_client_stage(c) == SMTP_STAGE_CONTENT;
 	struct smtp_result r;
 
-	smtp_result_set_own(&r,
-			    MUTANT(RELAY_NONSENSE_IS_SENT) ? SMTP_CLASS_OK
-			    : MUTANT(RELAY_PIECES_REFUSE)  ? SMTP_CLASS_PERMANENT
-							   : SMTP_CLASS_TEMPORARY,
-			    SMTP_STAGE_IDLE, 5, 0, text);
+	smtp_result_set_own(&r, nonsense_class(), SMTP_STAGE_IDLE, 5, 0, text);
 	smtpc_end(c, &r, false, true);
 	if (!in_content) /* where it would be content */
 		smtpc_send(c, "QUIT\r\n");
@@ -437,21 +443,29 @@ static void learn(struct smtp_client *c, struct span line)
 		c->extensions |= SMTP_EXT_AUTH_PLAIN;
 }
 
-static void send_reset(struct smtp_client *c)
+/* What mutants do instead of saying EHLO. */
+static bool opens_otherwise(struct smtp_client *c)
 {
-	smtpc_send(c, "RSET\r\n");
-	c->session = S_RSET;
+	if (MUTANT(RELAY_HELO_FIRST)) {
+		send_helo(c);
+	} else if (MUTANT(RELAY_NO_HELLO)) {
+		prepare(c);
+	} else if (MUTANT(RELAY_TALKS_FIRST)) {
+		c->session = S_EHLO; /* it was said long ago */
+	} else if (MUTANT(RELAY_RSET_FIRST)) {
+		smtpc_send(c, "RSET\r\n");
+		c->session = S_RSET;
+	} else {
+		return false;
+	}
+	return true;
 }
 
 static void on_greeting(struct smtp_client *c)
 {
-	if (MUTANT(RELAY_NO_HELLO) && smtpc_first_digit(c) == 2)
-		prepare(c);
-	else if (MUTANT(RELAY_TALKS_FIRST) && smtpc_first_digit(c) == 2)
-		c->session = S_EHLO; /* it was said long ago */
-	else if (MUTANT(RELAY_RSET_FIRST) && smtpc_first_digit(c) == 2)
-		send_reset(c);
-	else if (smtpc_first_digit(c) == 2)
+	if (smtpc_first_digit(c) == 2 && opens_otherwise(c))
+		return;
+	if (smtpc_first_digit(c) == 2)
 		send_ehlo(c);
 	else if (smtpc_first_digit(c) == 3)
 		smtpc_end_nonsense(c, "greeted with an intermediate reply");
@@ -467,9 +481,7 @@ static void on_ehlo(struct smtp_client *c)
 		smtpc_end_nonsense(c, "intermediate reply to EHLO");
 	} else if (!MUTANT(RELAY_NO_HELO) && c->session == S_EHLO && smtpc_first_digit(c) == 5 &&
 		   c->reply.code != 554 && !c->options.lmtp) {
-		forget_extensions(c);
-		c->session = S_HELO;
-		smtpc_send_with(c, "HELO ", c->options.local_name);
+		send_helo(c);
 	} else {
 		refuse_host_by_reply(c, smtpc_reply_class(c));
 	}
