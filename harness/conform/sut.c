@@ -71,6 +71,10 @@ static const char *relay_lacks(const struct sut *s, const struct case_file *c)
 	    (needs(c, "tls-verify") && !is_able(s, "tls-verify")) ||
 	    (needs(c, "dane") && !is_able(s, "dane")))
 		return "it is told no such policy for TLS towards next hops";
+	if (needs(c, "ipv6") && !is_able(s, "ipv6"))
+		return "it is told to use no AAAA records";
+	if (needs(c, "address-literals") && !is_able(s, "address-literals"))
+		return "it does not deliver to address literals";
 	if (needs(c, "utf8-mailbox") && !sut_offers(s, CASE_LMTP, "SMTPUTF8"))
 		return "its mailboxes take no mail with SMTPUTF8";
 	return NULL;

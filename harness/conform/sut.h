@@ -73,7 +73,7 @@ struct sut {
 	void (*control)(void *control_ctx, enum sut_deed deed, sut_deed_fn *done, void *ctx);
 	void *control_ctx;
 	struct world *world;          /* where next hops can be played; NULL: nowhere */
-	const char *const *abilities; /* of which cases may need "tls-require", "tls-verify", "dane" */
+	const char *const *abilities; /* that cases may need: "tls-require", "ipv6", ... */
 	uint32_t ability_count;
 	struct target_relay relay; /* the schedule it was given for them; with world */
 	struct addr trusted; /* from there its smtp service takes mail for anywhere; n == 0: from nowhere */
