@@ -92,17 +92,27 @@ static void add_handshake(struct hop *h, const struct sink_event *e, int64_t now
 		buf_add_cstr(&t->server_name, e->server_name);
 }
 
-/* What is said on a connection answers the last line there. */
-static void note_answer(struct hop *h, const struct sink_event *e)
+static struct hop_line *last_line(struct hop *h, uint64_t connection)
 {
-	if (e->kind != SINK_SAID)
+	for (uint32_t i = h->line_count; i > 0; i--)
+		if (h->lines[i - 1].connection == connection)
+			return &h->lines[i - 1];
+	return NULL;
+}
+
+/* What is said on a connection answers the last line there; what is heard before that did not wait for it. */
+static void note_turn(struct hop *h, const struct sink_event *e)
+{
+	struct hop_line *l = last_line(h, e->connection);
+
+	if (l == NULL || l->answered)
 		return;
-	for (uint32_t i = h->line_count; i > 0; i--) {
-		if (h->lines[i - 1].connection != e->connection)
-			continue;
-		h->lines[i - 1].answered = true;
-		break;
+	if (e->kind == SINK_HEARD) {
+		l->followed = true;
+		return;
 	}
+	l->answered = true;
+	l->alone = l->alone && !l->followed;
 }
 
 static void note(struct hop *h, const struct sink_event *e, const char *what)
@@ -130,7 +140,7 @@ static void on_event(void *ctx, const struct sink_event *e)
 	case SINK_HEARD:
 	case SINK_SAID:
 		note_first(h, e);
-		note_answer(h, e);
+		note_turn(h, e);
 		if (h->inside->transcript == NULL)
 			break;
 		transcript_add_hop(h->inside->transcript, now_ns,

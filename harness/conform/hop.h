@@ -32,7 +32,8 @@ enum {
 struct hop_line {
 	uint64_t connection; /* from 1 */
 	int64_t at_ns;
-	bool alone;      /* nothing had come behind it when it was to be answered */
+	bool alone; /* nothing had come behind it when it was answered */
+	bool followed; /* something came in a segment of its own, and there is no answer yet to tell if too soon */
 	bool answered;   /* and the relay was there */
 	bool crlf;       /* it ended so, and not in LF alone */
 	struct buf text; /* without its end */

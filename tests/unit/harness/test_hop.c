@@ -1,5 +1,6 @@
 /*
- * hop: what is kept of a relay that does not stop is bounded, and then nobody listens any more.
+ * hop: what is kept of a relay that does not stop is bounded, and then nobody listens any more; and which
+ * command came before its time.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -128,11 +129,99 @@ static void a_relay_that_talks_without_end_is_left(void **state)
 	leave(&s);
 }
 
+/* ---- who does not await a reply ---- */
+
+struct talk {
+	struct loop *loop;
+	struct hop *hop;
+	struct conn *conn;
+	bool hasty; /* RCPT comes while MAIL waits for its reply */
+	bool said_rcpt;
+	uint32_t inputs;
+};
+
+static void say_rcpt(struct talk *t)
+{
+	if (!t->said_rcpt)
+		conn_write(t->conn, SPAN_LIT("RCPT TO:<c@d>\r\n"));
+	t->said_rcpt = true;
+}
+
+static void on_talk(void *ctx, enum conn_event event)
+{
+	struct talk *t = ctx;
+
+	assert_int_not_equal(event, CONN_FAILED);
+	if (event != CONN_INPUT)
+		return;
+	conn_consume(t->conn, conn_input(t->conn).n);
+	t->inputs++;
+	if (t->inputs == 1)
+		conn_write(t->conn, SPAN_LIT("HELO x\r\n"));
+	else if (t->inputs == 2)
+		conn_write(t->conn, SPAN_LIT("MAIL FROM:<a@b>\r\n"));
+	else if (t->inputs == 3)
+		say_rcpt(t);
+}
+
+static void on_talk_news(void *ctx)
+{
+	struct talk *t = ctx;
+
+	if (t->hasty && t->hop != NULL && t->hop->line_count == 2)
+		say_rcpt(t);
+	if (t->hop != NULL && t->hop->line_count == 3 && t->hop->lines[2].answered)
+		loop_stop(t->loop);
+}
+
+static void check_talk(bool hasty)
+{
+	struct case_departure slow = { .stage = CASE_AT_MAIL, .pause_ms = 200 };
+	struct case_hop what = { .name = "mx", .departures = &slow, .departure_count = 1 };
+	struct talk t = { .loop = loop_new(), .hasty = hasty };
+	struct values values = { 0 };
+	struct addr place;
+	struct err e;
+
+	assert_true(addr_parse("127.0.0.1", 0, &place));
+	t.hop = hop_new(&(struct hop_options){ .loop = t.loop,
+					       .what = &what,
+					       .values = &values,
+					       .host_name = "mx.example",
+					       .places = &place,
+					       .place_count = 1,
+					       .on_news = on_talk_news,
+					       .ctx = &t },
+			&e);
+	assert_non_null(t.hop);
+	struct timer *end = timer_new(t.loop, too_late, t.loop);
+	timer_set_ms(end, PATIENCE_MS);
+	t.conn = conn_connect(&(struct conn_options){ .loop = t.loop, .on_event = on_talk, .ctx = &t },
+			      &t.hop->at, NULL);
+	loop_run(t.loop);
+	assert_int_equal(t.hop->line_count, 3);
+	assert_true(t.hop->lines[0].alone);
+	assert_int_equal(t.hop->lines[1].alone, !hasty);
+	assert_true(t.hop->lines[2].alone);
+	conn_free(t.conn);
+	timer_free(end);
+	hop_free(t.hop);
+	loop_free(t.loop);
+}
+
+static void a_command_that_does_not_await_a_reply_is_told_by_its_time(void **state)
+{
+	(void)state;
+	check_talk(false);
+	check_talk(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_relay_that_connects_without_end_meets_nobody),
 		cmocka_unit_test(a_relay_that_talks_without_end_is_left),
+		cmocka_unit_test(a_command_that_does_not_await_a_reply_is_told_by_its_time),
 	};
 	return cmocka_run_group_tests_name("hop", tests, NULL, NULL);
 }
