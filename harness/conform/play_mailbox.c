@@ -166,7 +166,7 @@ static void on_child(void *ctx, struct play *child)
 	p->outcome.lost = o->lost;
 	if (!p->child_ok)
 		play_finish(p, CONFORM_INCONCLUSIVE, play_step(p)->line,
-			    "no mail could be sent to the mailbox: %s", o->why);
+			    "the server did not take the mail: %s", o->why);
 	else
 		play_poke(p);
 }

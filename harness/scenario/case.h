@@ -146,7 +146,7 @@ enum case_check_kind {
 	CASE_CHECK_PART,         /* its nth part (harness/wire/mime.h) with its transfer encoding undone */
 	CASE_CHECK_HEADER,       /* a field `name` as `text`, unfolded */
 	CASE_CHECK_HEADER_COUNT, /* how many fields `name` */
-	CASE_CHECK_RECEIVED,     /* the first Received field, as RECEIVED_ASPECTS[n] has it */
+	CASE_CHECK_RECEIVED,     /* the oldest Received field, as RECEIVED_ASPECTS[n] has it */
 	CASE_CHECK_FORM,         /* the message, as MAIL_FORM_ASPECTS[n] has it */
 	CASE_CHECK_UNCHANGED,    /* what was submitted is all there, behind trace fields */
 	CASE_CHECK_READ_AS,      /* a next hop could read it as enum case_reading n */

@@ -322,7 +322,7 @@ static bool read_reply_check(struct case_reader *r, int word, struct span *rest,
 	}
 }
 
-/* "received zone": what of the first Received field. */
+/* "received zone": what of the oldest Received field. */
 static bool take_received_aspect(struct case_reader *r, struct span *rest, struct case_check *c)
 {
 	const char *names[ASPECTS_MAX + 1] = { 0 };
