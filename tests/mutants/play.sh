@@ -35,9 +35,6 @@ relay) chosen='relay --jobs 300' ;; # what a broken relay does not do is waited 
 *) chosen=$suite ;; # or several
 esac
 
-# Its forty messages have to come within the two seconds that a greeting takes: not beside 300 others.
-[ "$mutant" != relay-many-connections ] || chosen=relay/rfc1123/5.3.1
-
 broken=
 [ "$mutant" = none ] || broken="--mutant $mutant"
 # shellcheck disable=SC2016 # the script that is written expands these
