@@ -51,7 +51,8 @@ static bool is_unchanged(struct span got, struct span submitted, struct buf *why
 	return false;
 }
 
-bool content_reads_as(const struct hop_content *c, enum case_reading reading, struct buf *why)
+/* Whether a next hop could have read it so; *why says which one, or that none does. */
+static bool reads_as(const struct hop_content *c, enum case_reading reading, struct buf *why)
 {
 	if (reading == CASE_READ_IRREGULAR) {
 		if (end_is_irregular(buf_span(&c->content)))
@@ -84,7 +85,7 @@ bool content_check(const struct hop_content *c, const struct case_step *s, struc
 		} else if (check->kind == CASE_CHECK_SIGNED) {
 			fine = dkim_holds(buf_span(&c->content), why);
 		} else if (check->kind == CASE_CHECK_READ_AS) {
-			fine = content_reads_as(c, (enum case_reading)check->n, why);
+			fine = reads_as(c, (enum case_reading)check->n, why);
 		} else if (check->kind == CASE_CHECK_TLS && c->tls != (check->n == 1)) {
 			buf_addf(why, "it came %s", c->tls ? "under TLS" : "in the clear");
 			fine = false;

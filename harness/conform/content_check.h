@@ -15,7 +15,4 @@
 bool content_check(const struct hop_content *c, const struct case_step *s, struct span submitted,
 		   struct buf *why);
 
-/* Whether a next hop could have read it so; *why says which one, or that none does. */
-bool content_reads_as(const struct hop_content *c, enum case_reading reading, struct buf *why);
-
 #endif

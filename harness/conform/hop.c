@@ -194,9 +194,7 @@ static void on_content(void *ctx, const struct sink_message *m)
 				   .at_ns = m->final_dot_ns,
 				   .tls = m->over_tls,
 				   .in_doubt = m->connection <= HOP_CONNECTIONS_MAX &&
-					       h->inside->odd[m->connection],
-				   .dots = m->dots_notes };
-	buf_add(&c->reverse_path, m->reverse_path);
+					       h->inside->odd[m->connection] };
 	buf_add(&c->content, m->content);
 	for (uint32_t i = 0; i < m->recipient_count; i++)
 		buf_addf(&c->recipients, "%.*s\n", SPAN_FMT(m->recipients[i]));
@@ -445,7 +443,6 @@ void hop_free(struct hop *h)
 	for (uint32_t i = 0; i < h->line_count; i++)
 		buf_free(&h->lines[i].text);
 	for (uint32_t i = 0; i < h->content_count; i++) {
-		buf_free(&h->contents[i].reverse_path);
 		buf_free(&h->contents[i].recipients);
 		buf_free(&h->contents[i].content);
 		buf_free(&h->contents[i].wire);

@@ -46,11 +46,9 @@ struct hop_content {
 	/* The relay may not have had that reply in time, or not have understood it. */
 	bool in_doubt;
 	bool tls;
-	struct buf reverse_path;
 	struct buf recipients; /* that were accepted, each with a LF behind it */
 	struct buf content;    /* unstuffed */
 	struct buf wire;       /* as it came behind DATA, its end included; empty after BDAT */
-	uint32_t dots;         /* enum dots_note */
 };
 
 /* A TLS handshake that came to its end. */
