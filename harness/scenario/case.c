@@ -265,7 +265,6 @@ static void read_needs(struct case_reader *r, struct span value)
 	struct case_file *c = r->c;
 	bool any = false;
 
-	c->keyword_count = c->ability_count = 0; /* a second line is a mistake, and told as one */
 	c->keywords = case_alloc(c, WORDS_MAX * sizeof(*c->keywords));
 	c->abilities = case_alloc(c, WORDS_MAX * sizeof(*c->abilities));
 	for (struct span word = case_word(&value); word.n > 0; word = case_word(&value)) {
@@ -302,7 +301,6 @@ static void read_speaks(struct case_reader *r, struct span value)
 
 	if (c->role != CASE_ROLE_CLIENT)
 		case_error(r, value, "only a relay speaks to next hops; \"role: client\" stands above");
-	c->speaks_count = 0;
 	c->speaks = case_alloc(c, WORDS_MAX * sizeof(*c->speaks));
 	for (struct span word = case_word(&value); word.n > 0; word = case_word(&value)) {
 		if (is_keyword(word) && c->speaks_count < WORDS_MAX)
@@ -364,8 +362,10 @@ static void read_header(struct case_reader *r)
 		case_unknown(r, key, "header line", names);
 		return;
 	}
-	if (r->said[index] && !KEYS[index].often)
+	if (r->said[index] && !KEYS[index].often) {
 		case_error(r, key, "\"%s:\" stands here twice", KEYS[index].name);
+		return;
+	}
 	r->said[index] = true;
 	if (value.n == 0)
 		case_error(r, key, "nothing stands behind \"%s:\"", KEYS[index].name);
