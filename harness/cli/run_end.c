@@ -148,6 +148,13 @@ static int64_t own_cpu_ms(void)
 	       (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
 }
 
+static double load_average(void)
+{
+	double load;
+
+	return getloadavg(&load, 1) == 1 ? load : -1;
+}
+
 /* ---- words ---- */
 
 static void add_ms(struct buf *text, struct hist_value v)
@@ -315,6 +322,7 @@ int run_end_judge(struct run_end *e, const struct run_options *o, struct run_out
 	r->drain = measure_drain(r);
 	r->queues_asked = e->ledger_end.residue_known;
 	r->own_cpu_ms = own_cpu_ms();
+	r->load_average = load_average();
 	verdict_reach(r);
 	int rc = result_write(r, o->dir, reterr);
 	if (rc == 0)

@@ -79,6 +79,7 @@ struct record {
 	uint32_t host_count;
 	int64_t poll_interval_ms; /* longest of the flow's; 0: nothing was retrieved */
 	int64_t own_cpu_ms;       /* the harness itself */
+	double load_average;      /* of a minute, at the end; below 0: unknown */
 	struct reasons reasons;   /* what the run noted, then what the verdict found */
 	enum verdict verdict;
 };

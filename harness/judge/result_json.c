@@ -298,7 +298,6 @@ static json_t *conditions_json(const struct record *r)
 	json_t *o = json_object();
 	json_t *sets = json_array();
 	char seed[24];
-	double load[1];
 
 	put(o, "version", json_string(POSTRIDER_VERSION));
 	put(o, "started", wall_of(r->started_wall_ms));
@@ -308,7 +307,7 @@ static json_t *conditions_json(const struct record *r)
 	put(o, "cpu", cpu_model());
 	put(o, "cores", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
 	put(o, "load_average",
-	    getloadavg(load, 1) == 1 ? json_real(round(load[0] * 100) / 100) : json_null());
+	    r->load_average >= 0 ? json_real(round(r->load_average * 100) / 100) : json_null());
 	/* As text: a 64-bit number does not survive every JSON reader. */
 	(void)snprintf(seed, sizeof(seed), "%llu", (unsigned long long)r->seed);
 	put(o, "seed", json_string(seed));

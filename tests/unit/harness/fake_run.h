@@ -172,6 +172,7 @@ static inline void fake_finish(struct fake_run *f, bool complete)
 	f->record.host_count = 2;
 	f->record.poll_interval_ms = 100;
 	f->record.own_cpu_ms = 900;
+	f->record.load_average = 1.256;
 	if (f->record.fault_count > 0) {
 		f->record.drain.known = true;
 		f->record.drain.since_ns = f->faults[0].end_ns;

@@ -232,6 +232,8 @@ static void counts_and_percentiles_are_those_of_the_run(void **state)
 	assert_string_equal(json_string_value(json_object_get(result, "verdict")), "fail");
 	assert_string_equal(json_string_value(json_object_get(json_object_get(result, "conditions"), "seed")),
 			    "18446744073709551615");
+	double load = json_real_value(json_object_get(json_object_get(result, "conditions"), "load_average"));
+	assert_int_equal((int)(load * 100 + 0.5), 126);
 
 	for (unsigned m = 0; m < FLOW_METRIC_COUNT; m++) {
 		const struct hist *h = f.metrics.of[m];
