@@ -143,11 +143,23 @@ static bool say_pieces(struct sink_client *c)
 	return true;
 }
 
+/* Empty lines are passed over, as a client does that bears with them. */
+static char first_of_pieces(const struct sink_rule *r)
+{
+	for (uint32_t i = 0; i < r->piece_count; i++) {
+		struct span s = r->pieces[i].bytes;
+		for (size_t k = 0; k < s.n; k++)
+			if (s.p[k] != '\r' && s.p[k] != '\n')
+				return s.p[k];
+	}
+	return '\0';
+}
+
 /* The first character of what is answered. */
 static char answer_class(const struct deed *d)
 {
 	if (d->rule != NULL && d->rule->piece_count > 0)
-		return d->rule->pieces[0].bytes.n > 0 ? d->rule->pieces[0].bytes.p[0] : '\0';
+		return first_of_pieces(d->rule);
 	return d->rule != NULL && d->rule->reply != NULL ? d->rule->reply[0] : d->usual[0];
 }
 

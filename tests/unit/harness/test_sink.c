@@ -196,6 +196,10 @@ static void everything_is_recorded(void **state)
 		.stage = SINK_HELLO, .path = "EHLO", .pieces = PIECES, .piece_count = 2
 	};
 	const struct sink_rule no_chunk = { .stage = SINK_CHUNK, .reply = "451 4.3.0 no", .count = 1 };
+	static const struct sink_piece EMPTY_LINE = { 0, { "\r\n354 go\r\n", 10 } };
+	const struct sink_rule behind_nothing = {
+		.stage = SINK_DATA, .pieces = &EMPTY_LINE, .piece_count = 1
+	};
 	const struct sink_rule closes = { .stage = SINK_FINAL, .action = SINK_CLOSE };
 
 	record(NULL, 0, "A\nSIZE 9\n", "EHLO me\r\nQUIT\r\n",
@@ -214,6 +218,10 @@ static void everything_is_recorded(void **state)
 	       ">451 4.3.0 no\r\n|>503 5.5.1 no transaction to add this to\r\n|>250 2.0.0 ok\r\n|" TAKEN
 	       ">250 2.0.0 1 octets so far\r\n|content cd|>250 2.0.0 ok, taken as 1-1\r\n|>221 2.0.0 "
 	       "bye\r\n|ended|");
+	/* Behind an empty line the reply is what it is. */
+	record(&behind_nothing, 1, NULL, ENVELOPE "DATA\r\nx\r\n.\r\nQUIT\r\n",
+	       "opened|>220 x ESMTP\r\n|<" ENVELOPE "DATA\r\nx\r\n.\r\nQUIT\r\n|" TAKEN
+	       ">\r\n354 go\r\n|content x\r\n|>250 2.0.0 ok, taken as 1-1\r\n|>221 2.0.0 bye\r\n|ended|");
 	/* Content that was taken and not answered is told, too. */
 	record(&closes, 1, NULL, ENVELOPE "DATA\r\nx\r\n.\r\n",
 	       "opened|>220 x ESMTP\r\n|<" ENVELOPE "DATA\r\nx\r\n.\r\n|" TAKEN
