@@ -217,6 +217,13 @@ static bool is_plain_reply(const struct sink_rule *r)
 	return plain;
 }
 
+/* A relay may take it for another reply, or for none. */
+static bool is_odd(const struct sink_rule *r)
+{
+	return r->piece_count > 0 ? !is_plain_reply(r)
+				  : r->reply != NULL && strlen(r->reply) > REPLY_BYTES_MAX;
+}
+
 /* Whether the relay has certainly had the good reply: then what it sends again is sent twice for nothing. */
 static bool leaves_doubt(const struct hop_inside *in, const struct sink_rule *r)
 {
@@ -227,8 +234,7 @@ static bool leaves_doubt(const struct hop_inside *in, const struct sink_rule *r)
 	for (uint32_t i = 0; i < r->piece_count; i++)
 		if (r->pieces[i].pause_ms > IN_TIME_MS)
 			return true;
-	return r->piece_count > 0 ? !is_plain_reply(r)
-				  : r->reply != NULL && strlen(r->reply) > REPLY_BYTES_MAX;
+	return is_odd(r);
 }
 
 static struct hop_content *last_content(struct hop *h, uint64_t connection)
@@ -245,7 +251,7 @@ static void on_rule(void *ctx, uint64_t connection, const struct sink_rule *r)
 	struct hop_inside *in = h->inside;
 	struct hop_content *c = r->stage == SINK_FINAL ? last_content(h, connection) : NULL;
 
-	if (r->piece_count > 0 && !is_plain_reply(r) && connection <= HOP_CONNECTIONS_MAX)
+	if (is_odd(r) && connection <= HOP_CONNECTIONS_MAX)
 		in->odd[connection] = true;
 	if (c != NULL)
 		c->in_doubt = c->in_doubt || leaves_doubt(in, r);

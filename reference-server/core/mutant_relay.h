@@ -184,6 +184,8 @@
 	  "the first digit of unknown codes does not count")                                                 \
 	X(RELAY_NONSENSE_IS_SENT, "relay-nonsense-is-sent", "relay/rfc5321/4.2",                             \
 	  "what is no reply counts as success")                                                              \
+	X(RELAY_LAST_REPLY_COUNTS, "relay-last-reply-counts", "relay/rfc5321/4.2",                           \
+	  "of replies that come together the last one counts")                                               \
 	X(RELAY_PIECES_REFUSE, "relay-pieces-refuse", "relay/rfc5321/4.2",                                   \
 	  "replies that come in pieces are refusals")                                                        \
 	X(RELAY_ONE_RECIPIENT_EACH, "relay-one-recipient-each", "relay/rfc5321/4.5.4.1",                     \

@@ -620,6 +620,8 @@ enum smtp_client_wish smtp_client_feed(struct smtp_client *c, struct span in, si
 			if (c->session == S_EHLO && smtpc_first_digit(c) == 2 && c->reply.line_count > 1)
 				learn(c, smtp_reply_line(&c->reply));
 			c->reply_count += result == SMTP_REPLY_DONE;
+			if (MUTANT(RELAY_LAST_REPLY_COUNTS) && used < in.n)
+				continue;
 			if (result == SMTP_REPLY_DONE)
 				on_reply(c);
 		}

@@ -217,11 +217,15 @@ static enum smtp_reply_result step(struct smtp_reply *r, char c)
 	if (r->where == AT_LF) {
 		if (c == '\n')
 			return end_line(r);
+		if (MUTANT(RELAY_NONSENSE_IS_SENT))
+			return fail(r, "bare CR in a reply");
 		keep_byte(r, '\r');
 		r->where = IN_TEXT;
 	}
 	if (c == '\n')
 		return fail(r, "bare LF in a reply");
+	if (c == '\0' && MUTANT(RELAY_NONSENSE_IS_SENT))
+		return fail(r, "NUL in a reply");
 	if (c == '\r')
 		r->where = AT_LF;
 	else

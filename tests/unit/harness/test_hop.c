@@ -216,12 +216,78 @@ static void a_command_that_does_not_await_a_reply_is_told_by_its_time(void **sta
 	check_talk(true);
 }
 
+/* ---- replies that a relay may not have understood ---- */
+
+static void on_told(void *ctx, enum conn_event event)
+{
+	struct talk *t = ctx;
+
+	if (event == CONN_INPUT)
+		conn_consume(t->conn, conn_input(t->conn).n);
+}
+
+static void on_taken(void *ctx)
+{
+	struct talk *t = ctx;
+
+	if (t->hop != NULL && hop_taken_count(t->hop) == 1)
+		loop_stop(t->loop);
+}
+
+/* RFC 5321 4.5.3.1.5: 512 octets, of which two end the line. */
+static void check_doubt(size_t reply_bytes, bool in_doubt)
+{
+	char reply[600];
+	struct case_part part = { .kind = CASE_PART_LITERAL };
+	struct case_segment segment = { .text = { &part, 1 } };
+	struct case_departure says = { .stage = CASE_AT_MAIL, .segments = &segment, .segment_count = 1 };
+	struct case_hop what = { .name = "mx", .departures = &says, .departure_count = 1 };
+	struct talk t = { .loop = loop_new() };
+	struct values values = { 0 };
+	struct addr place;
+	struct err e;
+
+	(void)snprintf(reply, sizeof(reply), "250 %0*d", (int)reply_bytes - 4, 0);
+	part.text = span_of(reply);
+	assert_true(addr_parse("127.0.0.1", 0, &place));
+	t.hop = hop_new(&(struct hop_options){ .loop = t.loop,
+					       .what = &what,
+					       .values = &values,
+					       .host_name = "mx.example",
+					       .places = &place,
+					       .place_count = 1,
+					       .on_news = on_taken,
+					       .ctx = &t },
+			&e);
+	assert_non_null(t.hop);
+	struct timer *end = timer_new(t.loop, too_late, t.loop);
+	timer_set_ms(end, PATIENCE_MS);
+	t.conn = conn_connect(&(struct conn_options){ .loop = t.loop, .on_event = on_told, .ctx = &t },
+			      &t.hop->at, NULL);
+	conn_write(t.conn, SPAN_LIT("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\n"));
+	loop_run(t.loop);
+	assert_int_equal(t.hop->content_count, 1);
+	assert_true(t.hop->contents[0].in_doubt == in_doubt);
+	conn_free(t.conn);
+	timer_free(end);
+	hop_free(t.hop);
+	loop_free(t.loop);
+}
+
+static void behind_an_odd_reply_a_double_is_excused(void **state)
+{
+	(void)state;
+	check_doubt(510, false);
+	check_doubt(511, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_relay_that_connects_without_end_meets_nobody),
 		cmocka_unit_test(a_relay_that_talks_without_end_is_left),
 		cmocka_unit_test(a_command_that_does_not_await_a_reply_is_told_by_its_time),
+		cmocka_unit_test(behind_an_odd_reply_a_double_is_excused),
 	};
 	return cmocka_run_group_tests_name("hop", tests, NULL, NULL);
 }

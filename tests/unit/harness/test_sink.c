@@ -197,9 +197,9 @@ static void everything_is_recorded(void **state)
 	};
 	const struct sink_rule no_chunk = { .stage = SINK_CHUNK, .reply = "451 4.3.0 no", .count = 1 };
 	static const struct sink_piece EMPTY_LINE = { 0, { "\r\n354 go\r\n", 10 } };
-	const struct sink_rule behind_nothing = {
-		.stage = SINK_DATA, .pieces = &EMPTY_LINE, .piece_count = 1
-	};
+	const struct sink_rule behind_nothing = { .stage = SINK_DATA,
+						  .pieces = &EMPTY_LINE,
+						  .piece_count = 1 };
 	const struct sink_rule closes = { .stage = SINK_FINAL, .action = SINK_CLOSE };
 
 	record(NULL, 0, "A\nSIZE 9\n", "EHLO me\r\nQUIT\r\n",
