@@ -269,6 +269,16 @@ static bool add_names(X509 *cert, X509 *issuer, const char *const *names)
 	return ok;
 }
 
+static bool add_constraint(X509 *cert, X509 *issuer, const char *domain)
+{
+	struct buf value = { 0 };
+
+	buf_addf(&value, "critical,permitted;DNS:%s", domain);
+	bool ok = add_extension(cert, issuer, NID_name_constraints, buf_cstr(&value));
+	buf_free(&value);
+	return ok;
+}
+
 static bool fill_certificate(X509 *cert, EVP_PKEY *key, const struct cert_options *o, X509 *issuer)
 {
 	enum { YEAR_S = 365 * 24 * 3600 };
@@ -287,6 +297,8 @@ static bool fill_certificate(X509 *cert, EVP_PKEY *key, const struct cert_option
 		  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, cn, -1, -1, 0) == 1 &&
 		  X509_set_issuer_name(cert, X509_get_subject_name(signer)) == 1 &&
 		  add_extension(cert, signer, NID_subject_key_identifier, "hash");
+	if (ok && o->only_below != NULL)
+		ok = add_constraint(cert, signer, o->only_below);
 	if (o->names == NULL)
 		return ok && add_extension(cert, signer, NID_basic_constraints, "critical,CA:TRUE") &&
 		       add_extension(cert, signer, NID_key_usage, "critical,keyCertSign,cRLSign");

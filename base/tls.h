@@ -65,6 +65,7 @@ struct cert_options {
 	const char *const *names;
 	bool rsa;                 /* 2048 bits, for servers that cannot use P-256 */
 	int64_t begins_s, ends_s; /* from now; both 0: as above */
+	const char *only_below;   /* a CA's: names it may vouch for (RFC 5280 4.2.1.10); NULL: any */
 	const char *issuer_cert_path;
 	const char *issuer_key_path;
 	const char *ret_cert_path; /* where to write */

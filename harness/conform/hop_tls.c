@@ -102,11 +102,14 @@ static void set_paths(const struct hop_tls_options *o, const char *more, struct 
 		       o->what->name, more);
 }
 
-/* An authority that nobody knows. */
+/* An authority that nobody knows, and that may vouch for other names than the host's perhaps. */
 static int make_other_ca(const struct hop_tls_options *o, struct paths *ret_ca, struct err *reterr)
 {
 	set_paths(o, "-ca", ret_ca);
 	return cert_make(&(struct cert_options){ .common_name = "an unknown CA",
+						 .only_below = o->what->tls == CASE_TLS_CONSTRAINED_CA
+								       ? "wrong.example"
+								       : NULL,
 						 .ret_cert_path = ret_ca->cert,
 						 .ret_key_path = ret_ca->key },
 			 reterr);
@@ -143,6 +146,7 @@ static int make_certificate(const struct hop_tls_options *o, const char *const *
 		c.ends_s = 30 * DAY_S;
 		break;
 	case CASE_TLS_UNKNOWN_CA:
+	case CASE_TLS_CONSTRAINED_CA:
 		rc = make_other_ca(o, &other, reterr);
 		c.issuer_cert_path = other.cert;
 		c.issuer_key_path = other.key;

@@ -238,6 +238,14 @@
 	  "STARTTLS is said again under TLS where it is listed")                                             \
 	X(RELAY_DANE_ANY_CERTIFICATE, "relay-dane-any-certificate", "relay/rfc7672/3.2",                     \
 	  "certificates need not match TLSA records")                                                        \
+	X(RELAY_DANE_CHAIN_COUNTS, "relay-dane-chain-counts", "relay/rfc7672/3.1.1",                         \
+	  "certificates must be right whatever TLSA records say")                                            \
+	X(RELAY_DANE_NO_CNAME, "relay-dane-no-cname", "relay/rfc7672/2.1.3",                                 \
+	  "TLSA records behind an alias are not seen")                                                       \
+	X(RELAY_DANE_NO_SHA512, "relay-dane-no-sha512", "relay/rfc7672/5",                                   \
+	  "TLSA records with SHA-512 are not known")                                                         \
+	X(RELAY_BOGUS_IS_INSECURE, "relay-bogus-is-insecure", "relay/rfc7672/2.1.2",                         \
+	  "wrong signatures count as none")                                                                  \
 	X(RELAY_DANE_ASKS_FOR_HOST, "relay-dane-asks-for-host", "relay/rfc7672/2.2.3",                       \
 	  "SNI is the host that was named, wherever its TLSA records are")                                   \
 	X(RELAY_DANE_HOST_ONLY, "relay-dane-host-only", "relay/rfc7672/3.2.2",                               \
@@ -269,6 +277,8 @@
 	X(RELAY_REQUIRETLS_ANY_MX, "relay-requiretls-any-mx", "relay/rfc8689/4.2.1",                         \
 	  "for REQUIRETLS nothing needs to prove the MX record")                                             \
 	X(RELAY_TLS_OPTIONAL_UNHEARD, "relay-tls-optional-unheard", "relay/rfc8689/3",                       \
-	  "TLS-Required: No changes nothing")
+	  "TLS-Required: No changes nothing")                                                                \
+	X(RELAY_TLS_OPTIONAL_IS_NONE, "relay-tls-optional-is-none", "relay/rfc8689/3",                       \
+	  "with TLS-Required: No there is no TLS")
 
 #endif

@@ -33,7 +33,7 @@ static void tell_failure(struct dane_search *s, const struct resolver_proof *pro
 /* RFC 6698 2.1: three numbers and the data. */
 static bool parse(struct span rdata, struct tls_record *ret)
 {
-	if (rdata.n < 3)
+	if (rdata.n < 3 || (rdata.p[2] == 2 && MUTANT(RELAY_DANE_NO_SHA512)))
 		return false;
 	*ret = (struct tls_record){ .usage = (uint8_t)rdata.p[0],
 				    .selector = (uint8_t)rdata.p[1],
@@ -66,6 +66,8 @@ static void on_tlsa(void *ctx, enum route_dns result, const struct span *records
 	s->lookup = NULL;
 	if (result == ROUTE_DNS_FAILED && !MUTANT(RELAY_DANE_FAILURE_IS_NONE))
 		tell_failure(s, proof);
+	else if (MUTANT(RELAY_DANE_NO_CNAME) && !span_eq_nocase(proof->name, span_of(s->asked)))
+		ask_next(s);
 	else if (result == ROUTE_DNS_FOUND && (proof->secure || MUTANT(RELAY_DANE_UNSIGNED_COUNTS)))
 		tell_records(s, records, count);
 	else

@@ -243,7 +243,7 @@ static void on_answer(void *ctx, int rcode, void *packet, int packet_bytes, int 
 	(void)was_ratelimited;
 
 	q->secure = security == SECURE;
-	if (security == BOGUS || why_bogus != NULL) {
+	if ((security == BOGUS || why_bogus != NULL) && !MUTANT(RELAY_BOGUS_IS_INSECURE)) {
 		(void)snprintf(q->lookup->why, sizeof(q->lookup->why), "bogus: %s",
 			       why_bogus != NULL ? why_bogus : "validation failed");
 		note_result(q, ROUTE_DNS_FAILED);

@@ -28,7 +28,7 @@ void smtp_out_make_plan(struct smtp_out *o)
 		o->check.kind = TLS_CHECK_CHAIN;
 		break;
 	case TLS_PROOF_DANE: /* RFC 7672 3.2.2 */
-		o->check.kind = TLS_CHECK_DANE;
+		o->check.kind = MUTANT(RELAY_DANE_CHAIN_COUNTS) ? TLS_CHECK_CHAIN : TLS_CHECK_DANE;
 		o->check.name = MUTANT(RELAY_DANE_ASKS_FOR_HOST) ? h->name : h->dane_name;
 		o->check.records = h->records;
 		o->check.record_count = h->record_count;

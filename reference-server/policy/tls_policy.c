@@ -65,6 +65,8 @@ struct tls_plan tls_plan_make(const struct tls_rule *rule, enum tls_policy usual
 		bool of_domain = rule != NULL && rule->mx_count > 0;
 		enum tls_policy policy = rule != NULL && !of_domain ? rule->policy : usual;
 		bool verify = policy == TLS_POLICY_VERIFY;
+		if (MUTANT(RELAY_TLS_OPTIONAL_IS_NONE))
+			policy = TLS_POLICY_NONE;
 		return (struct tls_plan){ .policy = verify ? TLS_POLICY_REQUIRE : policy,
 					  .proof = verify ? TLS_PROOF_CHAIN : TLS_PROOF_NONE };
 	}

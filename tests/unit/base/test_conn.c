@@ -279,7 +279,7 @@ struct certs {
 	char path[5][64];
 };
 
-static void make_certs(struct certs *c, const char *ca_name)
+static void make_certs(struct certs *c, const char *ca_name, const char *only_below)
 {
 	static const char *const names[] = { "host.example", "127.0.0.1", NULL };
 	static const char *const files[] = { "ca.pem", "ca.key", "host.pem", "host.key", "none" };
@@ -290,6 +290,7 @@ static void make_certs(struct certs *c, const char *ca_name)
 	for (int i = 0; i < 5; i++)
 		assert_true(snprintf(c->path[i], sizeof(c->path[i]), "%s/%s", c->dir, files[i]) > 0);
 	assert_int_equal(cert_make(&(struct cert_options){ .common_name = ca_name,
+							   .only_below = only_below,
 							   .ret_cert_path = c->path[0],
 							   .ret_key_path = c->path[1] },
 				   &e),
@@ -309,7 +310,7 @@ static void tls_carries_bytes_and_checks_names(void **state)
 	(void)state;
 	struct certs c;
 	struct err e;
-	make_certs(&c, "test CA");
+	make_certs(&c, "test CA", NULL);
 
 	for (int wrong_name = 0; wrong_name < 2; wrong_name++) {
 		struct pair p = { .server.echo = true, .server.tls_at_once = true };
@@ -348,7 +349,7 @@ static void starttls_drops_what_came_before_the_handshake(void **state)
 	(void)state;
 	struct certs c;
 	struct err e;
-	make_certs(&c, "test CA");
+	make_certs(&c, "test CA", NULL);
 	struct pair p = { .server.hold = true, .server.want_bytes = 4 };
 	p.server.tls = tls_server_new(c.path[2], c.path[3], &e);
 	pair_open(&p);
@@ -397,6 +398,7 @@ static const struct check_row {
 	enum record record[2];
 	int pins;          /* 1: the server's, 2: the CA's, 3: somebody's */
 	const char *fault; /* must be in the text; NULL: none */
+	bool constrained;  /* and may not vouch for the host's name */
 } check_rows[] = {
 	{ "nothing", true, TLS_CHECK_NOTHING, .host = "host.example" },
 	{ "chain", false, TLS_CHECK_CHAIN, .host = "host.example" },
@@ -428,6 +430,10 @@ static const struct check_row {
 	  .fault = "hostname mismatch" },
 	{ "issuer, name by the domain", true, TLS_CHECK_DANE, .host = "other.example",
 	  .other = "host.example", .record = { TA_CERT } },
+	{ "issuer that may not", true, TLS_CHECK_DANE, .host = "host.example", .record = { TA_CERT },
+	  .constrained = true, .fault = "permitted subtree violation" },
+	{ "issuer that may not, and the key itself", true, TLS_CHECK_DANE, .host = "host.example",
+	  .record = { EE_KEY }, .constrained = true },
 	{ "another issuer", false, TLS_CHECK_DANE, .host = "host.example", .record = { TA_WRONG },
 	  .fault = "certificate" },
 	{ "records of no known kind ask for nothing", true, TLS_CHECK_DANE, .host = "other.example",
@@ -491,15 +497,20 @@ static void try_check(const struct check_row *row, const struct certs *ours, con
 static void a_check_says_which_certificate_and_what_is_wrong_with_it(void **state)
 {
 	(void)state;
-	struct certs ours, foreign;
+	struct certs ours, foreign, constrained;
 	struct err e;
 
-	make_certs(&ours, "test CA");
-	make_certs(&foreign, "other CA");
-	for (size_t i = 0; i < sizeof(check_rows) / sizeof(check_rows[0]); i++)
-		try_check(&check_rows[i], &ours, check_rows[i].foreign ? &foreign : &ours);
+	make_certs(&ours, "test CA", NULL);
+	make_certs(&foreign, "other CA", NULL);
+	make_certs(&constrained, "other CA", "wrong.example");
+	for (size_t i = 0; i < sizeof(check_rows) / sizeof(check_rows[0]); i++) {
+		const struct check_row *r = &check_rows[i];
+		const struct certs *of_server = r->foreign ? &foreign : &ours;
+		try_check(r, &ours, r->constrained ? &constrained : of_server);
+	}
 	(void)dir_remove(ours.dir, &e);
 	(void)dir_remove(foreign.dir, &e);
+	(void)dir_remove(constrained.dir, &e);
 }
 
 /* RFC 6698 4.1, RFC 7672 3.1.3. */

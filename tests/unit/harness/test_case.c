@@ -239,6 +239,7 @@ static void tls_of_a_next_hop_is_read_as_written(void **state)
 		DANE "next-hop mx\n   tls expired for *.${zone} b.example\n   tls-version 1.2\n"
 		     "   at handshake 2+: \"x\" then close\n   at handshake: silence\n"
 		     "next-hop plain\n   tls for a.example\n"
+		     "next-hop limited\n   tls constrained-ca\n"
 		     "zone _${port}._tcp.mx TLSA 3 1 1 ${mx.key.sha256}\nzone mx BOGUS 2\n"
 		     "zone out UNSIGNED\nreceived mx:\n   under TLS\nreceived plain:\n   in the clear\n"
 		     "secured mx within 3s:\n   count == 1\n   server-name == \"mx.${zone}\"\n",
@@ -255,8 +256,9 @@ static void tls_of_a_next_hop_is_read_as_written(void **state)
 	assert_true(h->departures[0].raw);
 	assert_int_equal(h->departures[1].act, CASE_ACT_SILENCE);
 	assert_int_equal(c->hops[1]->tls, CASE_TLS_GOOD);
+	assert_int_equal(c->hops[2]->tls, CASE_TLS_CONSTRAINED_CA);
 	assert_true(h->has_address);
-	const struct case_step *s = c->steps;
+	const struct case_step *s = c->steps + 1;
 	assert_int_equal(s[2].content.count, 3); /* the owner: "_", the port, and the rest */
 	assert_int_equal(s[3].zone, CASE_ZONE_BOGUS);
 	assert_int_equal(s[3].zone_count, 2);
