@@ -327,9 +327,10 @@ static void read_tls_names(struct case_reader *r, struct span rest)
 /* tls [KIND] [for NAME ...] */
 static void read_tls(struct case_reader *r, struct span rest)
 {
-	static const char *const KINDS[] = { "good",          "wrong-name", "self-signed",      "expired",
-					     "not-yet-valid", "unknown-ca", "common-name-only",
-					     "constrained-ca", NULL };
+	static const char *const KINDS[] = {
+		"good",       "wrong-name",       "self-signed",    "expired", "not-yet-valid",
+		"unknown-ca", "common-name-only", "constrained-ca", NULL
+	};
 	struct span after = rest;
 	struct span word = case_word(&after);
 	int kind = word.n == 0 || word_is(word, "for") ? 0 : case_index(word, KINDS);

@@ -234,6 +234,8 @@
 	X(RELAY_NEVER_TLS, "relay-never-tls", "relay/rfc3207/6", "TLS that is offered is not used")          \
 	X(RELAY_TLS_FAILURE_RETURNS, "relay-tls-failure-returns", "relay/rfc3207/6",                         \
 	  "a handshake that fails returns the mail")                                                         \
+	X(RELAY_STARTTLS_REFUSAL_RETURNS, "relay-starttls-refusal-returns", "relay/rfc3207/6",               \
+	  "STARTTLS that is refused returns the mail")                                                       \
 	X(RELAY_STARTTLS_AGAIN, "relay-starttls-again", "relay/rfc3207/4.2",                                 \
 	  "STARTTLS is said again under TLS where it is listed")                                             \
 	X(RELAY_DANE_ANY_CERTIFICATE, "relay-dane-any-certificate", "relay/rfc7672/3.2",                     \
@@ -242,8 +244,20 @@
 	  "certificates must be right whatever TLSA records say")                                            \
 	X(RELAY_DANE_NO_CNAME, "relay-dane-no-cname", "relay/rfc7672/2.1.3",                                 \
 	  "TLSA records behind an alias are not seen")                                                       \
+	X(RELAY_DANE_FIRST_RECORD, "relay-dane-first-record", "relay/rfc7672/2.2",                           \
+	  "of several TLSA records the first one counts")                                                    \
+	X(RELAY_DANE_SELECTORS_SWAPPED, "relay-dane-selectors-swapped", "relay/rfc7672/2.2",                 \
+	  "TLSA records of keys are compared with certificates")                                             \
+	X(RELAY_DANE_DOMAIN_ONLY, "relay-dane-domain-only", "relay/rfc7672/3.2.2",                           \
+	  "with DANE-TA the name of the domain alone matches")                                               \
+	X(RELAY_DANE_UNUSABLE_WANTS_CHAIN, "relay-dane-unusable-wants-chain", "relay/rfc7672/2.2",           \
+	  "where TLSA records cannot be used the certificate must be right")                                 \
+	X(RELAY_DANE_NONE_WANTS_TLS, "relay-dane-none-wants-tls", "relay/rfc7672/2.2",                       \
+	  "in signed zones there is no mail without TLS")                                                    \
 	X(RELAY_DANE_NO_SHA512, "relay-dane-no-sha512", "relay/rfc7672/5",                                   \
 	  "TLSA records with SHA-512 are not known")                                                         \
+	X(RELAY_ALL_IS_SECURE, "relay-all-is-secure", "relay/rfc7672/2.1.1",                                 \
+	  "unsigned zones count as signed")                                                                  \
 	X(RELAY_BOGUS_IS_INSECURE, "relay-bogus-is-insecure", "relay/rfc7672/2.1.2",                         \
 	  "wrong signatures count as none")                                                                  \
 	X(RELAY_DANE_ASKS_FOR_HOST, "relay-dane-asks-for-host", "relay/rfc7672/2.2.3",                       \
@@ -271,7 +285,7 @@
 	X(RELAY_REQUIRETLS_UNOFFERED, "relay-requiretls-unoffered", "relay/rfc8689",                         \
 	  "REQUIRETLS is sent to everybody who has TLS")                                                     \
 	X(RELAY_REQUIRETLS_VAGUE, "relay-requiretls-vague", "relay/rfc8689/4.2.1",                           \
-	  "that nobody offers REQUIRETLS is told without its status code")                                   \
+	  "why REQUIRETLS was not kept is told without a status code")                                       \
 	X(RELAY_REQUIRETLS_LOST, "relay-requiretls-lost", "relay/rfc8689/4.2.1",                             \
 	  "REQUIRETLS is not passed on")                                                                     \
 	X(RELAY_REQUIRETLS_ANY_MX, "relay-requiretls-any-mx", "relay/rfc8689/4.2.1",                         \

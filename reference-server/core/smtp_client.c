@@ -327,7 +327,8 @@ static void prepare(struct smtp_client *c)
 		return;
 	}
 	if (c->options.tls == SMTP_CLIENT_TLS_REQUIRE && !c->tls_on) {
-		refuse_host_because(c, without_tls_class(c), SMTP_STAGE_STARTTLS, 10,
+		refuse_host_because(c, without_tls_class(c), SMTP_STAGE_STARTTLS,
+				    MUTANT(RELAY_REQUIRETLS_VAGUE) ? 0 : 10,
 				    "TLS is required, but the host does not offer it");
 		return;
 	}
@@ -495,6 +496,8 @@ static void on_starttls(struct smtp_client *c)
 		c->session = S_TLS;
 	} else if (smtpc_first_digit(c) == 3) {
 		smtpc_end_nonsense(c, "intermediate reply to STARTTLS");
+	} else if (MUTANT(RELAY_STARTTLS_REFUSAL_RETURNS)) {
+		refuse_host_by_reply(c, SMTP_CLASS_PERMANENT);
 	} else if (c->options.tls == SMTP_CLIENT_TLS_REQUIRE) {
 		refuse_host_by_reply(c, SMTP_CLASS_TEMPORARY);
 	} else {

@@ -36,7 +36,7 @@ static bool parse(struct span rdata, struct tls_record *ret)
 	if (rdata.n < 3 || (rdata.p[2] == 2 && MUTANT(RELAY_DANE_NO_SHA512)))
 		return false;
 	*ret = (struct tls_record){ .usage = (uint8_t)rdata.p[0],
-				    .selector = (uint8_t)rdata.p[1],
+				    .selector = (uint8_t)(rdata.p[1] ^ MUTANT(RELAY_DANE_SELECTORS_SWAPPED)),
 				    .matching = (uint8_t)rdata.p[2],
 				    .data = span_sub(rdata, 3, rdata.n) };
 	return true;
@@ -47,6 +47,8 @@ static void tell_records(struct dane_search *s, const struct span *rdata, uint32
 	struct tls_record usable[RESOLVER_RECORDS_MAX];
 	uint32_t usable_count = 0;
 
+	if (MUTANT(RELAY_DANE_FIRST_RECORD))
+		count = 1;
 	for (uint32_t i = 0; i < count; i++)
 		if (parse(rdata[i], &usable[usable_count]) && tls_record_is_usable(&usable[usable_count]))
 			usable_count++;

@@ -242,7 +242,7 @@ static void on_answer(void *ctx, int rcode, void *packet, int packet_bytes, int 
 	struct query *q = ctx;
 	(void)was_ratelimited;
 
-	q->secure = security == SECURE;
+	q->secure = security == SECURE || MUTANT(RELAY_ALL_IS_SECURE);
 	if ((security == BOGUS || why_bogus != NULL) && !MUTANT(RELAY_BOGUS_IS_INSECURE)) {
 		(void)snprintf(q->lookup->why, sizeof(q->lookup->why), "bogus: %s",
 			       why_bogus != NULL ? why_bogus : "validation failed");

@@ -194,7 +194,9 @@ static void note_dane_failure(struct routing *r, const struct dane_found *found)
 
 	buf_addf(&text, "%s: ", found->asked);
 	buf_add_cstr(&text, bogus ? found->why : "the lookup for TLSA records failed");
-	smtp_result_set(&r->dane_failure, SMTP_CLASS_TEMPORARY, SMTP_STAGE_CONNECT, 0,
+	smtp_result_set(&r->dane_failure,
+			MUTANT(RELAY_SERVFAIL_RETURNS) ? SMTP_CLASS_PERMANENT : SMTP_CLASS_TEMPORARY,
+			SMTP_STAGE_CONNECT, 0,
 			bogus ? (struct smtp_status){ 4, 7, 5 } : (struct smtp_status){ 4, 4, 3 },
 			buf_span(&text));
 	buf_free(&text);

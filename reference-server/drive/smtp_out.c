@@ -141,13 +141,13 @@ static void refuse_target(struct smtp_out *o)
 
 static enum smtp_client_tls client_tls(const struct smtp_out *o)
 {
-	if (o->without_tls)
+	if (o->without_tls || MUTANT(RELAY_NEVER_TLS))
 		return SMTP_CLIENT_TLS_NONE;
 	switch (o->plan.policy) {
 	case TLS_POLICY_NONE:
 		return SMTP_CLIENT_TLS_NONE;
 	case TLS_POLICY_MAY:
-		return MUTANT(RELAY_NEVER_TLS) ? SMTP_CLIENT_TLS_NONE : SMTP_CLIENT_TLS_MAY;
+		return SMTP_CLIENT_TLS_MAY;
 	case TLS_POLICY_REQUIRE:
 	case TLS_POLICY_VERIFY:
 		break;

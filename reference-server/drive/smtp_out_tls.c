@@ -30,6 +30,8 @@ void smtp_out_make_plan(struct smtp_out *o)
 	case TLS_PROOF_DANE: /* RFC 7672 3.2.2 */
 		o->check.kind = MUTANT(RELAY_DANE_CHAIN_COUNTS) ? TLS_CHECK_CHAIN : TLS_CHECK_DANE;
 		o->check.name = MUTANT(RELAY_DANE_ASKS_FOR_HOST) ? h->name : h->dane_name;
+		if (MUTANT(RELAY_DANE_DOMAIN_ONLY))
+			o->check.name = o->targets->domain;
 		o->check.records = h->records;
 		o->check.record_count = h->record_count;
 		o->check.other_names[0] = MUTANT(RELAY_DANE_HOST_ONLY) ? NULL : o->targets->domain;

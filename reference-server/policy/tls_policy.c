@@ -73,7 +73,7 @@ struct tls_plan tls_plan_make(const struct tls_rule *rule, enum tls_policy usual
 	static const char *const not_listed = "the host is not among those of the domain's TLS policy";
 	struct tls_plan p = { .policy = rule != NULL ? rule->policy : usual };
 	bool testing = p.testing = rule != NULL && rule->testing;
-	bool required = f->wish == TLS_WISH_REQUIRED;
+	bool required = f->wish == TLS_WISH_REQUIRED && !MUTANT(RELAY_REQUIRETLS_IGNORED);
 	bool never = p.policy == TLS_POLICY_NONE && !required;
 
 	if (rule != NULL && rule->mx_count > 0 && !is_acceptable(rule, f->host)) {
@@ -86,12 +86,14 @@ struct tls_plan tls_plan_make(const struct tls_rule *rule, enum tls_policy usual
 		return p;
 	if (f->dane == TLS_DANE_USABLE)
 		p.proof = TLS_PROOF_DANE;
-	else if (p.policy == TLS_POLICY_VERIFY || required || testing)
+	else if (p.policy == TLS_POLICY_VERIFY || required || testing ||
+		 (f->dane == TLS_DANE_UNUSABLE && MUTANT(RELAY_DANE_UNUSABLE_WANTS_CHAIN)))
 		p.proof = TLS_PROOF_CHAIN;
 	p.proof_is_only_told =
 		testing && p.proof == TLS_PROOF_CHAIN && p.policy != TLS_POLICY_VERIFY && !required;
 	bool dane = f->dane != TLS_DANE_NONE && !MUTANT(RELAY_DANE_CLEAR_WILL_DO) &&
 		    !(f->dane == TLS_DANE_UNUSABLE && MUTANT(RELAY_DANE_UNUSABLE_IS_NONE));
+	dane |= f->mx_is_secure && MUTANT(RELAY_DANE_NONE_WANTS_TLS);
 	if (p.policy == TLS_POLICY_VERIFY || dane || required)
 		p.policy = TLS_POLICY_REQUIRE;
 	p.uses_pins = rule != NULL && rule->pin_count > 0 && (!testing || p.proof_is_only_told);
