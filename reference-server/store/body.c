@@ -27,15 +27,21 @@ static int put_chunks(struct txn *t, uint64_t body_id, uint64_t offset, struct s
 	return 0;
 }
 
-static int delete_chunks(struct txn *t, uint64_t body_id, uint64_t body_bytes)
+static int delete_if_of_body(void *ctx, struct span key, struct span value)
 {
-	for (uint64_t at = 0; at < body_bytes; at += BODY_CHUNK_BYTES) {
-		struct key k = key_u64_u32(body_id, chunk_number(at));
-		int rc = txn_delete(t, DB_CHUNK, key_span(&k));
-		if (rc != 0 && rc != -ENOENT) /* One that is missing must not keep the rest. */
-			return rc;
-	}
-	return 0;
+	const uint64_t *body_id = ctx;
+	struct row r = row_of(key);
+
+	(void)value;
+	return row_u64(&r) == *body_id ? TXN_DELETE : TXN_STOP;
+}
+
+/* Those that are there, whatever a row says of the body's size: it may be damaged. */
+static int delete_chunks(struct txn *t, uint64_t body_id)
+{
+	struct key first = key_u64_u32(body_id, 0);
+
+	return txn_each(t, DB_CHUNK, key_span(&first), delete_if_of_body, &body_id);
 }
 
 /* ---- rows ---- */
@@ -72,25 +78,21 @@ static int get_body_row(struct txn *t, uint64_t body_id, uint32_t *ret_refs, uin
 	return 0;
 }
 
-static int parse_receiving(struct span value, uint64_t *ret_bytes)
-{
-	struct row r = row_of(value);
-	uint8_t version = row_u8(&r);
-	uint64_t bytes = row_u64(&r);
-
-	if (!row_ended(&r) || version != ROW_VERSION || bytes > BODY_BYTES_MAX)
-		return -EBADMSG;
-	*ret_bytes = bytes;
-	return 0;
-}
-
 static int get_receiving(struct txn *t, uint64_t body_id, uint64_t *ret_bytes)
 {
 	struct key k = key_u64(body_id);
 	struct span value = { 0 };
 
 	int rc = txn_get(t, DB_RECEIVING, key_span(&k), &value);
-	return rc != 0 ? rc : parse_receiving(value, ret_bytes);
+	if (rc != 0)
+		return rc;
+	struct row r = row_of(value);
+	uint8_t version = row_u8(&r);
+	uint64_t bytes = row_u64(&r);
+	if (!row_ended(&r) || version != ROW_VERSION || bytes > BODY_BYTES_MAX)
+		return -EBADMSG;
+	*ret_bytes = bytes;
+	return 0;
 }
 
 static int put_receiving(struct txn *t, uint64_t body_id, uint64_t bytes)
@@ -134,18 +136,16 @@ int body_settle(struct txn *t, uint64_t body_id, uint64_t body_bytes, struct spa
 	return rc != 0 ? rc : put_body_row(t, body_id, refs, body_bytes);
 }
 
-/* What is damaged can still be let go of; its chunks may be left behind. */
-static int drop_damaged(struct txn *t, uint64_t body_id)
+static int drop(struct txn *t, uint64_t body_id)
 {
 	struct key k = key_u64(body_id);
 
 	int rc = txn_delete(t, DB_BODY, key_span(&k));
-	return rc == -ENOENT ? 0 : rc;
+	return rc != 0 && rc != -ENOENT ? rc : delete_chunks(t, body_id);
 }
 
 int body_add_refs(struct txn *t, uint64_t body_id, int64_t refs)
 {
-	struct key k = key_u64(body_id);
 	uint32_t refs_now;
 	uint64_t bytes;
 
@@ -153,7 +153,7 @@ int body_add_refs(struct txn *t, uint64_t body_id, int64_t refs)
 		return 0;
 	int rc = get_body_row(t, body_id, &refs_now, &bytes);
 	if (refs < 0 && (rc == -ENOENT || rc == -EBADMSG))
-		return drop_damaged(t, body_id);
+		return drop(t, body_id); /* what is damaged can still be let go of */
 	if (rc != 0)
 		return rc == -ENOENT ? -EBADMSG : rc;
 	int64_t refs_then = (int64_t)refs_now + refs;
@@ -161,8 +161,7 @@ int body_add_refs(struct txn *t, uint64_t body_id, int64_t refs)
 		return -EOVERFLOW;
 	if (refs_then > 0)
 		return put_body_row(t, body_id, (uint32_t)refs_then, bytes);
-	rc = txn_delete(t, DB_BODY, key_span(&k));
-	return rc != 0 ? rc : delete_chunks(t, body_id, bytes);
+	return drop(t, body_id);
 }
 
 int body_size(struct txn *t, uint64_t body_id, uint64_t *ret_bytes)
@@ -253,23 +252,20 @@ void body_append(struct store *s, uint64_t body_id, uint64_t offset, struct span
 	store_submit(s, &a->op);
 }
 
-static int discard(struct txn *t, uint64_t body_id, uint64_t bytes)
+static int discard(struct txn *t, uint64_t body_id)
 {
 	struct key k = key_u64(body_id);
 
-	int rc = delete_chunks(t, body_id, bytes);
-	return rc != 0 ? rc : txn_delete(t, DB_RECEIVING, key_span(&k));
+	int rc = txn_delete(t, DB_RECEIVING, key_span(&k));
+	return rc != 0 ? rc : delete_chunks(t, body_id);
 }
 
 static int apply_discard(struct txn *t, struct store_op *op)
 {
 	const struct body_op *d = (const struct body_op *)op;
-	uint64_t received_bytes;
 
-	int rc = get_receiving(t, d->body_id, &received_bytes);
-	if (rc != 0)
-		return rc == -ENOENT ? 0 : rc;
-	return discard(t, d->body_id, received_bytes);
+	int rc = discard(t, d->body_id);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 void body_discard(struct store *s, uint64_t body_id, store_done_fn *done, void *ctx)
@@ -301,7 +297,6 @@ ssize_t body_read(struct store *s, uint64_t body_id, uint64_t offset, void *ret_
 
 struct unfinished {
 	uint64_t body_id;
-	uint64_t bytes;
 	bool found;
 };
 
@@ -310,10 +305,10 @@ static int note_first(void *ctx, struct span key, struct span value)
 	struct unfinished *u = ctx;
 	struct row r = row_of(key);
 
+	(void)value;
 	u->body_id = row_u64(&r);
 	u->found = true;
-	int rc = row_ended(&r) ? parse_receiving(value, &u->bytes) : -EBADMSG;
-	return rc != 0 ? rc : TXN_STOP;
+	return row_ended(&r) ? TXN_STOP : -EBADMSG;
 }
 
 /* One body in one transaction, so that a start-up on a nearly full disk gets on step by step. */
@@ -327,7 +322,7 @@ static int sweep_one(struct env *e, bool *ret_found)
 		return rc;
 	rc = txn_each(&t, DB_RECEIVING, (struct span){ 0 }, note_first, &u);
 	if (rc == 0 && u.found)
-		rc = discard(&t, u.body_id, u.bytes);
+		rc = discard(&t, u.body_id);
 	*ret_found = u.found;
 	if (rc == 0 && u.found)
 		return env_commit(&t);
