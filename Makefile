@@ -238,7 +238,7 @@ hostile: all
 mutants-build:
 	@$(MAKE) --no-print-directory MODE=mutants $(BUILD)/mutants/bin/postriderd
 mutants: all mutants-build
-	@SHARD='$(SHARD)' JOBS='$(JOBS)' sh tests/mutants.sh $(OUT) $(BUILD)/mutants $(NAME)
+	@SHARD='$(SHARD)' JOBS='$(JOBS)' PARTS='$(PARTS)' sh tests/mutants.sh $(OUT) $(BUILD)/mutants $(NAME)
 
 # NAME="relay pop3" for some of them; ROUNDS=5; QUICK=1 shows in minutes that it works.
 bench: all

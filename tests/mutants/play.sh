@@ -5,7 +5,7 @@ set -eu
 out=$1 program=$2 work=$3 mutant=$4 suite=$5 what=${6:-}
 cd "$(dirname "$0")/../.."
 . tests/results.sh
-own=$work/play-$suite-$mutant
+own=$work/play-$(echo "$suite" | tr / -)-$mutant
 trap 'rm -rf "$own"' EXIT
 mkdir -p "$own"
 
@@ -31,7 +31,7 @@ impatient)
 	like_the_reference impatient 'timeouts: { pop3: 1s }'
 	;;
 restarts) chosen='relay/rfc5321/4.5.4.1 relay/rfc5321/6.1 --tag slow' ;; # few accounts: a start looks at each
-relay) chosen='relay --jobs 300' ;; # what a broken relay does not do is waited for, side by side
+relay | relay/*) chosen="$suite --jobs 300" ;; # what a broken relay does not do is waited for, side by side
 *) chosen=$suite ;; # or several
 esac
 
