@@ -531,8 +531,8 @@ static void on_rset(struct smtp_client *c)
 		c->session = S_RUN;
 	else if (smtpc_first_digit(c) == 3)
 		smtpc_end_nonsense(c, "intermediate reply to RSET");
-	else
-		refuse_host_by_reply(c, SMTP_CLASS_TEMPORARY);
+	else /* no server may refuse it (RFC 5321 4.1.1.5) */
+		refuse_host_by_reply(c, nonsense_class());
 }
 
 /* The one place where a reply finds what it answers. */

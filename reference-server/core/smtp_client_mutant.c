@@ -22,7 +22,7 @@ static const struct {
 	W(RELAY_STARTTLS_GROUPED, "STARTTLS\r\n", "STARTTLS\r\nNOOP\r\n"),
 	W(RELAY_OBSOLETE_VERB, "MAIL FROM:", "SAML FROM:"),
 	W(RELAY_BLANK_BEHIND_COLON, "MAIL FROM:<", "MAIL FROM: <"),
-	W(RELAY_MAKES_ROUTES, "MAIL FROM:<", "MAIL FROM:<@mx.sut.example:"),
+	W(RELAY_MAKES_ROUTES, "MAIL FROM:<", "MAIL FROM:<@in.sut.example:"),
 	W(RELAY_MAKES_ROUTES, "RCPT TO:<", "RCPT TO:<@mx.sut.example:"),
 	W(RELAY_NULL_REPLACED, "MAIL FROM:<>", "MAIL FROM:<postmaster@mx.sut.example>"),
 	W(RELAY_SENDER_IS_CLIENT, ">\r\nRCPT", "> AUTH=relay@mx.sut.example\r\nRCPT"),
