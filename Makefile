@@ -111,7 +111,7 @@ BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -DPOSTRIDER_VERSION='"$(VERSION)"' -includ
 # One list of libraries for each program; headers are taken as system headers.
 LIBS_BASE    := libevent libevent_pthreads openssl libfyaml libidn2
 LIBS_SERVER  := $(LIBS_BASE) libunbound ldns libgsasl lmdb jansson
-LIBS_HARNESS := $(LIBS_BASE) ldns jansson zlib
+LIBS_HARNESS := $(LIBS_BASE) libevent_openssl ldns jansson zlib
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell PATH='$(PATH)'; $(PKG_CONFIG) --cflags $(LIBS_SERVER) $(LIBS_HARNESS) cmocka 2>/dev/null))
 SERVER_LIBS  = $(shell PATH='$(PATH)'; $(PKG_CONFIG) --libs $(LIBS_SERVER)) -lpthread
 HARNESS_LIBS = $(shell PATH='$(PATH)'; $(PKG_CONFIG) --libs $(LIBS_HARNESS)) -lpthread -lm

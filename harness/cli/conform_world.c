@@ -241,7 +241,7 @@ static int make_accounts(struct conform_world *w, struct err *reterr)
 	}
 	h->accounts = w->accounts;
 	h->account_count = w->account_count;
-	if (!w->target->remote.is && has(&w->target->capabilities, "lists"))
+	if (!w->target->remote.is && target_is_able(w->target, "lists"))
 		make_lists(w, h);
 	return rc;
 }
@@ -380,8 +380,8 @@ static void describe_sut(struct conform_world *w)
 		w->sut.ask_queue = conform_queue_ask;
 		w->sut.queue_ctx = w->queue;
 	}
-	if (conform_world_host(w) != NULL && has(&t->capabilities, "can-restart") &&
-	    has(&t->capabilities, "can-kill")) {
+	if (conform_world_host(w) != NULL && target_is_able(t, "can-restart") &&
+	    target_is_able(t, "can-kill")) {
 		w->sut.control = control;
 		w->sut.control_ctx = w;
 	}

@@ -492,6 +492,7 @@ static bool passes(const struct answer *a, const struct case_check *c, struct va
 	case CASE_CHECK_ALONE:
 	case CASE_CHECK_TLS:
 	case CASE_CHECK_SERVER_NAME:
+	case CASE_CHECK_REQUEST:
 	case CASE_CHECK_APART:
 		break;
 	}

@@ -34,7 +34,7 @@ static void set_one(const struct hop_tls_options *o, uint32_t index, const EVP_M
 		add_hex(&hex, (const unsigned char *)der.p, der.n);
 	else if (EVP_Digest(der.p, der.n, digest, &digest_bytes, md, NULL) == 1)
 		add_hex(&hex, digest, digest_bytes);
-	(void)snprintf(name, sizeof(name), "%s.%s", o->what->name, case_cert_variable(index));
+	(void)snprintf(name, sizeof(name), "%s.%s", o->name, case_cert_variable(index));
 	values_set(o->values, span_of(name), buf_span(&hex), false);
 	buf_free(&hex);
 }
@@ -76,17 +76,17 @@ static int set_values(const struct hop_tls_options *o, const char *path, struct 
 static int make_names(const struct hop_tls_options *o, struct buf *texts, const char **ret_names,
 		      struct err *reterr)
 {
-	const struct case_hop *what = o->what;
+	const struct case_certificate *what = o->what;
 	uint32_t n = 0;
 
-	for (; n < what->tls_name_count; n++) {
+	for (; n < what->name_count; n++) {
 		struct span missing;
-		if (!values_expand(o->values, &what->tls_names[n], &texts[n], NULL, &missing))
+		if (!values_expand(o->values, &what->names[n], &texts[n], NULL, &missing))
 			return err_set(reterr, -EINVAL, "${%.*s} has no value", SPAN_FMT(missing));
 		ret_names[n] = buf_cstr(&texts[n]);
 	}
-	if (n == 0 && what->tls != CASE_TLS_COMMON_NAME_ONLY)
-		ret_names[n++] = what->tls == CASE_TLS_WRONG_NAME ? "wrong.example" : o->host_name;
+	if (n == 0 && what->kind != CASE_TLS_COMMON_NAME_ONLY)
+		ret_names[n++] = what->kind == CASE_TLS_WRONG_NAME ? "wrong.example" : o->host_name;
 	ret_names[n] = NULL;
 	return 0;
 }
@@ -97,9 +97,9 @@ static void set_paths(const struct hop_tls_options *o, const char *more, struct 
 	int dir_bytes = (int)(strrchr(ca, '/') - ca);
 
 	(void)snprintf(ret_paths->cert, PATH_MAX, "%.*s/c%" PRIx64 "-%s%s.pem", dir_bytes, ca, o->token,
-		       o->what->name, more);
+		       o->name, more);
 	(void)snprintf(ret_paths->key, PATH_MAX, "%.*s/c%" PRIx64 "-%s%s.key", dir_bytes, ca, o->token,
-		       o->what->name, more);
+		       o->name, more);
 }
 
 /* An authority that nobody knows, and that may vouch for other names than the host's perhaps. */
@@ -107,7 +107,7 @@ static int make_other_ca(const struct hop_tls_options *o, struct paths *ret_ca, 
 {
 	set_paths(o, "-ca", ret_ca);
 	return cert_make(&(struct cert_options){ .common_name = "an unknown CA",
-						 .only_below = o->what->tls == CASE_TLS_CONSTRAINED_CA
+						 .only_below = o->what->kind == CASE_TLS_CONSTRAINED_CA
 								       ? "wrong.example"
 								       : NULL,
 						 .ret_cert_path = ret_ca->cert,
@@ -119,7 +119,7 @@ static int make_certificate(const struct hop_tls_options *o, const char *const *
 			    const struct paths *paths, struct err *reterr)
 {
 	struct cert_options c = { .common_name =
-					  o->what->tls == CASE_TLS_WRONG_NAME ? names[0] : o->host_name,
+					  o->what->kind == CASE_TLS_WRONG_NAME ? names[0] : o->host_name,
 				  .names = names,
 				  .issuer_cert_path = ca_cert_path(o->ca),
 				  .issuer_key_path = ca_key_path(o->ca),
@@ -128,7 +128,7 @@ static int make_certificate(const struct hop_tls_options *o, const char *const *
 	struct paths other;
 	int rc = 0;
 
-	switch (o->what->tls) {
+	switch (o->what->kind) {
 	case CASE_TLS_NONE:
 	case CASE_TLS_GOOD:
 	case CASE_TLS_WRONG_NAME:
@@ -166,8 +166,8 @@ struct tls_ctx *hop_tls_new(const struct hop_tls_options *o, struct err *reterr)
 	if (make_names(o, texts, names, reterr) == 0 && make_certificate(o, names, &paths, reterr) == 0 &&
 	    set_values(o, paths.cert, reterr) == 0)
 		t = tls_server_new(paths.cert, paths.key, reterr);
-	if (t != NULL && o->what->tls_version != NULL && !tls_only(t, o->what->tls_version)) {
-		(void)err_set(reterr, -EPROTO, "TLS %s cannot be had here", o->what->tls_version);
+	if (t != NULL && o->what->version != NULL && !tls_only(t, o->what->version)) {
+		(void)err_set(reterr, -EPROTO, "TLS %s cannot be had here", o->what->version);
 		tls_free(t);
 		t = NULL;
 	}

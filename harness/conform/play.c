@@ -483,6 +483,9 @@ static void carry_out(struct play *p)
 	case CASE_NEXT_HOP:
 		play_hops_open(p);
 		return;
+	case CASE_POLICY_HOST:
+		play_policy_host(p);
+		return;
 	case CASE_ZONE:
 		play_hops_zone(p);
 		return;
@@ -496,6 +499,8 @@ static void carry_out(struct play *p)
 	case CASE_CONNECTED:
 	case CASE_NOT_CONNECTED:
 	case CASE_SECURED:
+	case CASE_ASKED:
+	case CASE_NOT_ASKED:
 	case CASE_QUEUED:
 	case CASE_NOT_QUEUED:
 		play_relay_judge(p);

@@ -3,6 +3,7 @@
 #include "harness/conform/doubles.h"
 #include "harness/conform/hop_tls.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,9 +15,11 @@
 /* The world of a case with role client: its names, its next hops. */
 
 enum {
-	ADDRESSES = 32, /* of each playing: three for each next hop, in case that somebody else has one */
+	/* Of each playing: three for each next hop, in case that somebody else has one, and one for each policy host. */
+	ADDRESSES = 32,
 	PLACES = 3,
 	FENCE_INDEX = CASE_HOPS_MAX,
+	POLICY_HOSTS_FROM = (CASE_HOPS_MAX + 1) * PLACES,
 	CASE_NAME_BYTES = 300,
 };
 
@@ -200,10 +203,26 @@ static bool find_places(struct play *p, const struct case_hop *what, uint32_t fi
 	return there;
 }
 
+static uint32_t first_address(const struct play *p)
+{
+	return (uint32_t)(p->o.token % (WORLD_PLAYED_MAX / ADDRESSES)) * ADDRESSES;
+}
+
+struct addr play_hops_addr(const struct play *p, uint32_t policy_host)
+{
+	static_assert(POLICY_HOSTS_FROM + CASE_POLICY_HOSTS_MAX <= ADDRESSES, "addresses of each playing");
+	return world_played_addr(world(p), first_address(p) + POLICY_HOSTS_FROM + policy_host);
+}
+
+bool play_hops_add_address(struct play *p, const char *name, const struct addr *at)
+{
+	return add_address(p, p->world.zone, name, at);
+}
+
 static struct hop *open_hop(struct play *p, const struct case_hop *what, const char *host_name,
 			    uint32_t index)
 {
-	uint32_t first = (uint32_t)(p->o.token % (WORLD_PLAYED_MAX / ADDRESSES)) * ADDRESSES + index * PLACES;
+	uint32_t first = first_address(p) + index * PLACES;
 	struct addr places[PLACES];
 	struct hop_options o = { .loop = p->o.loop,
 				 .what = what,
@@ -220,8 +239,9 @@ static struct hop *open_hop(struct play *p, const struct case_hop *what, const c
 
 	if (!find_places(p, what, first, places))
 		return NULL;
-	if (what->tls != CASE_TLS_NONE) {
-		o.tls = hop_tls_new(&(struct hop_tls_options){ .what = what,
+	if (what->tls.kind != CASE_TLS_NONE) {
+		o.tls = hop_tls_new(&(struct hop_tls_options){ .what = &what->tls,
+							       .name = what->name,
 							       .ca = world_ca(world(p)),
 							       .host_name = host_name,
 							       .token = p->o.token,
@@ -277,6 +297,9 @@ bool play_hops_are_flooded(const struct play *p)
 {
 	for (uint32_t i = 0; i < p->file->hop_count; i++)
 		if (p->world.hops[i] != NULL && p->world.hops[i]->flooded)
+			return true;
+	for (uint32_t i = 0; i < p->file->policy_host_count; i++)
+		if (p->world.policy_hosts[i] != NULL && p->world.policy_hosts[i]->flooded)
 			return true;
 	return false;
 }
@@ -338,6 +361,8 @@ void play_world_end(struct play *p)
 	for (uint32_t i = 0; i < CASE_HOPS_MAX; i++)
 		hop_free(w->hops[i]);
 	hop_free(w->fence_hop);
+	for (uint32_t i = 0; i < CASE_POLICY_HOSTS_MAX; i++)
+		policy_host_free(w->policy_hosts[i]);
 	for (uint32_t i = 0; i < w->fault_count; i++) {
 		dns_fault_remove(dns, w->faults[i].fault);
 		timer_free(w->faults[i].end);

@@ -2,7 +2,7 @@
  * play_parts: the inside of harness/conform/play, shared by its parts: the
  * steps and their outcome (play.c), connections (play_conn.c), mailboxes
  * (play_mailbox.c), the server's life (play_server.c), next hops (play_hops.c)
- * and what is judged of them (play_relay.c).  Nobody else includes this.
+ * and what is judged of them (play_relay.c), policy hosts (play_policy.c).  Nobody else includes this.
  */
 #ifndef HARNESS_CONFORM_PLAY_PARTS_H
 #define HARNESS_CONFORM_PLAY_PARTS_H
@@ -12,6 +12,7 @@
 #include "harness/conform/hop.h"
 #include "harness/conform/mailing.h"
 #include "harness/conform/play.h"
+#include "harness/conform/policy_host.h"
 #include "harness/load/retriever.h"
 
 enum play_wait {
@@ -66,6 +67,8 @@ struct play_world {
 	char fence[80]; /* "c12.fence.example" */
 	struct hop *hops[CASE_HOPS_MAX];
 	struct hop *fence_hop;
+	struct policy_host *policy_hosts[CASE_POLICY_HOSTS_MAX]; /* NULL: not yet, or absent */
+	bool policy_host_known[CASE_POLICY_HOSTS_MAX];           /* its address */
 	struct play_fault faults[CASE_DETAILS_MAX];
 	uint32_t fault_count;
 	struct dns_watch *watch;
@@ -193,7 +196,12 @@ void play_world_begin(struct play *p);
 void play_world_end(struct play *p);
 void play_hops_open(struct play *p); /* CASE_NEXT_HOP */
 void play_hops_zone(struct play *p);
+/* Also policy hosts. */
 bool play_hops_are_flooded(const struct play *p);
+/* Where policy host `index` of the case is; its port is to be set. */
+struct addr play_hops_addr(const struct play *p, uint32_t policy_host);
+/* An address record in the case's zone; false: the play is over. */
+bool play_hops_add_address(struct play *p, const char *name, const struct addr *at);
 /* Whether what the next hops took twice was to be so; else the play ends with a failure. */
 bool play_hops_doubles(struct play *p);
 bool play_hops_fence(struct play *p); /* makes the fence's next hop; false: the play is over */
@@ -203,6 +211,15 @@ void play_relay_submit(struct play *p);
 void play_relay_judge(struct play *p);
 /* For PLAY_WAITS_CHILD and PLAY_WAITS_RELAY when something happened. */
 void play_relay_go_on(struct play *p);
+/* Counts and distances of what is at these times; *ret_any: there is a count among the checks. */
+bool play_counts_hold(const struct case_step *s, const int64_t *at_ns, uint32_t count, const char *what,
+		      bool *ret_any, struct buf *why);
+
+/* ---- play_policy.c ---- */
+void play_policy_host(struct play *p); /* CASE_POLICY_HOST */
+/* Whether the step's host was asked as the step has it, or not at all; else *why says how. */
+bool play_policy_asked(const struct play *p, struct buf *why);
+bool play_policy_is_unasked(const struct play *p, struct buf *why);
 
 /* ---- play_server.c ---- */
 void play_server(struct play *p);

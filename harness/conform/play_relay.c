@@ -154,9 +154,8 @@ static bool is_final_count(const struct case_step *s)
 	return false;
 }
 
-/* Counts and distances of what is at these times; *any: there is a count among the checks. */
-static bool counts_hold(const struct case_step *s, const int64_t *at_ns, uint32_t count, const char *what,
-			bool *ret_any, struct buf *why)
+bool play_counts_hold(const struct case_step *s, const int64_t *at_ns, uint32_t count, const char *what,
+		      bool *ret_any, struct buf *why)
 {
 	*ret_any = false;
 	for (uint32_t i = 0; i < s->check_count; i++) {
@@ -268,7 +267,7 @@ static bool heard(struct play *p, const struct hop *h, struct buf *why)
 		else
 			without_then++;
 	}
-	if (!counts_hold(s, at_ns, count, "such line", &any, why))
+	if (!play_counts_hold(s, at_ns, count, "such line", &any, why))
 		return false;
 	if (count == 0 && !any)
 		buf_addf(why,
@@ -310,7 +309,7 @@ static bool received(const struct play *p, const struct hop *h, struct buf *why)
 			buf_add(&lack, buf_span(&what));
 		}
 	}
-	fine = counts_hold(s, at_ns, count, "message", &any, why);
+	fine = play_counts_hold(s, at_ns, count, "message", &any, why);
 	uint32_t wanted = is_final_count(s) ? count : any && count == 0 ? 0 : 1;
 	if (fine && good < wanted) {
 		fine = false;
@@ -332,7 +331,7 @@ static bool connected(const struct play *p, const struct hop *h, struct buf *why
 	const struct hop *other = s->has_other_hop ? p->world.hops[s->other_hop] : NULL;
 	bool any;
 
-	if (!counts_hold(s, h->connected_ns, h->connection_count, "connection", &any, why))
+	if (!play_counts_hold(s, h->connected_ns, h->connection_count, "connection", &any, why))
 		return false;
 	if (h->connection_count == 0 && !any) {
 		buf_addf(why, "no connection to %s came", h->name);
@@ -379,7 +378,7 @@ static bool secured(const struct play *p, const struct hop *h, struct buf *why)
 
 	for (uint32_t i = 0; i < h->handshake_count; i++)
 		at_ns[i] = h->handshakes[i].at_ns;
-	if (!counts_hold(s, at_ns, h->handshake_count, "TLS handshake", &any, why))
+	if (!play_counts_hold(s, at_ns, h->handshake_count, "TLS handshake", &any, why))
 		return false;
 	for (uint32_t k = 0; k < s->check_count; k++)
 		for (uint32_t i = 0; i < h->handshake_count && s->checks[k].kind == CASE_CHECK_SERVER_NAME;
@@ -413,7 +412,8 @@ static bool queue_is(struct play *p, bool wanted, struct buf *why)
 
 static bool is_absence(const struct case_step *s)
 {
-	return s->kind == CASE_NOT_RECEIVED || s->kind == CASE_NOT_HEARD || s->kind == CASE_NOT_CONNECTED;
+	return s->kind == CASE_NOT_RECEIVED || s->kind == CASE_NOT_HEARD || s->kind == CASE_NOT_CONNECTED ||
+	       s->kind == CASE_NOT_ASKED;
 }
 
 /* Messages that it took and that are like this; *how says more of the last of them, if there is more to say. */
@@ -462,6 +462,10 @@ static bool holds(struct play *p, struct buf *why)
 	const struct case_step *s = play_step(p);
 	const struct hop *h = p->world.hops[s->hop];
 
+	if (s->kind == CASE_ASKED)
+		return play_policy_asked(p, why);
+	if (s->kind == CASE_NOT_ASKED)
+		return play_policy_is_unasked(p, why);
 	if (is_absence(s))
 		return is_absent(p, why);
 	if (s->kind == CASE_RECEIVED)
@@ -523,8 +527,10 @@ static void look(struct play *p)
 	if (p->wait == PLAY_IS_OVER || p->wait == PLAY_WAITS_CHILD)
 		return;
 	bool fine = holds(p, &why);
-	/* A connection that is open still says something, QUIT at last. */
-	bool final = settled && (last || s->kind != CASE_HEARD || hop_open_count(p->world.hops[s->hop]) == 0);
+	/* A connection that is open still says something, QUIT at last; and a policy is also looked after without mail. */
+	bool may_come =
+		s->kind == CASE_ASKED || (s->kind == CASE_HEARD && hop_open_count(p->world.hops[s->hop]) > 0);
+	bool final = settled && (last || !may_come);
 	if (is_absence(s) && !fine)
 		over(p, false, CASE_ON_OTHER, buf_cstr(&why)); /* it is there already */
 	else if (fine && (!last || settled))
@@ -544,13 +550,18 @@ static void on_impatience(void *ctx)
 	play_poke(p);
 }
 
+static bool is_about_hop(const struct case_step *s)
+{
+	return s->kind != CASE_QUEUED && s->kind != CASE_NOT_QUEUED && s->kind != CASE_ASKED &&
+	       s->kind != CASE_NOT_ASKED;
+}
+
 void play_relay_judge(struct play *p)
 {
 	const struct case_step *s = play_step(p);
 	struct play_world *w = &p->world;
 
-	if (s->hop < p->file->hop_count && w->hops[s->hop] == NULL && s->kind != CASE_QUEUED &&
-	    s->kind != CASE_NOT_QUEUED) {
+	if (is_about_hop(s) && s->hop < p->file->hop_count && w->hops[s->hop] == NULL) {
 		play_finish(p, CONFORM_ERROR, s->line, "there is no next hop yet");
 		return;
 	}

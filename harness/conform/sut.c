@@ -71,6 +71,8 @@ static const char *relay_lacks(const struct sut *s, const struct case_file *c)
 	    (needs(c, "tls-verify") && !is_able(s, "tls-verify")) ||
 	    (needs(c, "dane") && !is_able(s, "dane")))
 		return "it is told no such policy for TLS towards next hops";
+	if (needs(c, "mta-sts") && !is_able(s, "mta-sts"))
+		return "it fetches no policies (RFC 8461)";
 	if (needs(c, "ipv6") && !is_able(s, "ipv6"))
 		return "it is told to use no AAAA records";
 	if (needs(c, "address-literals") && !is_able(s, "address-literals"))

@@ -155,6 +155,17 @@ int case_index(struct span word, const char *const *names)
 	return -1;
 }
 
+bool case_word_is(struct span word, const char *text)
+{
+	return span_eq(word, span_of(text));
+}
+
+void case_nothing_more(struct case_reader *r, struct span rest)
+{
+	if (span_trim(rest).n > 0)
+		case_error(r, span_trim(rest), "nothing belongs here");
+}
+
 void case_unknown(struct case_reader *r, struct span word, const char *what, const char *const *names)
 {
 	char given[64];
@@ -260,7 +271,7 @@ static void read_needs(struct case_reader *r, struct span value)
 {
 	static const char *const ABILITIES[] = {
 		"short-retry", "short-delay",  "short-timeout", "tls-require",      "tls-verify", "dane",
-		"lists",       "utf8-mailbox", "ipv6",          "address-literals", NULL
+		"lists",       "utf8-mailbox", "ipv6",          "address-literals", "mta-sts",    NULL
 	};
 	struct case_file *c = r->c;
 	bool any = false;
@@ -285,8 +296,8 @@ static void read_needs(struct case_reader *r, struct span value)
 				   "needs are services, \"mailbox\", \"lists\", \"short-retry\", "
 				   "\"short-delay\", "
 				   "\"short-timeout\", \"tls-require\", \"tls-verify\", \"dane\", "
-				   "\"utf8-mailbox\", \"ipv6\", \"address-literals\", and extensions in "
-				   "capitals");
+				   "\"mta-sts\", \"utf8-mailbox\", \"ipv6\", \"address-literals\", and "
+				   "extensions in capitals");
 		}
 	}
 	if (!any)
@@ -396,6 +407,8 @@ static void read_section(struct case_reader *r)
 	r->in_steps = true;
 	r->step = NULL;
 	r->hop = NULL;
+	r->answer = NULL;
+	r->policy_host = NULL;
 	r->submission = NULL;
 	if (rest.n == 0) {
 		case_error(r, r->line, "the section has no name");

@@ -11,9 +11,9 @@
  * `== verdict` can come to CASE_FAIL or CASE_WARN.  What the conversation does
  * with the steps is harness/conform/play.h.
  *
- * Limits: a file of 256 KiB, 1000 steps, 8 connections, 8 next hops, 16
- * requirements, 64 checks, alternatives or departures of one step, 100 recipients
- * of a submission, 100 messages kept.
+ * Limits: a file of 256 KiB, 1000 steps, 8 connections, 8 next hops, 4 policy
+ * hosts, 16 requirements, 64 checks, alternatives or departures of one step, 100
+ * recipients of a submission, 100 messages kept.
  */
 #ifndef HARNESS_SCENARIO_CASE_H
 #define HARNESS_SCENARIO_CASE_H
@@ -144,7 +144,7 @@ enum case_check_kind {
 	CASE_CHECK_BODY,
 	CASE_CHECK_RAW,          /* the whole message */
 	CASE_CHECK_PART,         /* its nth part (harness/wire/mime.h) with its transfer encoding undone */
-	CASE_CHECK_HEADER,       /* a field `name` as `text`, unfolded */
+	CASE_CHECK_HEADER,       /* a field `name` as `text`, unfolded; asked: of each request */
 	CASE_CHECK_HEADER_COUNT, /* how many fields `name` */
 	CASE_CHECK_RECEIVED,     /* the oldest Received field, as RECEIVED_ASPECTS[n] has it */
 	CASE_CHECK_FORM,         /* the message, as MAIL_FORM_ASPECTS[n] has it */
@@ -162,7 +162,8 @@ enum case_check_kind {
 	CASE_CHECK_ALONE,   /* heard: nothing was said behind such a line before it was answered */
 	CASE_CHECK_APART,   /* heard, connected: n ms at least between each and the next */
 	CASE_CHECK_TLS,     /* received: under TLS, or (n == 0) in the clear */
-	CASE_CHECK_SERVER_NAME, /* secured: each handshake asked for the name `text` */
+	CASE_CHECK_SERVER_NAME, /* secured, asked: each handshake asked for the name `text` */
+	CASE_CHECK_REQUEST,     /* asked: the method and path of each request as `text` */
 };
 enum case_op { CASE_EQ, CASE_HAS, CASE_LACKS, CASE_AT_LEAST, CASE_AT_MOST };
 /* What a next hop that reads line ends in another way could make of a message. */
@@ -233,21 +234,50 @@ enum case_tls {
 };
 enum { CASE_TLS_NAMES_MAX = 8 };
 
+/* What a host that we play shows and speaks. */
+struct case_certificate {
+	enum case_tls kind;
+	struct case_text *names; /* in place of the host's own; no parts behind the last */
+	uint32_t name_count;
+	const char *version; /* "1.2", and no other; NULL: any */
+};
+
 struct case_hop {
 	const char *name;
 	uint32_t line;
 	bool absent;
-	bool ipv6; /* that and nothing else is its address */
-	enum case_tls tls;
-	struct case_text *tls_names; /* of its certificate, in place of its own; no parts behind the last */
-	uint32_t tls_name_count;
-	const char *tls_version; /* "1.2", and no other; NULL: any */
+	bool ipv6;                   /* that and nothing else is its address */
+	struct case_certificate tls; /* of a kind CASE_TLS_NONE: no STARTTLS */
 	bool says_offers;
 	const char **offers; /* "SIZE 1000" */
 	uint32_t offer_count;
 	struct case_departure *departures;
 	uint32_t departure_count;
 	bool has_address; /* gets an address record: no zone line says another thing of its name */
+};
+
+/* ---- policy hosts: role client, RFC 8461 ---- */
+enum { CASE_POLICY_HOSTS_MAX = 4, CASE_POLICY_FIELDS_MAX = 8 };
+
+struct case_policy_host {
+	const char *name;
+	uint32_t line;
+	bool absent;                 /* nobody listens at its address */
+	struct case_certificate tls; /* never of the kind CASE_TLS_NONE */
+	bool has_address;            /* as a next hop's */
+};
+
+/* What it says to every request, from this step on. */
+struct case_policy_answer {
+	bool silence; /* nothing, ever */
+	uint32_t status;
+	const char *media_type; /* "text/plain" */
+	struct case_text body;
+	struct {
+		const char *name;
+		struct case_text value;
+	} fields[CASE_POLICY_FIELDS_MAX]; /* besides Content-Type */
+	uint32_t field_count;
 };
 
 struct case_submission {
@@ -309,6 +339,9 @@ enum case_step_kind {
 	CASE_CONNECTED, /* to `hop`, before `other_hop` if said */
 	CASE_NOT_CONNECTED,
 	CASE_SECURED, /* a TLS handshake with `hop` came to its end */
+	CASE_POLICY_HOST,
+	CASE_ASKED, /* `policy_host`, for whatever it was */
+	CASE_NOT_ASKED,
 	CASE_QUEUED,
 	CASE_NOT_QUEUED,
 	CASE_STEP_KIND_COUNT,
@@ -374,6 +407,8 @@ struct case_step {
 	int64_t zone_ms;     /* ... for so long; 0: always ... */
 	const char *zone_type;                    /* ... when this type is asked for; NULL: any */
 	const struct case_submission *submission; /* CASE_SUBMIT */
+	uint32_t policy_host;                     /* index */
+	const struct case_policy_answer *answer;  /* CASE_POLICY_HOST */
 	struct case_check *checks;
 	uint32_t check_count;
 	struct case_alternative *alternatives;
@@ -407,6 +442,8 @@ struct case_file {
 	uint32_t speaks_count;
 	struct case_hop *hops[CASE_HOPS_MAX];
 	uint32_t hop_count;
+	struct case_policy_host *policy_hosts[CASE_POLICY_HOSTS_MAX];
+	uint32_t policy_host_count;
 	bool says_mx;      /* a zone line speaks of the domain itself, so hops are no MX by themselves */
 	const char **tags; /* "slow" "intrusive" "alone" */
 	uint32_t tag_count;

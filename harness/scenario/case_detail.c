@@ -24,10 +24,13 @@ enum record_word {
 	RECORD_GREETED,
 	RECORD_SERVER_NAME,
 	RECORD_AWAITED,
-	RECORD_CRLF
+	RECORD_CRLF,
+	RECORD_REQUEST,
+	RECORD_HEADER
 };
-static const char *const RECORD_WORDS[] = { "else",  "count",   "then",        "apart",   "alone", "next",
-					    "ascii", "greeted", "server-name", "awaited", "crlf",  NULL };
+static const char *const RECORD_WORDS[] = { "else", "count",   "then",    "apart",       "alone",
+					    "next", "ascii",   "greeted", "server-name", "awaited",
+					    "crlf", "request", "header",  NULL };
 
 /* ---- alternatives ---- */
 
@@ -369,7 +372,7 @@ static bool take_follower(struct case_reader *r, enum case_check_kind kind, stru
 			  struct case_check *c)
 {
 	c->kind = kind;
-	if (r->step->kind == CASE_CONNECTED || r->step->kind == CASE_SECURED)
+	if (r->step->kind != CASE_HEARD && r->step->kind != CASE_NOT_HEARD)
 		case_error(r, r->line, "only of lines that are heard one comes after the other");
 	take_pattern(r, rest, c);
 	if (c->text.count == 0)
@@ -394,7 +397,7 @@ static bool take_apart(struct case_reader *r, struct span *rest, struct case_che
 static bool take_server_name(struct case_reader *r, struct span *rest, struct case_check *c)
 {
 	c->kind = CASE_CHECK_SERVER_NAME;
-	if (r->step->kind != CASE_SECURED)
+	if (r->step->kind != CASE_SECURED && r->step->kind != CASE_ASKED)
 		case_error(r, r->line, "only a handshake has a server name");
 	if (!take_text_test(r, rest, c))
 		return false;
@@ -403,7 +406,16 @@ static bool take_server_name(struct case_reader *r, struct span *rest, struct ca
 	return true;
 }
 
-/* Of lines that a next hop heard, connections to it, or handshakes. */
+/* Of what a policy host was asked: request == "GET /path", header Host == "x". */
+static bool take_of_request(struct case_reader *r, int word, struct span *rest, struct case_check *c)
+{
+	if (r->step->kind != CASE_ASKED)
+		case_error(r, r->line, "only a policy host has requests: asked mta-sts");
+	c->kind = word == RECORD_REQUEST ? CASE_CHECK_REQUEST : CASE_CHECK_HEADER;
+	return (word == RECORD_REQUEST || take_keyword(r, rest, c)) && take_text_test(r, rest, c);
+}
+
+/* Of lines that a next hop heard, connections to it, handshakes, or requests. */
 static bool read_record_check(struct case_reader *r, int word, struct span *rest, struct case_check *c)
 {
 	enum case_step_kind k = r->step->kind;
@@ -448,6 +460,9 @@ static bool read_record_check(struct case_reader *r, int word, struct span *rest
 		return true;
 	case RECORD_SERVER_NAME:
 		return take_server_name(r, rest, c);
+	case RECORD_REQUEST:
+	case RECORD_HEADER:
+		return take_of_request(r, word, rest, c);
 	case RECORD_APART:
 		break;
 	}
@@ -532,7 +547,8 @@ static bool read_message_check(struct case_reader *r, int word, struct span *res
 typedef bool check_fn(struct case_reader *r, int word, struct span *rest, struct case_check *c);
 static check_fn *check_of(enum case_step_kind k, const char *const **ret_words)
 {
-	bool record = k == CASE_HEARD || k == CASE_NOT_HEARD || k == CASE_CONNECTED || k == CASE_SECURED;
+	bool record = k == CASE_HEARD || k == CASE_NOT_HEARD || k == CASE_CONNECTED || k == CASE_SECURED ||
+		      k == CASE_ASKED;
 	bool message = k == CASE_STORED || k == CASE_BOUNCED || k == CASE_NOTIFIED || k == CASE_RECEIVED ||
 		       k == CASE_NOT_RECEIVED;
 
@@ -574,6 +590,8 @@ void case_read_detail(struct case_reader *r)
 		return;
 	if (r->hop != NULL)
 		case_read_hop_detail(r);
+	else if (r->answer != NULL)
+		case_read_policy_detail(r);
 	else if (r->submission != NULL)
 		case_read_submit_detail(r);
 	else if (r->step != NULL)

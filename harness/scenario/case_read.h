@@ -1,8 +1,10 @@
 /*
  * case_read: the inside of harness/scenario/case, shared by its parts: lines,
  * sections and header (case.c), texts and patterns (case_text.c), steps
- * (case_step.c), those of role client (case_relay.c), what follows a step
- * (case_detail.c), messages (case_error.c).
+ * (case_step.c), those of role client (case_relay.c), the hosts that are
+ * played there (case_hop.c, case_policy.c) and their certificates
+ * (case_certificate.c), what follows a step (case_detail.c), messages
+ * (case_error.c).
  * Nobody else includes this.
  */
 #ifndef HARNESS_SCENARIO_CASE_READ_H
@@ -28,8 +30,10 @@ struct case_reader {
 	const char *bound[CASE_VARIABLES_MAX];
 	uint32_t bound_count;
 	uint32_t step_room, section_room;
-	struct case_hop *hop;               /* whose details are read */
-	struct case_submission *submission; /* likewise */
+	struct case_hop *hop;                 /* whose details are read */
+	struct case_submission *submission;   /* likewise */
+	struct case_policy_host *policy_host; /* likewise, with ... */
+	struct case_policy_answer *answer;    /* ... what it says */
 	bool connection_used[CASE_CONNECTIONS_MAX];
 };
 
@@ -54,6 +58,8 @@ struct span case_word(struct span *rest);
 struct span case_without_comment(struct span s, bool has_quotes);
 /* Index in a NULL-terminated list, or -1. */
 int case_index(struct span word, const char *const *names);
+bool case_word_is(struct span word, const char *text);
+void case_nothing_more(struct case_reader *r, struct span rest);
 void case_unknown(struct case_reader *r, struct span word, const char *what, const char *const *names);
 
 /* ---- case_text.c ---- */
@@ -65,6 +71,7 @@ bool case_take_quoted(struct case_reader *r, struct span *rest, struct case_text
 bool case_take_words(struct case_reader *r, struct span *rest, const char **ret_text);
 /* "250|251 ...": codes, then the text's pattern. */
 bool case_pattern_of(struct case_reader *r, struct span s, struct case_pattern *ret_pattern);
+struct case_text case_join(struct case_file *c, struct case_text a, struct case_text b);
 void case_bind(struct case_reader *r, struct span name);
 bool case_is_name(struct span s);
 
@@ -86,11 +93,33 @@ void case_read_mailbox(struct case_reader *r, enum case_step_kind kind, struct s
 /* A step of role client; false: the word is none. */
 bool case_read_relay_step(struct case_reader *r, struct span word, struct span rest);
 bool case_read_relay_absence(struct case_reader *r, struct span word, struct span rest);
-/* An indented line below next-hop or submit. */
-void case_read_hop_detail(struct case_reader *r);
+/* An indented line below submit. */
 void case_read_submit_detail(struct case_reader *r);
 /* What only the whole file shows. */
 void case_check_relay(struct case_reader *r);
+
+/* ---- case_hop.c ---- */
+void case_read_next_hop(struct case_reader *r, struct span rest);
+/* An indented line below it. */
+void case_read_hop_detail(struct case_reader *r);
+/* Index of the next hop, or -1. */
+int case_find_hop(const struct case_reader *r, struct span name);
+/* The name at the front of *rest, perhaps with a colon behind it, that a host of ours may have; empty after a mistake. */
+struct span case_take_host_name(struct case_reader *r, struct span *rest, const char *what);
+enum { CASE_HOST_NAME_BYTES_MAX = 20 };
+
+/* ---- case_policy.c ---- */
+int case_find_policy_host(const struct case_reader *r, struct span name);
+void case_read_policy_host(struct case_reader *r, struct span rest);
+/* An indented line below it. */
+void case_read_policy_detail(struct case_reader *r);
+/* asked NAME, not asked NAME */
+void case_read_asked(struct case_reader *r, enum case_step_kind kind, struct span rest);
+
+/* ---- case_certificate.c ---- */
+/* tls [KIND] [for NAME ...] */
+void case_read_tls(struct case_reader *r, struct case_certificate *c, struct span rest);
+void case_read_tls_version(struct case_reader *r, struct case_certificate *c, struct span rest);
 
 /* ---- case_detail.c ---- */
 /* "==", ">=" or "<="; false after a mistake. */

@@ -12,22 +12,22 @@ enum {
 	REPEAT_MAX = 1024 * 1024,
 };
 
-static const char *const VERBS[] = { "connect", "C:",      "S:",       "starttls", "close",     "reset",
-				     "closed",  "let",     "differ",   "match",    "number",    "length",
-				     "mail",    "stored",  "not",      "bounced",  "notified",  "next-hop",
-				     "zone",    "submit",  "received", "heard",    "connected", "queued",
-				     "server",  "secured", NULL };
+static const char *const VERBS[] = { "connect", "C:",      "S:",          "starttls", "close",     "reset",
+				     "closed",  "let",     "differ",      "match",    "number",    "length",
+				     "mail",    "stored",  "not",         "bounced",  "notified",  "next-hop",
+				     "zone",    "submit",  "received",    "heard",    "connected", "queued",
+				     "server",  "secured", "policy-host", "asked",    NULL };
 
 const char *case_step_name(enum case_step_kind k)
 {
-	static const char *const NAMES[] = { "connect",       "C:",          "S:",           "starttls",
-					     "close",         "reset",       "closed",       "let",
-					     "differ",        "match",       "number",       "length",
-					     "mail",          "stored",      "not stored",   "bounced",
-					     "notified",      "not bounced", "not notified", "server",
-					     "next-hop",      "zone",        "submit",       "received",
-					     "not received",  "heard",       "not heard",    "connected",
-					     "not connected", "secured",     "queued",       "not queued" };
+	static const char *const NAMES[] = {
+		"connect",      "C:",     "S:",         "starttls",  "close",         "reset",
+		"closed",       "let",    "differ",     "match",     "number",        "length",
+		"mail",         "stored", "not stored", "bounced",   "notified",      "not bounced",
+		"not notified", "server", "next-hop",   "zone",      "submit",        "received",
+		"not received", "heard",  "not heard",  "connected", "not connected", "secured",
+		"policy-host",  "asked",  "not asked",  "queued",    "not queued"
+	};
 
 	assert(k < CASE_STEP_KIND_COUNT);
 	return NAMES[k];
@@ -41,6 +41,8 @@ struct case_step *case_add_step(struct case_reader *r, enum case_step_kind kind)
 
 	r->step = NULL;
 	r->hop = NULL;
+	r->answer = NULL;
+	r->policy_host = NULL;
 	r->submission = NULL;
 	if (c->section_count == 0) {
 		case_error(r, r->line, "a step stands in a section; \"== name\" opens one");
@@ -469,7 +471,8 @@ static void read_not(struct case_reader *r, struct span rest)
 		case_error(
 			r, word,
 			"there is \"not stored\", \"not bounced\", \"not notified\", and with role: client "
-			"\"not received\", \"not heard\", \"not connected\" and \"not queued\"");
+			"\"not received\", \"not heard\", \"not connected\", \"not asked\" and \"not "
+			"queued\"");
 	}
 }
 

@@ -13,6 +13,20 @@ static const char *const GIVEN[] = {
 static const char *const GIVEN_WITH_LISTS[] = { "list", NULL }; /* to those that need "lists" */
 static const char *const GIVEN_TO_CLIENTS[] = { "zone", "sender", "sender2", "port", "host.ip", NULL };
 
+struct case_text case_join(struct case_file *c, struct case_text a, struct case_text b)
+{
+	struct case_text t = { .count = a.count + b.count };
+
+	if (t.count == 0)
+		return t;
+	t.parts = case_alloc(c, t.count * sizeof(*t.parts));
+	if (a.count > 0)
+		memcpy(t.parts, a.parts, a.count * sizeof(*t.parts));
+	if (b.count > 0)
+		memcpy(t.parts + a.count, b.parts, b.count * sizeof(*t.parts));
+	return t;
+}
+
 /* ---- names ---- */
 
 bool case_is_name(struct span s)

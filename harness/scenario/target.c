@@ -427,6 +427,13 @@ static uint32_t read_part(struct reader *r, const char *key, const char *name, e
 	return read_into(r->t, &inner, part);
 }
 
+/* A variant runs the packages of what it varies, unless it has more of its own: then all lie together in its own tree. */
+static void settle_tree(struct reader *r, uint32_t taken_over)
+{
+	if (r->part == PART_OWN && r->t->packages.count + r->t->npm.count > taken_over)
+		r->t->tree = NULL;
+}
+
 /* What comes first, for the file's own lists go on behind it. */
 static uint32_t read_taken_over(struct reader *r)
 {
@@ -557,12 +564,14 @@ static uint32_t read_into(struct target *t, const struct target_options *o, enum
 	t->yaml[t->yaml_count++] = y;
 	if (r.root != NULL) {
 		inner = read_taken_over(&r);
+		uint32_t taken_over = t->packages.count + t->npm.count;
 		t->name = t->title = "";
 		if (yaml_require(r.root, "target") && yaml_get_str(r.root, "target", &t->name))
 			check_name(&r);
 		if (yaml_require(r.root, "title"))
 			(void)yaml_get_str(r.root, "title", &t->title);
 		read_all(&r);
+		settle_tree(&r, taken_over);
 		if (part == PART_OWN && (o->text.p == NULL || !r.takes_over))
 			check_whole(&r);
 		yaml_finish(y);
@@ -588,6 +597,11 @@ struct target *target_read(const struct target_options *o)
 		return t;
 	target_free(t);
 	return NULL;
+}
+
+bool target_is_able(const struct target *t, const char *capability)
+{
+	return is_kept(&t->capabilities, capability);
 }
 
 void target_free(struct target *t)

@@ -121,9 +121,10 @@ struct target {
 	bool services[FLOW_SERVICE_COUNT];
 	bool borrowed[FLOW_SERVICE_COUNT]; /* another program serves it: used, and judged elsewhere */
 	const char *with;                  /* the target that was taken over; NULL: none */
-	const char
-		*tree; /* whose packages it runs, for target_tree: its own name, or that of what it varies */
-	bool hardened; /* templates have ${hardened} */
+	const char *
+		tree; /* whose packages it runs, for target_tree: its own name, or that of what it varies without
+			     packages of its own */
+	bool hardened;          /* templates have ${hardened} */
 	uint32_t cases_at_once; /* of a conformance suite; 0: as many as the user says */
 	bool on_loopback;       /* runs on 127.0.0.0/8 too, with ports and a name server it is told */
 	bool needs_root;
@@ -160,6 +161,7 @@ struct target_options {
 };
 /* NULL after mistakes. */
 struct target *target_read(const struct target_options *o);
+bool target_is_able(const struct target *t, const char *capability);
 void target_free(struct target *t); /* accepts NULL */
 
 /* "postfix", or a path. */

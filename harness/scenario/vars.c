@@ -36,6 +36,7 @@ static const char *const NAMES[] = {
 	"reply-timeout.s",
 	"relay-from",
 	"hardened",
+	"mta-sts",
 	"account.address",
 	"account.local",
 	"account.password",

@@ -167,6 +167,7 @@ struct vars *host_config_vars(const struct host_config *c)
 		set_number(v, "smart-host.port", addr_port(&s->smart_host));
 	}
 	vars_set(v, "hardened", c->target->hardened ? "yes" : "");
+	vars_set(v, "mta-sts", target_is_able(c->target, "mta-sts") ? "yes" : "");
 	vars_set(v, "tls.out", s->flow->tls_out ? "yes" : "");
 	set_retry(v, c);
 	set_waits(v, s->flow->settings);

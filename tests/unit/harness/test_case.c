@@ -20,6 +20,10 @@
 #define HOP RELAY "next-hop mx\n"
 #define DANE \
 	"case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: client\nneeds: submission dane\n== verdict\n"
+#define POLICY                                                                                         \
+	"case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: client\nneeds: submission mta-sts\n== " \
+	"verdict\n"
+#define HOST POLICY "policy-host mta-sts\n"
 #define JUDGED "== verdict\nS: 250 ...\n"
 
 static struct case_file *read_text(const char *text, struct buf *messages)
@@ -159,7 +163,7 @@ static void a_case_of_a_relay_is_read_as_written(void **state)
 	assert_int_equal(h->departures[2].count, 0);
 	assert_int_equal(h->departures[2].pause_ms, 1000);
 	assert_string_equal(h->offers[0], "SIZE 9");
-	assert_int_equal(h->tls, CASE_TLS_GOOD);
+	assert_int_equal(h->tls.kind, CASE_TLS_GOOD);
 	assert_true(h->has_address);
 	assert_true(c->hops[1]->absent);
 	assert_false(c->hops[1]->has_address); /* a zone line says another */
@@ -248,15 +252,15 @@ static void tls_of_a_next_hop_is_read_as_written(void **state)
 	assert_string_equal(buf_cstr(&messages), "");
 	assert_string_equal(c->tls_policy, "dane");
 	const struct case_hop *h = c->hops[0];
-	assert_int_equal(h->tls, CASE_TLS_EXPIRED);
-	assert_int_equal(h->tls_name_count, 2);
-	assert_string_equal(h->tls_version, "1.2");
+	assert_int_equal(h->tls.kind, CASE_TLS_EXPIRED);
+	assert_int_equal(h->tls.name_count, 2);
+	assert_string_equal(h->tls.version, "1.2");
 	assert_int_equal(h->departures[0].stage, CASE_AT_HANDSHAKE);
 	assert_int_equal(h->departures[0].act, CASE_ACT_CLOSE);
 	assert_true(h->departures[0].raw);
 	assert_int_equal(h->departures[1].act, CASE_ACT_SILENCE);
-	assert_int_equal(c->hops[1]->tls, CASE_TLS_GOOD);
-	assert_int_equal(c->hops[2]->tls, CASE_TLS_CONSTRAINED_CA);
+	assert_int_equal(c->hops[1]->tls.kind, CASE_TLS_GOOD);
+	assert_int_equal(c->hops[2]->tls.kind, CASE_TLS_CONSTRAINED_CA);
 	assert_true(h->has_address);
 	const struct case_step *s = c->steps + 1;
 	assert_int_equal(s[2].content.count, 3); /* the owner: "_", the port, and the rest */
@@ -269,6 +273,59 @@ static void tls_of_a_next_hop_is_read_as_written(void **state)
 	assert_int_equal(s[7].kind, CASE_SECURED);
 	assert_int_equal(s[7].within_ms, 3000);
 	assert_int_equal(s[7].checks[1].kind, CASE_CHECK_SERVER_NAME);
+	case_free(c);
+	buf_free(&messages);
+}
+
+static void a_policy_host_is_read_as_written(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+	struct case_file *c = read_text(
+		HOST
+		"   policy \"version: STSv1\\r\\n\"\n   policy \"mx: ${zone}\\r\\n\"\n   tls expired\n"
+		"   tls-version 1.2\npolicy-host other\n   absent\nzone other A ${mta-sts.ip}\n"
+		"policy-host mta-sts\n   status 302\n   type text/html; charset=utf-8\n"
+		"   header Location: https://${zone}/x\n   header ETag: 1\npolicy-host mta-sts\n   silence\n"
+		"asked mta-sts within 3s:\n   request == \"GET /x\"\n   header Host has \"a\"\n"
+		"   server-name == \"mta-sts.${zone}\"\n   count <= 2\n   apart >= 5ms\nnot asked other\n",
+		&messages);
+
+	assert_string_equal(buf_cstr(&messages), "");
+	assert_non_null(c);
+	assert_string_equal(c->abilities[0], "mta-sts");
+	assert_int_equal(c->policy_host_count, 2);
+	assert_string_equal(c->policy_hosts[0]->name, "mta-sts");
+	assert_int_equal(c->policy_hosts[0]->tls.kind, CASE_TLS_EXPIRED);
+	assert_string_equal(c->policy_hosts[0]->tls.version, "1.2");
+	assert_true(c->policy_hosts[0]->has_address);
+	assert_false(c->policy_hosts[0]->absent);
+	assert_int_equal(c->policy_hosts[1]->tls.kind, CASE_TLS_GOOD);
+	assert_false(c->policy_hosts[1]->has_address);
+	assert_true(c->policy_hosts[1]->absent);
+	const struct case_step *s = c->steps;
+	assert_int_equal(s[0].kind, CASE_POLICY_HOST);
+	assert_int_equal(s[0].answer->status, 200);
+	assert_string_equal(s[0].answer->media_type, "text/plain");
+	assert_int_equal(s[0].answer->body.count, 4);
+	assert_int_equal(s[1].policy_host, 1);
+	assert_int_equal(s[3].policy_host, 0);
+	assert_int_equal(s[3].answer->status, 302);
+	assert_string_equal(s[3].answer->media_type, "text/html; charset=utf-8");
+	assert_int_equal(s[3].answer->body.count, 0); /* nothing of what it said before */
+	assert_int_equal(s[3].answer->field_count, 2);
+	assert_string_equal(s[3].answer->fields[0].name, "Location");
+	assert_int_equal(s[3].answer->fields[0].value.count, 3);
+	assert_true(s[4].answer->silence);
+	assert_int_equal(s[5].kind, CASE_ASKED);
+	assert_int_equal(s[5].within_ms, 3000);
+	assert_int_equal(s[5].checks[0].kind, CASE_CHECK_REQUEST);
+	assert_int_equal(s[5].checks[1].kind, CASE_CHECK_HEADER);
+	assert_int_equal(s[5].checks[1].op, CASE_HAS);
+	assert_int_equal(s[5].checks[2].kind, CASE_CHECK_SERVER_NAME);
+	assert_int_equal(s[5].checks[3].op, CASE_AT_MOST);
+	assert_int_equal(s[6].kind, CASE_NOT_ASKED);
+	assert_int_equal(s[6].policy_host, 1);
 	case_free(c);
 	buf_free(&messages);
 }
@@ -315,7 +372,32 @@ static const struct wrong {
 	{ "server name", HOP "connected mx:\n   server-name == \"x\"\n",
 	  "only a handshake has a server name" },
 	{ "server name has", HOP "secured mx:\n   server-name has \"x\"\n", "it goes: server-name == " },
-	{ "not secured", HOP "not secured mx\n", "\"not connected\" and \"not queued\"" },
+	{ "not secured", HOP "not secured mx\n", "\"not asked\" and \"not queued\"" },
+	{ "policies for nobody", RELAY "policy-host mta-sts\n", "unless \"needs:\" names \"mta-sts\"" },
+	{ "policy host's name", POLICY "policy-host a.b\n", "7:13: error: a policy host has a name" },
+	{ "a hop's name", POLICY "next-hop mx\npolicy-host mx\n",
+	  "8:13: error: there is a next hop of this name" },
+	{ "a policy host's name", HOST "next-hop mta-sts\n",
+	  "8:10: error: there is a policy host of this name" },
+	{ "policy hosts",
+	  POLICY "policy-host a\npolicy-host b\npolicy-host c\npolicy-host d\npolicy-host e\n",
+	  "11:13: error: more than 4 policy hosts" },
+	{ "status", HOST "   status 99\n", "8:11: error: which status? 200 to 599" },
+	{ "media type", HOST "   type html\n", "8:9: error: which media type?" },
+	{ "field", HOST "   header Location\n", "8:11: error: it goes: header Cache-Control" },
+	{ "policy's detail", HOST "   polisy \"x\"\n",
+	  "8:4: error: unknown detail of a policy host \"polisy\"; did you mean \"policy\"?" },
+	{ "certificate of later", HOST "policy-host mta-sts\n   tls expired\n",
+	  "9:1: error: this is said where the policy host first stands" },
+	{ "gone later", HOST "policy-host mta-sts\n   absent\n", "where the policy host first stands" },
+	{ "version of later", HOST "policy-host mta-sts\n   tls-version 1.2\n",
+	  "where the policy host first stands" },
+	{ "asked nobody", POLICY "asked mta-sts\n", "7:7: error: no policy host above has this name" },
+	{ "asked with more", HOST "asked mta-sts once\n", "8:15: error: nothing belongs here" },
+	{ "request of a hop", HOP "connected mx\n   request == \"x\"\n", "only a policy host has requests" },
+	{ "field of a hop", HOP "heard mx: X\n   header Host == \"x\"\n", "only a policy host has requests" },
+	{ "lines of a policy host", HOST "asked mta-sts\n   then DATA\n", "only of lines that are heard" },
+	{ "checks of none", HOST "not asked mta-sts\n   count == 0\n", "can be checked that way" },
 	{ "zone", RELAY "zone @\n", "7:6: error: it goes: zone @ MX 10 mx" },
 	{ "lookups of a type", RELAY "zone @ SERVFAIL A 0\n",
 	  "7:19: error: how long, as in 3s, or how many" },
@@ -365,7 +447,7 @@ static const struct wrong {
 	  "7:19: error: a duration up to 30m" },
 	{ "speaks of a server", HEAD "speaks: LIMITS\n", "only a relay speaks to next hops" },
 	{ "queued", RELAY "queued mx\n", "7:8: error: nothing belongs here" },
-	{ "not", RELAY "not here\n", "\"not connected\" and \"not queued\"" },
+	{ "not", RELAY "not here\n", "\"not asked\" and \"not queued\"" },
 	{ "zone of servers", HEAD "== a\nC: ${zone}\n", "${zone} has no value here" },
 	{ "timeout", "timeout: 11m\n", "1:10: error: a duration up to 10m" },
 	{ "tag", "tags: slwo\n", "did you mean \"slow\"?" },
@@ -489,6 +571,7 @@ int main(void)
 		cmocka_unit_test(a_case_of_a_relay_is_read_as_written),
 		cmocka_unit_test(a_case_that_does_harm_is_read_as_written),
 		cmocka_unit_test(tls_of_a_next_hop_is_read_as_written),
+		cmocka_unit_test(a_policy_host_is_read_as_written),
 		cmocka_unit_test(every_mistake_is_told_with_its_place),
 		cmocka_unit_test(the_place_of_a_file_is_its_name),
 		cmocka_unit_test(a_file_beyond_the_limit_is_refused),

@@ -531,6 +531,7 @@ static void what_a_relay_cannot_do_is_not_tested(void **state)
 	check_lacks(&s, RELAY(" tls-verify", "queued\n"), "no such policy");
 	check_lacks(&s, RELAY(" ipv6", "queued\n"), "no AAAA records");
 	check_lacks(&s, RELAY(" address-literals", "queued\n"), "to address literals");
+	check_lacks(&s, RELAY(" mta-sts", "queued\n"), "fetches no policies");
 	check_lacks(&s, RELAY(" utf8-mailbox", "queued\n"), "no mail with SMTPUTF8");
 	check_lacks(&s, RELAY("\nspeaks: CHUNKING LIMITS", "queued\n"), "does not use CHUNKING");
 	s.relay = (struct target_relay){ .is = true,
@@ -538,11 +539,11 @@ static void what_a_relay_cannot_do_is_not_tested(void **state)
 					 .delay_ms = 1,
 					 .reply_timeout_ms = 1,
 					 .speaks = { .items = { "CHUNKING" }, .count = 1 } };
-	static const char *const abilities[] = { "ipv6", "address-literals" };
+	static const char *const abilities[] = { "ipv6", "address-literals", "mta-sts" };
 	s.abilities = abilities;
-	s.ability_count = 2;
+	s.ability_count = 3;
 	check_lacks(&s, RELAY(" short-retry short-delay short-timeout", "queued\n"), NULL);
-	check_lacks(&s, RELAY(" ipv6 address-literals", "queued\n"), NULL);
+	check_lacks(&s, RELAY(" ipv6 address-literals mta-sts", "queued\n"), NULL);
 	check_lacks(&s, RELAY("\nspeaks: CHUNKING LIMITS", "queued\n"), "does not use LIMITS");
 }
 

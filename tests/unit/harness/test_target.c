@@ -186,6 +186,26 @@ static void a_variant_has_all_of_what_it_varies(void **state)
 	buf_free(&messages);
 }
 
+static void a_variant_with_packages_of_its_own_has_them_all_in_a_tree_of_its_own(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+	struct target *base = target_load("postfix", &messages),
+		      *t = target_load("postfix-mta-sts", &messages);
+
+	assert_string_equal(buf_cstr(&messages), "");
+	assert_non_null(base);
+	assert_non_null(t);
+	assert_string_equal(t->tree, "postfix-mta-sts");
+	assert_int_equal(t->packages.count, base->packages.count + 1);
+	assert_string_equal(t->packages.items[base->packages.count], "postfix-mta-sts-resolver");
+	assert_true(target_is_able(t, "mta-sts") && target_is_able(t, "tls-verify"));
+	assert_false(target_is_able(base, "mta-sts"));
+	target_free(base);
+	target_free(t);
+	buf_free(&messages);
+}
+
 /* ---- what a flow asks of it ---- */
 
 static const char FLOW[] =
@@ -250,6 +270,7 @@ int main(void)
 		cmocka_unit_test(the_shipped_targets_have_no_mistakes),
 		cmocka_unit_test(what_another_target_lends_comes_first),
 		cmocka_unit_test(a_variant_has_all_of_what_it_varies),
+		cmocka_unit_test(a_variant_with_packages_of_its_own_has_them_all_in_a_tree_of_its_own),
 		cmocka_unit_test(a_target_is_held_against_what_the_flow_asks_of_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
