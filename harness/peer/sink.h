@@ -41,7 +41,7 @@ enum sink_action {
 	SINK_FLOOD,
 };
 
-enum { SINK_FLOOD_BYTES_MAX = 32 * 1024 * 1024, SINK_FLOOD_MS_MAX = 30000 };
+enum { SINK_FLOOD_BYTES_MAX = 32 * 1024 * 1024, SINK_FLOOD_MS_MAX = 60000 };
 
 /* One write, after a pause. */
 struct sink_piece {

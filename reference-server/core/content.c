@@ -136,7 +136,9 @@ enum content_result content_next(struct content *c, struct span in, struct span 
 	if (in.n == 0)
 		return CONTENT_MORE;
 	if (c->at_line_start && in.p[0] == '.') {
-		struct span final_dot = SPAN_LIT(".\r\n");
+		struct span final_dot = MUTANT(RELAY_NUL_BEHIND_DOT) && in.n > 1 && in.p[1] == '\0'
+						? SPAN_LIT(".\0\r\n")
+						: SPAN_LIT(".\r\n");
 		if (in.n < final_dot.n && memcmp(in.p, final_dot.p, in.n) == 0)
 			return CONTENT_MORE;
 		if (in.n >= final_dot.n && memcmp(in.p, final_dot.p, final_dot.n) == 0) {

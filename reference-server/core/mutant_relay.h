@@ -89,6 +89,15 @@
 	  "TLS-Required: No outweighs REQUIRETLS")                                                           \
 	X(RELAY_BARE_LINE_ENDS, "relay-bare-line-ends", "relay/rfc5321/2.3.8",                               \
 	  "CR and LF that stand alone are taken and sent on")                                                \
+	X(RELAY_MENDS_LINE_ENDS_LATE, "relay-mends-line-ends-late", "relay/rfc5321/2.3.8",                   \
+	  "CR and LF that stand alone become line ends when periods are doubled already")                    \
+	X(RELAY_NULS_LOST, "relay-nuls-lost", "relay/rfc5321/2.3.8",                                         \
+	  "NUL is left out when periods are doubled already")                                                \
+	X(RELAY_NUL_BEHIND_DOT, "relay-nul-behind-dot", "relay/rfc5321/2.3.8",                               \
+	  "CRLF . NUL CRLF ends the content")                                                                \
+	X(RELAY_CONTROLS_LOST, "relay-controls-lost", "relay/rfc5321/4.5.2",                                 \
+	  "control characters become question marks")                                                        \
+	X(RELAY_ADDS_A_LINE, "relay-adds-a-line", "relay/rfc5321/3.6.3", "a line is added to the content")   \
 	X(RELAY_BLANKS_FOR_TABS, "relay-blanks-for-tabs", "relay/rfc5321/3.6.3", "tabs become blanks")       \
 	X(RELAY_CLEARS_HIGH_BITS, "relay-clears-high-bits", "relay/rfc5321/3.6.3",                           \
 	  "the high bit of each byte is cleared")                                                            \

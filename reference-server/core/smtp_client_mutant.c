@@ -104,6 +104,49 @@ void smtpc_mutant_says(struct buf *out, size_t from)
 	buf_free(&before);
 }
 
+/* Each CR or LF that stands alone becomes a line end. */
+static void mend_line_ends(struct buf *out, size_t from)
+{
+	struct buf before = { 0 };
+
+	buf_add(&before, span_sub(buf_span(out), from, buf_bytes(out)));
+	buf_truncate(out, from);
+	struct span s = buf_span(&before);
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\n' && (i == 0 || s.p[i - 1] != '\r'))
+			buf_add(out, SPAN_LIT("\r"));
+		buf_add(out, span_sub(s, i, 1));
+		if (s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] != '\n')
+			buf_add(out, SPAN_LIT("\n"));
+	}
+	buf_free(&before);
+}
+
+static void drop_nuls(struct buf *out, size_t from)
+{
+	char *to = out->p + out->begin + from;
+
+	for (const char *p = to; p < out->p + out->end; p++)
+		if (*p != '\0')
+			*to++ = *p;
+	buf_truncate(out, (size_t)(to - (out->p + out->begin)));
+}
+
+void smtpc_mutant_carries(struct buf *out, size_t from, bool chunked)
+{
+	if (MUTANT(RELAY_BLANKS_FOR_TABS))
+		mutant_blanks_for_tabs(out, from);
+	if (MUTANT(RELAY_CLEARS_HIGH_BITS))
+		mutant_seven_bits(out, from);
+	if (MUTANT(RELAY_CONTROLS_LOST))
+		for (char *p = out->p + out->begin + from; p < out->p + out->end; p++)
+			*p = (unsigned char)*p < ' ' && memchr("\t\r\n", *p, 3) == NULL ? '?' : *p;
+	if (MUTANT(RELAY_NULS_LOST) && !chunked)
+		drop_nuls(out, from);
+	if (MUTANT(RELAY_MENDS_LINE_ENDS_LATE) && !chunked)
+		mend_line_ends(out, from);
+}
+
 /* A refusal for good, whatever is being done. */
 static uint16_t refusal(const struct smtp_client *c)
 {

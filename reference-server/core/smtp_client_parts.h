@@ -48,10 +48,12 @@ void smtpc_decide(struct smtp_client_slot *s, const struct smtp_result *r);
 /* What was said, from there on, as a mutant says it; a reply, as it hears it: smtp_client_mutant.c. */
 #ifdef MUTANTS
 void smtpc_mutant_says(struct buf *out, size_t from);
-void smtpc_mutant_hears(struct smtp_client *c); /* a whole reply */
+void smtpc_mutant_hears(struct smtp_client *c);                        /* a whole reply */
+void smtpc_mutant_carries(struct buf *out, size_t from, bool chunked); /* content */
 #else
 #define smtpc_mutant_hears(c) ((void)(c))
 #define smtpc_mutant_says(out, from) ((void)(from))
+#define smtpc_mutant_carries(out, from, chunked) ((void)(from))
 #endif
 
 /* A reply while the session runs: smtp_client_transaction.c. */

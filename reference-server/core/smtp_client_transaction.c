@@ -159,12 +159,15 @@ static void send_rcpt(struct smtp_client *c, struct smtp_client_slot *s, uint32_
 	s->rcpt_open++;
 }
 
+static const char LINE_MORE[] = "-- scanned\r\n"; /* for a mutant */
+
 static void send_data(struct smtp_client *c, struct smtp_client_slot *s)
 {
 	if (s->chunked) { /* RFC 3030 2: no reply in between */
 		buf_addf(c->options.out, "BDAT %llu LAST\r\n",
 			 (unsigned long long)s->message.content_bytes +
-				 (MUTANT(RELAY_BDAT_EXTRA_CRLF) ? 2 : 0));
+				 (MUTANT(RELAY_BDAT_EXTRA_CRLF) ? 2 : 0) +
+				 (MUTANT(RELAY_ADDS_A_LINE) ? sizeof(LINE_MORE) - 1 : 0));
 		c->chunk_bytes = 0;
 		s->where = W_CONTENT;
 		stuffing_init(&c->stuffing);
@@ -555,11 +558,9 @@ bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last)
 	else
 		stuffing_add(&c->stuffing, c->options.out, bytes);
 	c->chunk_bytes += bytes.n;
-	if (MUTANT(RELAY_BLANKS_FOR_TABS))
-		mutant_blanks_for_tabs(c->options.out, before);
-	if (MUTANT(RELAY_CLEARS_HIGH_BITS))
-		mutant_seven_bits(c->options.out, before);
-	if ((c->stuffing.bare_eol || (last && c->stuffing.after_cr)) && !MUTANT(RELAY_BARE_LINE_ENDS)) {
+	smtpc_mutant_carries(c->options.out, before, s->chunked);
+	if ((c->stuffing.bare_eol || (last && c->stuffing.after_cr)) && !MUTANT(RELAY_BARE_LINE_ENDS) &&
+	    !MUTANT(RELAY_MENDS_LINE_ENDS_LATE) && !MUTANT(RELAY_BINARY_UNASKED)) {
 		smtp_result_set_own(&r, SMTP_CLASS_PERMANENT, SMTP_STAGE_CONTENT, 6, 0,
 				    "content has a bare CR or LF, which SMTP cannot carry");
 		smtpc_end(c, &r, false, false);
@@ -569,6 +570,8 @@ bool smtp_client_content(struct smtp_client *c, struct span bytes, bool last)
 		return true;
 	if (s->chunked && MUTANT(RELAY_BDAT_EXTRA_CRLF))
 		smtpc_send(c, "\r\n");
+	if (MUTANT(RELAY_ADDS_A_LINE))
+		smtpc_send(c, LINE_MORE);
 	if (!s->chunked)
 		stuffing_end(&c->stuffing, c->options.out);
 	assert(!s->chunked || c->chunk_bytes == s->message.content_bytes);

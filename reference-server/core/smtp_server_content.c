@@ -78,7 +78,8 @@ struct span smtps_judge_content(const struct smtp_server *s)
 	    (MUTANT(SMTP_RESENT_ONCE) && s->header.count[HEADER_RESENT_TO] > 1) ||
 	    (MUTANT(SMTP_FEW_HOPS) && s->header.count[HEADER_RECEIVED] >= 50))
 		return smtp_answer_line(SMTP_ANSWER_BAD_CONTENT);
-	if (!config->accept_bare_eol && !MUTANT(RELAY_BARE_LINE_ENDS) && s->body != SMTP_BODY_BINARYMIME &&
+	if (!config->accept_bare_eol && !MUTANT(RELAY_BARE_LINE_ENDS) &&
+	    !MUTANT(RELAY_MENDS_LINE_ENDS_LATE) && s->body != SMTP_BODY_BINARYMIME &&
 	    (s->content.facts & (CONTENT_BARE_CR | CONTENT_BARE_LF)) != 0)
 		return bare_eol(s);
 	if (config->refuse_8bit_header && !s->utf8 && s->header.has_8bit)
