@@ -41,6 +41,7 @@
 	X(RELAY_NO_ORCPT, "relay-no-orcpt", "relay/rfc3461/5.2.1", "ORCPT is not passed on")                 \
 	X(RELAY_SIZE_UNASKED, "relay-size-unasked", "relay/rfc1870", "SIZE is sent to everybody")            \
 	X(RELAY_SIZE_TOO_SMALL, "relay-size-too-small", "relay/rfc1870", "SIZE says half of what comes")     \
+	X(RELAY_SIZE_TOO_LARGE, "relay-size-too-large", "relay/rfc1870", "SIZE says twice what comes")       \
 	X(RELAY_8BIT_UNSAID, "relay-8bit-unsaid", "relay/rfc6152",                                           \
 	  "8-bit content is sent without BODY=8BITMIME")                                                     \
 	X(RELAY_8BIT_UNASKED, "relay-8bit-unasked", "relay/rfc6152", "8-bit content is sent to everybody")   \
@@ -80,7 +81,12 @@
 	  "an equals sign is not encoded in quoted-printable")                                               \
 	X(RELAY_XTEXT_IN_LOWER_CASE, "relay-xtext-in-lower-case", "relay/rfc3461",                           \
 	  "ENVID is sent in lower case")                                                                     \
+	X(RELAY_XTEXT_DECODED, "relay-xtext-decoded", "relay/rfc3461/4",                                     \
+	  "what is xtext in ENVID and ORCPT is decoded")                                                     \
+	X(RELAY_EMPTY_VALUES, "relay-empty-values", "relay/rfc3461/4", "DSN parameters have no value")       \
 	X(RELAY_SMTPUTF8_ALWAYS, "relay-smtputf8-always", "relay/rfc6531", "SMTPUTF8 is said of all mail")   \
+	X(RELAY_BARE_KEYWORDS, "relay-bare-keywords", "relay/rfc6531",                                       \
+	  "extensions whose keyword has parameters are not used")                                            \
 	X(RELAY_U_LABELS_ANYWAY, "relay-u-labels-anyway", "relay/rfc6531",                                   \
 	  "domains stay U-labels for hosts without SMTPUTF8")                                                \
 	X(RELAY_NO_IDNA, "relay-no-idna", "relay/rfc6531", "U-labels are looked up as they are")             \

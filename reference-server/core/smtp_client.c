@@ -432,7 +432,8 @@ static void learn(struct smtp_client *c, struct span line)
 	struct span rest = span_trim(span_sub(line, keyword.n, line.n));
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (span_eq_nocase(keyword, known[i].keyword))
+		if (span_eq_nocase(keyword, known[i].keyword) &&
+		    (rest.n == 0 || !MUTANT(RELAY_BARE_KEYWORDS)))
 			c->extensions |= known[i].bit;
 	if (span_eq_nocase(keyword, SPAN_LIT("SIZE")) && !span_to_u64(rest, &c->size_bytes_max))
 		c->size_bytes_max = 0; /* RFC 1870 4: no parameter tells nothing */

@@ -81,7 +81,8 @@ static void send_mail(struct smtp_client *c, const struct smtp_client_message *m
 	smtpc_send(c, ">");
 	if ((c->extensions & SMTP_EXT_SIZE) != 0 || MUTANT(RELAY_SIZE_UNASKED))
 		buf_addf(c->options.out, " SIZE=%llu",
-			 (unsigned long long)m->content_bytes / (MUTANT(RELAY_SIZE_TOO_SMALL) ? 2 : 1));
+			 (unsigned long long)m->content_bytes * (MUTANT(RELAY_SIZE_TOO_LARGE) ? 2 : 1) /
+				 (MUTANT(RELAY_SIZE_TOO_SMALL) ? 2 : 1));
 	if (m->content_binary && !MUTANT(RELAY_BINARY_UNSAID))
 		smtpc_send(c, " BODY=BINARYMIME");
 	else if (m->content_8bit && !MUTANT(RELAY_8BIT_UNSAID))
