@@ -221,7 +221,7 @@ static bool check_dsn_field(struct span message, const struct case_check *c, str
 	struct mime_part part;
 	struct span body, group;
 	uint32_t count = 0, good = 0;
-	struct buf seen = { 0 };
+	struct buf value = { 0 }, wrong = { 0 };
 
 	bool is = find_status(message, &part);
 	body = is ? part.body : (struct span){ 0 };
@@ -231,10 +231,15 @@ static bool check_dsn_field(struct span message, const struct case_check *c, str
 		for (uint32_t i = 0; i < field_count(group, span_of(c->name)); i++) {
 			struct field f;
 			(void)field_find(group, span_of(c->name), i, &f);
-			buf_reset(&seen);
-			field_unfold(f.raw, &seen);
+			buf_reset(&value);
+			field_unfold(f.raw, &value);
+			bool fits = text_passes(buf_span(&value), want, c->op);
 			count++;
-			good += text_passes(buf_span(&seen), want, c->op);
+			good += fits;
+			if (fits)
+				continue;
+			buf_reset(&wrong);
+			buf_add(&wrong, buf_span(&value));
 		}
 	}
 	bool fine = c->op == CASE_LACKS ? is && good == count : good > 0;
@@ -242,8 +247,9 @@ static bool check_dsn_field(struct span message, const struct case_check *c, str
 		buf_addf(why, "the notification has no field %s%s%.*s", c->name, of.n > 0 ? " of " : "",
 			 SPAN_FMT(of));
 	else if (!fine)
-		(void)check_text(c->name, buf_span(&seen), want, c->op, why);
-	buf_free(&seen);
+		(void)check_text(c->name, buf_span(&wrong), want, c->op, why);
+	buf_free(&value);
+	buf_free(&wrong);
 	return fine;
 }
 

@@ -289,6 +289,20 @@ static bool content_passes(const struct play *p, const struct hop_content *c, st
 	       message_passes(buf_span(&c->content), s, &p->values, why);
 }
 
+static bool asks_of_content(const struct case_step *s)
+{
+	for (uint32_t i = 0; i < s->check_count; i++)
+		if (s->checks[i].kind != CASE_CHECK_COUNT && s->checks[i].kind != CASE_CHECK_APART)
+			return true;
+	return false;
+}
+
+/* A lone dot ends a transaction without recipients (RFC 2920 section 3.1): no message, unless more is asked of it. */
+static bool is_message(const struct play *p, const struct hop_content *c)
+{
+	return c->taken && (buf_bytes(&c->content) > 0 || asks_of_content(play_step(p)));
+}
+
 /* One message is to be as the step says; where more could break the count, each is. */
 static bool received(const struct play *p, const struct hop *h, struct buf *why)
 {
@@ -299,7 +313,7 @@ static bool received(const struct play *p, const struct hop *h, struct buf *why)
 	bool any, fine;
 
 	for (uint32_t i = 0; i < h->content_count && count < HOP_LINES_MAX; i++) {
-		if (!h->contents[i].taken)
+		if (!is_message(p, &h->contents[i]))
 			continue;
 		at_ns[count++] = h->contents[i].at_ns;
 		if (content_passes(p, &h->contents[i], &what)) {
@@ -423,7 +437,7 @@ static uint32_t count_received(const struct play *p, const struct hop *h, struct
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < h->content_count; i++) {
-		if (!h->contents[i].taken || !content_passes(p, &h->contents[i], &why))
+		if (!is_message(p, &h->contents[i]) || !content_passes(p, &h->contents[i], &why))
 			continue;
 		n++;
 		buf_reset(how);

@@ -87,6 +87,9 @@
 	X(RELAY_SMTPUTF8_ALWAYS, "relay-smtputf8-always", "relay/rfc6531", "SMTPUTF8 is said of all mail")   \
 	X(RELAY_BARE_KEYWORDS, "relay-bare-keywords", "relay/rfc6531",                                       \
 	  "extensions whose keyword has parameters are not used")                                            \
+	X(RELAY_DATA_FOR_RSET, "relay-data-for-rset", "relay/rfc3030", "DATA is said where RSET should be")  \
+	X(RELAY_IDENTITY_NO_MAILBOX, "relay-identity-no-mailbox", "relay/rfc4954",                           \
+	  "AUTH= has a name that is no mailbox")                                                             \
 	X(RELAY_U_LABELS_ANYWAY, "relay-u-labels-anyway", "relay/rfc6531",                                   \
 	  "domains stay U-labels for hosts without SMTPUTF8")                                                \
 	X(RELAY_NO_IDNA, "relay-no-idna", "relay/rfc6531", "U-labels are looked up as they are")             \
