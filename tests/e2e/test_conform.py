@@ -156,7 +156,7 @@ def check_relays(order, parts):
         for part in parts:
             check_every_case("relay", 200, ([*order, "--shard", f"{part}/4"],))
     else:
-        check_every_case("relay", 840, (order,))
+        check_every_case("relay", 920, (order,))
 
 
 @slow

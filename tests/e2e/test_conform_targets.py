@@ -6,7 +6,7 @@ import re
 import shutil
 
 import lib
-from lib import ROOT, Server, at_end, check, check_equal, need_tool, run_program, scratch, slow, turns_red
+from lib import POSTRIDER, ROOT, Server, at_end, check, check_equal, need_tool, run_program, scratch, slow, turns_red
 from runs import MODULES
 from test_conform import conform, conform_all_json, conform_json, verdicts, write_case
 from test_targets import need_target
@@ -14,6 +14,8 @@ from test_targets import need_target
 lib.LENSES.update({
     "targets-are-the-same": "the second target is the first under another name",
     "suite-is-another": "the case that tells servers apart is not played",
+    "policies-are-not-asked-for": "Postfix is not told where policies come from",
+    "policies-are-for-testing": "the policies that cases serve are for testing only",
 })
 
 SIZE = "C: EHLO probe.example\nS: 250 ...\n   has SIZE 1048576\n"
@@ -245,6 +247,44 @@ def test_dovecot_is_judged_by_lmtp_and_pop3():
     check_judged(result, "pop3/")
     why, = {c["why"] for c in result["cases"] if c["case"].startswith("smtp/")}
     check("no smtp service" in why, f"why not: {why}")
+
+
+# ---- policies for TLS ---------------------------------------------------------------
+
+ENFORCED = ["4.2/expired", "4.2/wrong-name", "5/host-not-named", "5/without-starttls"]
+
+
+def edit(path, old, new):
+    with open(path) as file:
+        text = file.read()
+    check(old in text, f"{path} has {old!r}")
+    with open(path, "w") as file:
+        file.write(text.replace(old, new))
+
+
+def scenarios_for_policies():
+    """A directory with targets and cases of its own, for one of them may be broken."""
+    here = os.path.join(scratch(), "tree")
+    for part in ("targets", "requirements", "cases/relay/rfc8461"):
+        shutil.copytree(os.path.join(ROOT, "scenarios", part), os.path.join(here, "scenarios", part))
+    if lib.lens == "policies-are-not-asked-for":
+        edit(os.path.join(here, "scenarios/targets/postfix/main.cf"), ", socketmap:inet:127.0.0.1:8461:postfix", "")
+    if lib.lens == "policies-are-for-testing":
+        for case in ENFORCED:
+            edit(os.path.join(here, f"scenarios/cases/relay/rfc8461/{case}.case"), "mode: enforce", "mode: testing")
+    return here
+
+
+@slow
+@turns_red("policies-are-not-asked-for", "policies-are-for-testing")
+def test_postfix_sends_nothing_that_an_mta_sts_policy_forbids():
+    need_target("postfix-mta-sts")
+    cases = [f"relay/rfc8461/{case}" for case in ENFORCED]
+    status, out, err = run_program([POSTRIDER, "conform", "--json", "--results", os.path.join(scratch(), "results"), "--target", "postfix-mta-sts", *cases],
+                                   cwd=scenarios_for_policies(), timeout_s=140)
+    check(out.startswith("{"), f"JSON is printed, got {out[:200]!r} and {err[:200]!r}")
+    only, = json.loads(out)["targets"]
+    check_equal((status, verdicts(only)), (0, {case: "pass" for case in cases}), "exit status and verdicts")
 
 
 # ---- servers elsewhere ---------------------------------------------------------------
