@@ -16,6 +16,10 @@
 
 enum { PASSWORD_FILE_BYTES_MAX = 65536, NAME_BYTES = 65, ADDRESS_BYTES = 330, PROBE = CONFORM_SUT + 1 };
 
+/* What a target may do about a case's domain that aliases lead to. */
+static const char *const ALIAS_POLICIES[] = { NULL, "require", "verify", "dane" };
+enum { ALIAS_POLICY_COUNT = sizeof(ALIAS_POLICIES) / sizeof(ALIAS_POLICIES[0]) };
+
 static const char SYSTEM_TRUST[] = "/etc/ssl/certs/ca-certificates.crt";
 
 /* Stopping, killing and starting the server, for a case that is played alone. */
@@ -39,7 +43,7 @@ struct conform_world {
 	char (*addresses)[ADDRESS_BYTES];
 	const char **address_list;
 	const char **password_list;
-	struct list_texts *list_texts; /* one for every two accounts that are a case's own */
+	struct list_texts *list_texts; /* one for every two accounts that are a case's own, then aliases */
 	struct flow_list *lists;
 	const char **list_addresses;
 	uint32_t account_count;
@@ -194,27 +198,61 @@ static int read_accounts(struct conform_world *w, struct err *reterr)
 	return rc;
 }
 
+static void add_list(struct conform_world *w, struct flow_host *h, struct span address, const char *first,
+		     const char *second)
+{
+	struct list_texts *t = &w->list_texts[h->list_count];
+
+	(void)span_copy(address, t->address, sizeof(t->address));
+	(void)span_copy(span_sub(address, 0, span_find(address, '@')), t->name, sizeof(t->name));
+	(void)snprintf(t->members, sizeof(t->members), "%s%s%s", first, second != NULL ? ", " : "",
+		       second != NULL ? second : "");
+	w->lists[h->list_count++] = (struct flow_list){ t->name, t->members };
+}
+
 /* Each case's two mailboxes have an address together. */
+static void add_mailbox_lists(struct conform_world *w, struct flow_host *h)
+{
+	const char(*own)[ADDRESS_BYTES] = (const char(*)[ADDRESS_BYTES])w->addresses + w->first_own;
+	char address[ADDRESS_BYTES];
+
+	for (uint32_t i = 0; i < w->o.account_count / 2; i++) {
+		(void)snprintf(address, sizeof(address), "list%u@%s", i, domain_of(w));
+		w->list_addresses[i] = w->list_texts[h->list_count].address;
+		add_list(w, h, span_of(address), own[2 * i], own[2 * i + 1]);
+	}
+}
+
+/* Those that lead to next hops, whatever policy the case's domain has. */
+static void add_aliases(struct conform_world *w, struct flow_host *h)
+{
+	char zone[SUT_ZONE_BYTES], address[SUT_ALIAS_BYTES], joe[ADDRESS_BYTES], ann[ADDRESS_BYTES];
+
+	for (uint32_t i = 0; i < w->o.known_count * ALIAS_POLICY_COUNT; i++) {
+		sut_known_zone(i / ALIAS_POLICY_COUNT, ALIAS_POLICIES[i % ALIAS_POLICY_COUNT], zone);
+		(void)snprintf(joe, sizeof(joe), "joe@%s", zone);
+		(void)snprintf(ann, sizeof(ann), "ann@b.%s", zone);
+		sut_alias(zone, false, domain_of(w), address);
+		add_list(w, h, span_of(address), joe, NULL);
+		sut_alias(zone, true, domain_of(w), address);
+		add_list(w, h, span_of(address), joe, ann);
+	}
+}
+
 static void make_lists(struct conform_world *w, struct flow_host *h)
 {
-	uint32_t count = w->o.account_count / 2;
+	uint32_t pairs = w->o.account_count / 2;
+	uint32_t count = pairs + 2 * ALIAS_POLICY_COUNT * w->o.known_count;
 
 	w->list_texts = calloc(count + 1, sizeof(*w->list_texts));
 	w->lists = calloc(count + 1, sizeof(*w->lists));
-	w->list_addresses = calloc(count + 1, sizeof(*w->list_addresses));
+	w->list_addresses = calloc(pairs + 1, sizeof(*w->list_addresses));
 	if (w->list_texts == NULL || w->lists == NULL || w->list_addresses == NULL)
 		abort();
-	for (uint32_t i = 0; i < count; i++) {
-		struct list_texts *t = &w->list_texts[i];
-		const char(*own)[ADDRESS_BYTES] = (const char(*)[ADDRESS_BYTES])w->addresses + w->first_own;
-		(void)snprintf(t->name, sizeof(t->name), "list%u", i);
-		(void)snprintf(t->address, sizeof(t->address), "%s@%s", t->name, domain_of(w));
-		(void)snprintf(t->members, sizeof(t->members), "%s, %s", own[2 * i], own[2 * i + 1]);
-		w->lists[i] = (struct flow_list){ t->name, t->members };
-		w->list_addresses[i] = t->address;
-	}
 	h->lists = w->lists;
-	h->list_count = count;
+	h->list_count = 0;
+	add_mailbox_lists(w, h);
+	add_aliases(w, h);
 }
 
 /*
@@ -375,6 +413,7 @@ static void describe_sut(struct conform_world *w)
 	w->sut.passwords = w->password_list + w->first_own;
 	w->sut.account_count = w->account_count - w->first_own;
 	w->sut.lists = w->list_addresses;
+	w->sut.known_count = w->o.known_count;
 	if (conform_world_host(w) != NULL && t->queue.run.count > 0) {
 		w->queue = conform_queue_new(w->o.loop, conform_world_host(w));
 		w->sut.ask_queue = conform_queue_ask;

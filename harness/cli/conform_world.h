@@ -27,6 +27,7 @@ struct conform_world_options {
 	enum world_network network;
 	uint32_t
 		account_count; /* mailboxes that are wanted; a server elsewhere has those of its password file */
+	uint32_t known_count; /* domains of cases that its aliases are to lead to (conform/sut.h) */
 	world_fn *on_event;
 	void *ctx;
 };

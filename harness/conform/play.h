@@ -51,6 +51,7 @@ struct play_options {
 	const struct case_file *file;
 	const struct sut *sut;
 	uint32_t first_account; /* the case's own mailboxes, in sut->addresses, begin there */
+	uint32_t known;         /* of a case whose domain the server was told of: which */
 	uint64_t token;         /* for ${case.id}; unlike any other of the run */
 	bool trusted;           /* connections to the smtp service come from where it relays for */
 	play_done_fn *done;

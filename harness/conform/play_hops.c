@@ -334,6 +334,17 @@ bool play_hops_doubles(struct play *p)
 
 /* ---- life ---- */
 
+/* Of the server, that lead into the domain of the case. */
+static void set_aliases(struct play *p)
+{
+	char address[SUT_ALIAS_BYTES];
+
+	sut_alias(p->world.zone, false, p->o.sut->domain, address);
+	values_set(&p->values, SPAN_LIT("alias"), span_of(address), false);
+	sut_alias(p->world.zone, true, p->o.sut->domain, address);
+	values_set(&p->values, SPAN_LIT("alias2"), span_of(address), false);
+}
+
 void play_world_begin(struct play *p)
 {
 	struct play_world *w = &p->world;
@@ -342,10 +353,15 @@ void play_world_begin(struct play *p)
 
 	if (p->file->role != CASE_ROLE_CLIENT)
 		return;
-	(void)snprintf(w->zone, sizeof(w->zone), "c%" PRIx64 "%s%s." SUT_NEXT_DOMAIN, p->o.token,
-		       policy != NULL ? "." : "", policy != NULL ? policy : "");
+	if (sut_knows_zone_of(p->file))
+		sut_known_zone(p->o.known, policy, w->zone);
+	else
+		(void)snprintf(w->zone, sizeof(w->zone), "c%" PRIx64 "%s%s." SUT_NEXT_DOMAIN, p->o.token,
+			       policy != NULL ? "." : "", policy != NULL ? policy : "");
 	(void)snprintf(w->fence, sizeof(w->fence), "c%" PRIx64 "." SUT_FENCE_DOMAIN, p->o.token);
 	values_set(&p->values, SPAN_LIT("zone"), span_of(w->zone), false);
+	if (sut_knows_zone_of(p->file))
+		set_aliases(p);
 	(void)snprintf(port, sizeof(port), "%u", world_smtp_port(world(p)));
 	values_set(&p->values, SPAN_LIT("port"), span_of(port), false);
 	w->watch = dns_watch_new(world_dns(world(p)), w->zone, on_query, p);

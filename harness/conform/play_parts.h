@@ -63,7 +63,7 @@ struct play_fault {
 
 /* The world of a case with role client. */
 struct play_world {
-	char zone[80];  /* "c12.next.example" */
+	char zone[SUT_ZONE_BYTES]; /* "c12.next.example" */
 	char fence[80]; /* "c12.fence.example" */
 	struct hop *hops[CASE_HOPS_MAX];
 	struct hop *fence_hop;

@@ -12,7 +12,7 @@
 enum {
 	ACCOUNTS_OF_ONE = 2,
 	DEATH_MS = 5000,   /* from a lost connection to the news that the server has ended */
-	SECOND_TRIES = 16, /* pairs of mailboxes for cases that are played again after a death */
+	SECOND_TRIES = 16, /* pairs of mailboxes, and domains, for cases that are played again after a death */
 };
 
 /* One playing of one case. */
@@ -40,7 +40,7 @@ struct suite {
 	struct running *running;
 	uint32_t running_count;
 	uint32_t done_count;
-	uint32_t next_account;
+	uint32_t next_account, next_known;
 	uint64_t token;
 	bool server_is_gone;
 	bool stopped;
@@ -56,6 +56,15 @@ uint32_t suite_account_count(const struct case_file *const *cases, uint32_t case
 	for (uint32_t i = 0; i < case_count; i++)
 		n += sut_accounts_of(cases[i]) * repeat;
 	return n > 0 ? n + ACCOUNTS_OF_ONE * SECOND_TRIES : 0;
+}
+
+uint32_t suite_known_count(const struct case_file *const *cases, uint32_t case_count, uint32_t repeat)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < case_count; i++)
+		n += sut_knows_zone_of(cases[i]) ? repeat : 0;
+	return n > 0 ? n + SECOND_TRIES : 0;
 }
 
 /* ---- what waits ---- */
@@ -309,11 +318,18 @@ static void start_next(struct suite *s)
 		count_playing(s, &s->results[w.index]);
 		return;
 	}
-	uint32_t first_account = take_accounts(s, c);
+	uint32_t first_account = take_accounts(s, c), known = 0;
+	if (sut_knows_zone_of(c))
+		known = s->next_known++;
 	if (first_account + sut_accounts_of(c) > s->o.sut->account_count) {
 		(void)snprintf(lacks, sizeof(lacks), "no mailbox is left: the target has %u",
 			       s->o.sut->account_count);
 		settle(s, w.index, CONFORM_NOT_TESTED, 0, 0, lacks);
+		count_playing(s, &s->results[w.index]);
+		return;
+	}
+	if (s->next_known > s->o.sut->known_count) {
+		settle(s, w.index, CONFORM_NOT_TESTED, 0, 0, "the target was told of no more domains");
 		count_playing(s, &s->results[w.index]);
 		return;
 	}
@@ -323,6 +339,7 @@ static void start_next(struct suite *s)
 						   .file = c,
 						   .sut = s->o.sut,
 						   .first_account = first_account,
+						   .known = known,
 						   .token = s->o.seed * 1000003 + ++s->token,
 						   .done = on_play,
 						   .ctx = r });

@@ -56,6 +56,8 @@ struct suite *suite_new(const struct suite_options *o);
 void suite_start(struct suite *s);
 /* Mailboxes that these cases need, repeats and second tries included. */
 uint32_t suite_account_count(const struct case_file *const *cases, uint32_t case_count, uint32_t repeat);
+/* Domains that the server is to be told of (sut_knows_zone_of), likewise. */
+uint32_t suite_known_count(const struct case_file *const *cases, uint32_t case_count, uint32_t repeat);
 
 /* The server is gone: playing stops until it is back. */
 void suite_server_died(struct suite *s, const char *why);

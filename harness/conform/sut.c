@@ -168,6 +168,25 @@ int64_t sut_limit_ms(const struct sut *s, const struct case_file *c, const struc
 	return ms > 0 ? ms : step->within_ms;
 }
 
+bool sut_knows_zone_of(const struct case_file *c)
+{
+	return c->role == CASE_ROLE_CLIENT && needs(c, "lists");
+}
+
+void sut_known_zone(uint32_t number, const char *policy, char ret_zone[static SUT_ZONE_BYTES])
+{
+	(void)snprintf(ret_zone, SUT_ZONE_BYTES, "k%u%s%s." SUT_NEXT_DOMAIN, number,
+		       policy != NULL ? "." : "", policy != NULL ? policy : "");
+}
+
+void sut_alias(const char *zone, bool of_two, const char *domain, char ret_address[static SUT_ALIAS_BYTES])
+{
+	size_t n = strlen(zone) - strlen("." SUT_NEXT_DOMAIN);
+
+	(void)snprintf(ret_address, SUT_ALIAS_BYTES, "alias%s.%.*s@%s", of_two ? "2" : "", (int)n, zone,
+		       domain);
+}
+
 uint32_t sut_accounts_of(const struct case_file *c)
 {
 	return c->needs_mailbox ? 2 : 0;

@@ -30,6 +30,7 @@ struct sut_whose {
 
 /* Below it are the domains that cases have next hops for. */
 #define SUT_NEXT_DOMAIN "next.example"
+enum { SUT_ZONE_BYTES = 80, SUT_ALIAS_BYTES = 160 };
 #define SUT_FENCE_DOMAIN "fence.example"
 
 struct sut_service {
@@ -59,6 +60,7 @@ struct sut {
 	uint32_t account_count;
 	/* Addresses that stand for two mailboxes each: [i] for [2i] and [2i + 1].  NULL: there are none. */
 	const char *const *lists;
+	uint32_t known_count; /* domains of cases that it was told of, see below */
 	/*
 	 * Asks how many messages wait in its queue; answer is called once, from
 	 * the loop; whose is copied.  NULL: it cannot be asked.
@@ -97,6 +99,16 @@ int64_t sut_limit_ms(const struct sut *s, const struct case_file *c, const struc
 
 /* How many mailboxes the case uses. */
 uint32_t sut_accounts_of(const struct case_file *c);
+
+/*
+ * The domains of some cases a server is told of before it starts, for its aliases lead there.  They are numbered,
+ * k0.next.example, k1.dane.next.example, and each is played in once.
+ */
+bool sut_knows_zone_of(const struct case_file *c);
+/* Policy: as in struct case_file. */
+void sut_known_zone(uint32_t number, const char *policy, char ret_zone[static SUT_ZONE_BYTES]);
+/* The alias of the server that stands for joe@ZONE, or with two for ann@b.ZONE, too. */
+void sut_alias(const char *zone, bool of_two, const char *domain, char ret_address[static SUT_ALIAS_BYTES]);
 
 void sut_free(struct sut *s); /* the keywords; the rest is borrowed */
 

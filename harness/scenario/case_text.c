@@ -11,6 +11,7 @@ static const char *const GIVEN[] = {
 	"literal", "rcpt2.local", "elsewhere", "plain", "plain2",     NULL,
 };
 static const char *const GIVEN_WITH_LISTS[] = { "list", NULL }; /* to those that need "lists" */
+static const char *const GIVEN_TO_CLIENTS_WITH_LISTS[] = { "alias", "alias2", NULL };
 static const char *const GIVEN_TO_CLIENTS[] = { "zone", "sender", "sender2", "port", "host.ip", NULL };
 
 struct case_text case_join(struct case_file *c, struct case_text a, struct case_text b)
@@ -53,8 +54,11 @@ static bool needs_lists(const struct case_file *c)
 
 static bool is_bound(const struct case_reader *r, struct span name)
 {
-	if (case_index(name, GIVEN) >= 0 || (needs_lists(r->c) && case_index(name, GIVEN_WITH_LISTS) >= 0) ||
-	    (r->c->role == CASE_ROLE_CLIENT && case_index(name, GIVEN_TO_CLIENTS) >= 0))
+	bool client = r->c->role == CASE_ROLE_CLIENT, lists = needs_lists(r->c);
+
+	if (case_index(name, GIVEN) >= 0 || (lists && case_index(name, GIVEN_WITH_LISTS) >= 0) ||
+	    (client && case_index(name, GIVEN_TO_CLIENTS) >= 0) ||
+	    (client && lists && case_index(name, GIVEN_TO_CLIENTS_WITH_LISTS) >= 0))
 		return true;
 	for (uint32_t i = 0; i < r->bound_count; i++)
 		if (span_eq(name, span_of(r->bound[i])))

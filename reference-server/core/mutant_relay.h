@@ -311,6 +311,14 @@
 	X(RELAY_TLS_OPTIONAL_UNHEARD, "relay-tls-optional-unheard", "relay/rfc8689/3",                       \
 	  "TLS-Required: No changes nothing")                                                                \
 	X(RELAY_TLS_OPTIONAL_IS_NONE, "relay-tls-optional-is-none", "relay/rfc8689/3",                       \
-	  "with TLS-Required: No there is no TLS")
+	  "with TLS-Required: No there is no TLS")                                                          \
+	X(RELAY_ALIAS_UNTAGGED, "relay-alias-untagged", "relay/rfc8689/4.1",                                 \
+	  "behind an alias REQUIRETLS and TLS-Required are forgotten")                                       \
+	X(RELAY_ALIAS_UNWISHED, "relay-alias-unwished", "relay/rfc3461/5.2.7.2",                             \
+	  "behind an alias NOTIFY and ORCPT are forgotten")                                                  \
+	X(RELAY_ALIAS_REPORTS, "relay-alias-reports", "relay/rfc3461/5.2.7.2",                               \
+	  "an alias of one reports expansion, too")                                                          \
+	X(RELAY_ALIAS_UNREPORTED, "relay-alias-unreported", "relay/rfc3464/3",                               \
+	  "an alias of several asks each of them for reports, and reports nothing itself")
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/idna.h"
 #include "base/must.h"
 #include "reference-server/core/address.h"
+#include "reference-server/core/mutant.h"
 #include "reference-server/core/utf8.h"
 #include "reference-server/drive/content_job.h"
 #include "reference-server/store/body.h"
@@ -148,6 +149,8 @@ void handover_wish(struct handover *d, bool late_unsaid)
 	(void)buf_reserve(&d->aliased, (size_t)d->rcpt_count * ENVELOPE_ORCPT_BYTES_MAX);
 	for (uint32_t i = 0; i < d->rcpt_count; i++) {
 		const struct recipient *r = &all[d->indexes[i]];
+		if (is_aliased(r) && MUTANT(RELAY_ALIAS_UNWISHED))
+			continue;
 		d->wishes[i].notify = notify_for(r, late_unsaid);
 		d->wishes[i].orcpt = span_of(r->orcpt);
 		if (r->orcpt[0] == '\0' && is_aliased(r))

@@ -113,7 +113,9 @@ struct destination *relay_destination_of(struct relay *r, const struct envelope 
 	return destinations_find(r->destinations,
 				 at != NULL ? relay_destination_key(span_of(at + 1), text)
 					    : SPAN_LIT("localhost"),
-				 envelope_tls_wish(e));
+				 MUTANT(RELAY_ALIAS_UNTAGGED) && strcmp(rcpt->address, rcpt->original) != 0
+					 ? TLS_WISH_NONE
+					 : envelope_tls_wish(e));
 }
 
 /* One delivery for each destination. */
@@ -156,7 +158,7 @@ static void report_expansions(struct message *m)
 {
 	struct envelope *e = m->envelope;
 
-	for (uint32_t i = 0; i < e->recipient_count; i++) {
+	for (uint32_t i = 0; i < e->recipient_count && !MUTANT(RELAY_ALIAS_UNREPORTED); i++) {
 		struct recipient *first = &e->recipients[i];
 		uint32_t others = 0;
 		if ((first->notify & NOTIFY_SUCCESS) == 0 || strcmp(first->address, first->original) == 0)
@@ -170,7 +172,7 @@ static void report_expansions(struct message *m)
 			if (other->notify == 0)
 				other->notify = NOTIFY_NEVER;
 		}
-		if (others == 0)
+		if (others == 0 && !MUTANT(RELAY_ALIAS_REPORTS))
 			continue;
 		first->notify &= (uint8_t)~NOTIFY_SUCCESS;
 		if (first->notify == 0)

@@ -6,6 +6,7 @@
 #include "harness/conform/mailing.h"
 #include "harness/conform/message_check.h"
 #include "harness/conform/shown.h"
+#include "harness/conform/suite.h"
 #include "harness/conform/sut.h"
 #include "harness/conform/transcript.h"
 #include "harness/conform/values.h"
@@ -558,6 +559,33 @@ static void what_a_relay_cannot_do_is_not_tested(void **state)
 	check_lacks(&s, RELAY("\nspeaks: CHUNKING LIMITS", "queued\n"), "does not use LIMITS");
 }
 
+static void an_alias_leads_into_the_domain_of_its_case(void **state)
+{
+	(void)state;
+	struct case_file *c = steps(RELAY(" lists", "submit ${alias} ${alias2}\nqueued\n")),
+			 *unknown = steps(RELAY("", "queued\n")), *server = steps(HEAD("smtp lists") "S: 220 ...\n");
+	char zone[SUT_ZONE_BYTES], address[SUT_ALIAS_BYTES];
+
+	assert_true(sut_knows_zone_of(c));
+	assert_false(sut_knows_zone_of(unknown));
+	assert_false(sut_knows_zone_of(server));
+	sut_known_zone(7, NULL, zone);
+	assert_string_equal(zone, "k7.next.example");
+	sut_alias(zone, false, "sut.example", address);
+	assert_string_equal(address, "alias.k7@sut.example");
+	sut_known_zone(7, "dane", zone);
+	assert_string_equal(zone, "k7.dane.next.example");
+	sut_alias(zone, true, "sut.example", address);
+	assert_string_equal(address, "alias2.k7.dane@sut.example");
+	const struct case_file *const all[] = { c, unknown, c, server };
+	assert_int_equal(suite_known_count(all, 2, 3), 3 + 16);
+	assert_int_equal(suite_known_count(all, 4, 3), 6 + 16);
+	assert_int_equal(suite_known_count(&all[1], 1, 3), 0);
+	case_free(c);
+	case_free(unknown);
+	case_free(server);
+}
+
 static void a_relay_with_borrowed_submission_gets_mail_from_the_trusted_address(void **state)
 {
 	(void)state;
@@ -760,6 +788,7 @@ int main(void)
 		cmocka_unit_test(keywords_are_found_with_their_parameters),
 		cmocka_unit_test(what_a_target_cannot_show_is_not_tested),
 		cmocka_unit_test(what_a_relay_cannot_do_is_not_tested),
+		cmocka_unit_test(an_alias_leads_into_the_domain_of_its_case),
 		cmocka_unit_test(a_relay_with_borrowed_submission_gets_mail_from_the_trusted_address),
 		cmocka_unit_test(a_step_of_a_relay_has_the_time_of_its_schedule),
 		cmocka_unit_test(mail_stays_in_the_domains_that_are_listed),
