@@ -37,7 +37,7 @@ struct conform_command {
 	const char *junit, *tap, *sarif, *markdown, *waivers_path, *baseline_path, *rerun_path, *shard;
 	uint32_t level, tag, repeat, jobs, colour, network, annotations;
 	uint64_t seed;
-	bool slow, strict, json, quiet, keep_world, in_order, differential, allow_remote;
+	bool slow, strict, json, quiet, keep_world, patient, in_order, differential, allow_remote;
 	struct conform_targets *judged;
 	struct waivers *waivers;
 	struct conform_earlier *baseline, *rerun;
@@ -79,6 +79,8 @@ static int parse(struct conform_command *c, int argc, char **argv)
 		  .max = 1000 },
 		{ "seed", OPT_U64, &c->seed, .value = "N",
 		  .help = "draws the order of the cases from N; random when absent", .max = UINT32_MAX },
+		{ "patient", OPT_FLAG, &c->patient,
+		  .help = "relays wait for replies as long as they do when nobody tells them" },
 		{ "in-order", OPT_FLAG, &c->in_order, .help = "plays them by name" },
 		{ "results", OPT_STR, &c->results, .value = "DIR",
 		  .help = "where result directories go; 'results' when absent" },
@@ -282,6 +284,7 @@ static int judge(const struct conform_command *c, const char *dir)
 								  .program = c->program,
 								  .network = (enum world_network)c->network,
 								  .keep_world = c->keep_world,
+								  .patient = c->patient,
 								  .at_once = c->jobs,
 								  .repeat = c->repeat,
 								  .seed = c->seed,

@@ -180,6 +180,7 @@ static int make_world(struct conform_run *r, struct err *reterr)
 			.program = r->o.program,
 			.dir = r->o.dir,
 			.network = r->o.network,
+			.patient = r->o.patient,
 			.account_count = suite_account_count(r->o.cases, r->o.case_count, r->o.repeat),
 			.known_count = suite_known_count(r->o.cases, r->o.case_count, r->o.repeat),
 			.on_event = on_world,

@@ -20,6 +20,7 @@ struct conform_run_options {
 	const char *dir;     /* where logs/ goes, and world/; exists */
 	enum world_network network;
 	bool keep_world;
+	bool patient; /* as in conform_world.h */
 	const struct case_file *const *cases;
 	uint32_t case_count;
 	uint32_t at_once; /* 0: as many as are usual, or as the target says */

@@ -176,6 +176,7 @@ static bool play(struct judged *j, const struct conform_targets_options *o)
 				.dir = dir,
 				.network = o->network,
 				.keep_world = o->keep_world,
+				.patient = o->patient,
 				.cases = (const struct case_file *const *)o->cases->items,
 				.case_count = o->cases->count,
 				.at_once = o->at_once,

@@ -29,6 +29,7 @@ struct conform_targets_options {
 	const char *program; /* postriderd; NULL: the target's default */
 	enum world_network network;
 	bool keep_world;
+	bool patient;     /* as in conform_world.h */
 	uint32_t at_once; /* 0: as many as is usual */
 	uint32_t repeat;
 	uint64_t seed;

@@ -46,6 +46,8 @@ struct conform_world {
 	struct list_texts *list_texts; /* one for every two accounts that are a case's own, then aliases */
 	struct flow_list *lists;
 	const char **list_addresses;
+	char (*known_zones)[SUT_ZONE_BYTES]; /* to which it is to speak LMTP */
+	const char **lmtp_domains;
 	uint32_t account_count;
 	uint32_t first_own; /* of the accounts: those before it are no case's */
 	struct world *world;
@@ -255,6 +257,20 @@ static void make_lists(struct conform_world *w, struct flow_host *h)
 	add_aliases(w, h);
 }
 
+static void make_lmtp_domains(struct conform_world *w, struct flow_host *h)
+{
+	w->known_zones = calloc(w->o.known_count + 1, sizeof(*w->known_zones));
+	w->lmtp_domains = calloc(w->o.known_count + 1, sizeof(*w->lmtp_domains));
+	if (w->known_zones == NULL || w->lmtp_domains == NULL)
+		abort();
+	for (uint32_t i = 0; i < w->o.known_count; i++) {
+		sut_known_zone(i, "lmtp", w->known_zones[i]);
+		w->lmtp_domains[i] = w->known_zones[i];
+	}
+	h->lmtp_domains = w->lmtp_domains;
+	h->lmtp_domain_count = w->o.known_count;
+}
+
 /*
  * More mailboxes than a flow may name: each case has its own.  The first is
  * nobody's: a site has a postmaster (RFC 5321 4.5.1), and the reference, which
@@ -281,6 +297,7 @@ static int make_accounts(struct conform_world *w, struct err *reterr)
 	h->account_count = w->account_count;
 	if (!w->target->remote.is && target_is_able(w->target, "lists"))
 		make_lists(w, h);
+	make_lmtp_domains(w, h);
 	return rc;
 }
 
@@ -497,6 +514,8 @@ struct conform_world *conform_world_new(const struct conform_world_options *o, s
 	if (w->target == NULL)
 		(void)err_set(reterr, -EINVAL, "%s", buf_cstr(&messages));
 	buf_free(&messages);
+	if (w->target != NULL && o->patient)
+		w->target->relay.reply_timeout_ms = 0;
 	if (w->target == NULL || make_flow(w, reterr) != 0 || make_accounts(w, reterr) != 0 ||
 	    make_world(w, reterr) != 0 || make_next_hop(w, reterr) != 0) {
 		conform_world_free(w);
@@ -563,6 +582,8 @@ void conform_world_free(struct conform_world *w)
 	free(w->list_texts);
 	free(w->lists);
 	free(w->list_addresses);
+	free(w->lmtp_domains);
+	free(w->known_zones);
 	free(w->password_list);
 	free(w);
 }

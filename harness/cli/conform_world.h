@@ -25,6 +25,7 @@ struct conform_world_options {
 	const char *program; /* postriderd; NULL: the target's default */
 	const char *dir;     /* exists; world/ is made in it */
 	enum world_network network;
+	bool patient; /* it waits for replies of next hops as long as it does when nobody tells it */
 	uint32_t
 		account_count; /* mailboxes that are wanted; a server elsewhere has those of its password file */
 	uint32_t known_count; /* domains of cases that its aliases are to lead to (conform/sut.h) */

@@ -1,5 +1,6 @@
 #include "harness/conform/hop.h"
 
+#include "harness/conform/hop_login.h"
 #include "harness/peer/sink.h"
 
 #include <errno.h>
@@ -26,6 +27,8 @@ struct hop_inside {
 	struct sink_piece *pieces;
 	struct buf keywords;
 	struct buf host_name;
+	struct hop_login_options logins;
+	struct sink_login login;         /* what the sink has of them */
 	bool begun[HOP_CONNECTIONS_MAX]; /* one of the two has said something on it */
 };
 
@@ -179,6 +182,13 @@ static void on_command(void *ctx, uint64_t connection, struct span line)
 	news(h);
 }
 
+static void set_recipients(struct hop_content *c, const struct sink_message *m)
+{
+	buf_reset(&c->recipients);
+	for (uint32_t i = 0; i < m->recipient_count; i++)
+		buf_addf(&c->recipients, "%.*s\n", SPAN_FMT(m->recipients[i]));
+}
+
 static void on_content(void *ctx, const struct sink_message *m)
 {
 	struct hop *h = ctx;
@@ -196,8 +206,7 @@ static void on_content(void *ctx, const struct sink_message *m)
 				   .in_doubt = m->connection <= HOP_CONNECTIONS_MAX &&
 					       h->inside->odd[m->connection] };
 	buf_add(&c->content, m->content);
-	for (uint32_t i = 0; i < m->recipient_count; i++)
-		buf_addf(&c->recipients, "%.*s\n", SPAN_FMT(m->recipients[i]));
+	set_recipients(c, m);
 	buf_add(&c->wire, m->wire);
 	news(h);
 }
@@ -265,8 +274,10 @@ static void on_message(void *ctx, const struct sink_message *m)
 
 	struct hop_content *c = last_content(h, m->connection);
 
-	if (c != NULL)
+	if (c != NULL) {
 		c->taken = true;
+		set_recipients(c, m); /* LMTP: those whose replies were good */
+	}
 	news(h);
 }
 
@@ -291,6 +302,7 @@ static const enum sink_stage STAGE_OF[CASE_STAGE_COUNT] = {
 	[CASE_AT_STARTTLS] = SINK_STARTTLS,   [CASE_AT_MAIL] = SINK_MAIL,  [CASE_AT_RCPT] = SINK_RCPT,
 	[CASE_AT_HANDSHAKE] = SINK_HANDSHAKE, [CASE_AT_DATA] = SINK_DATA,  [CASE_AT_BDAT] = SINK_CHUNK,
 	[CASE_AT_FINAL_DOT] = SINK_FINAL,     [CASE_AT_RSET] = SINK_RSET,  [CASE_AT_QUIT] = SINK_QUIT,
+	[CASE_AT_CHALLENGE] = SINK_CHALLENGE, [CASE_AT_AUTH] = SINK_AUTH,
 };
 static const enum sink_action ACTION_OF[] = {
 	[CASE_ACT_REPLY] = SINK_REPLY,    [CASE_ACT_CLOSE] = SINK_CLOSE, [CASE_ACT_RESET] = SINK_RESET,
@@ -367,6 +379,37 @@ static bool offers(const struct case_hop *what, const char *keyword)
 	return false;
 }
 
+/* ---- logins ---- */
+
+static void *begin_login(void *ctx, struct span mechanism)
+{
+	const struct hop_inside *in = ctx;
+
+	return hop_login_new(&in->logins, mechanism);
+}
+
+static enum sink_login_step step_login(void *exchange, const struct span *response, struct buf *ret_text)
+{
+	return hop_login_step(exchange, response, ret_text);
+}
+
+static void end_login(void *exchange)
+{
+	hop_login_free(exchange);
+}
+
+static const struct sink_login *offer_login(struct hop_inside *in)
+{
+	if (in->what->login == NULL)
+		return NULL;
+	in->login = (struct sink_login){ .mechanisms = in->what->login,
+					 .begin = begin_login,
+					 .step = step_login,
+					 .end = end_login,
+					 .ctx = in };
+	return &in->login;
+}
+
 /* ---- life ---- */
 
 static int open_sink(struct hop *h, const struct hop_options *o, struct err *reterr)
@@ -376,6 +419,8 @@ static int open_sink(struct hop *h, const struct hop_options *o, struct err *ret
 				   .name = buf_cstr(&in->host_name),
 				   .tls_ctx = in->tls,
 				   .in_private_network = o->private_network,
+				   .lmtp = o->what->lmtp,
+				   .login = offer_login(in),
 				   .keep_content = true,
 				   .rules = in->rules,
 				   .rule_count = in->rule_count,
@@ -414,6 +459,9 @@ struct hop *hop_new(const struct hop_options *o, struct err *reterr)
 	h->inside->tls = o->tls;
 	h->inside->transcript = o->transcript;
 	h->inside->what = o->what;
+	h->inside->logins = (struct hop_login_options){ .name = o->login_name,
+							.password = o->login_password,
+							.scram = o->what->scram };
 	h->inside->on_news = o->on_news;
 	h->inside->on_kill = o->on_kill;
 	h->inside->ctx = o->ctx;

@@ -46,9 +46,10 @@ struct hop_content {
 	/* The relay may not have had that reply in time, or not have understood it. */
 	bool in_doubt;
 	bool tls;
-	struct buf recipients; /* that were accepted, each with a LF behind it */
-	struct buf content;    /* unstuffed */
-	struct buf wire;       /* as it came behind DATA, its end included; empty after BDAT */
+	struct buf
+		recipients; /* that were accepted, each with a LF behind it; of LMTP, once taken, those it was taken for */
+	struct buf content; /* unstuffed */
+	struct buf wire;    /* as it came behind DATA, its end included; empty after BDAT */
 };
 
 /* A TLS handshake that came to its end. */
@@ -82,9 +83,10 @@ typedef void hop_kill_fn(void *ctx);
 struct hop_options {
 	struct loop *loop;
 	const struct case_hop *what;
-	const struct values *values; /* for the texts of its departures */
-	const char *host_name;       /* for its greeting */
-	struct tls_ctx *tls;         /* NULL: no STARTTLS; taken */
+	const struct values *values;             /* for the texts of its departures */
+	const char *host_name;                   /* for its greeting */
+	const char *login_name, *login_password; /* with what->login; borrowed, and outlive it */
+	struct tls_ctx *tls;                     /* NULL: no STARTTLS; taken */
 	bool private_network;
 	const struct addr *places; /* the first that is free is taken; absent: nobody listens there */
 	uint32_t place_count;

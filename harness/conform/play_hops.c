@@ -175,8 +175,11 @@ static bool find_places(struct play *p, const struct case_hop *what, uint32_t fi
 	struct addr v6;
 	int fd;
 
-	for (uint32_t i = 0; i < PLACES; i++)
+	for (uint32_t i = 0; i < PLACES; i++) {
 		places[i] = world_played_addr(world(p), first + i);
+		if (what->lmtp) /* not where SMTP is (RFC 2033 5) */
+			addr_set_port(&places[i], world_lmtp_port(world(p)));
+	}
 	if (!what->ipv6)
 		return true;
 	for (uint32_t i = 0; i < CASE_HOPS_MAX && !world_is_private(world(p)); i++)
@@ -228,6 +231,11 @@ static struct hop *open_hop(struct play *p, const struct case_hop *what, const c
 				 .what = what,
 				 .values = &p->values,
 				 .host_name = host_name,
+				 .login_name = WORLD_LOGIN_NAME,
+				 .login_password =
+					 p->file->policy != NULL && strcmp(p->file->policy, "login-long") == 0
+						 ? WORLD_LOGIN_LONG_PASSWORD
+						 : WORLD_LOGIN_PASSWORD,
 				 .private_network = world_is_private(world(p)),
 				 .places = places,
 				 .place_count = PLACES,
@@ -348,7 +356,7 @@ static void set_aliases(struct play *p)
 void play_world_begin(struct play *p)
 {
 	struct play_world *w = &p->world;
-	const char *policy = p->file->tls_policy;
+	const char *policy = p->file->policy;
 	char port[8];
 
 	if (p->file->role != CASE_ROLE_CLIENT)

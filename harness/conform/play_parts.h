@@ -64,7 +64,7 @@ struct play_fault {
 /* The world of a case with role client. */
 struct play_world {
 	char zone[SUT_ZONE_BYTES]; /* "c12.next.example" */
-	char fence[80]; /* "c12.fence.example" */
+	char fence[80];            /* "c12.fence.example" */
 	struct hop *hops[CASE_HOPS_MAX];
 	struct hop *fence_hop;
 	struct policy_host *policy_hosts[CASE_POLICY_HOSTS_MAX]; /* NULL: not yet, or absent */

@@ -11,8 +11,9 @@
 
 enum {
 	ACCOUNTS_OF_ONE = 2,
-	DEATH_MS = 5000,   /* from a lost connection to the news that the server has ended */
-	SECOND_TRIES = 16, /* pairs of mailboxes, and domains, for cases that are played again after a death */
+	DEATH_MS = 5000, /* from a lost connection to the news that the server has ended */
+	SECOND_TRIES =
+		16, /* pairs of mailboxes, and domains, for cases that are played again after a death */
 };
 
 /* One playing of one case. */

@@ -67,12 +67,20 @@ static const char *relay_lacks(const struct sut *s, const struct case_file *c)
 		return "it cannot be told to tell soon of a delay";
 	if (needs(c, "short-timeout") && k->reply_timeout_ms == 0)
 		return "it cannot be told to wait for replies for a short time only";
+	if (needs(c, "own-timeouts") && k->reply_timeout_ms > 0)
+		return "it was told to wait for replies for a short time only, without --patient";
 	if ((needs(c, "tls-require") && !is_able(s, "tls-require")) ||
 	    (needs(c, "tls-verify") && !is_able(s, "tls-verify")) ||
 	    (needs(c, "dane") && !is_able(s, "dane")))
 		return "it is told no such policy for TLS towards next hops";
 	if (needs(c, "mta-sts") && !is_able(s, "mta-sts"))
 		return "it fetches no policies (RFC 8461)";
+	if (needs(c, "lmtp-next-hop") && !is_able(s, "lmtp-next-hop"))
+		return "it is not told to speak LMTP to next hops";
+	if ((needs(c, "login") && !is_able(s, "login")) ||
+	    (needs(c, "login-verify") && !is_able(s, "login-verify")) ||
+	    (needs(c, "login-long") && !is_able(s, "login-long")))
+		return "it is told no name and password for next hops";
 	if (needs(c, "ipv6") && !is_able(s, "ipv6"))
 		return "it is told to use no AAAA records";
 	if (needs(c, "address-literals") && !is_able(s, "address-literals"))
@@ -170,7 +178,7 @@ int64_t sut_limit_ms(const struct sut *s, const struct case_file *c, const struc
 
 bool sut_knows_zone_of(const struct case_file *c)
 {
-	return c->role == CASE_ROLE_CLIENT && needs(c, "lists");
+	return c->role == CASE_ROLE_CLIENT && (needs(c, "lists") || needs(c, "lmtp-next-hop"));
 }
 
 void sut_known_zone(uint32_t number, const char *policy, char ret_zone[static SUT_ZONE_BYTES])

@@ -101,8 +101,8 @@ int64_t sut_limit_ms(const struct sut *s, const struct case_file *c, const struc
 uint32_t sut_accounts_of(const struct case_file *c);
 
 /*
- * The domains of some cases a server is told of before it starts, for its aliases lead there.  They are numbered,
- * k0.next.example, k1.dane.next.example, and each is played in once.
+ * The domains of some cases a server is told of before it starts, for its aliases lead there, or it speaks LMTP to
+ * them.  They are numbered, k0.next.example, k1.lmtp.next.example, and each is played in once.
  */
 bool sut_knows_zone_of(const struct case_file *c);
 /* Policy: as in struct case_file. */

@@ -38,9 +38,11 @@ static void client_end(struct sink_client *c, void (*how)(struct conn *))
 {
 	struct conn *conn = c->conn;
 	struct sink *s = c->sink;
+	sink_hand_over_taken(c);
 	LIST_REMOVE(c, link);
 	s->client_count--;
 	timer_free(c->delay);
+	sink_login_end(c);
 	buf_free(&c->text);
 	buf_free(&c->path);
 	buf_free(&c->reverse_path);
@@ -74,6 +76,14 @@ static void on_secured(struct sink_client *c)
 		sink_greet(c);
 }
 
+/* Its last commands came with the end of what it says, and await the late answer of one before: QUIT behind content. */
+static bool still_hears(const struct sink_client *c)
+{
+	struct span in = conn_input(c->conn);
+
+	return c->held && timer_is_set(c->delay) && in.n > 0 && in.p[in.n - 1] == '\n';
+}
+
 static void on_event(void *ctx, enum conn_event event)
 {
 	struct sink_client *c = ctx;
@@ -90,6 +100,9 @@ static void on_event(void *ctx, enum conn_event event)
 		on_secured(c);
 		break;
 	case CONN_EOF:
+		c->said_all = true;
+		if (still_hears(c))
+			break;
 		sink_tell(c, SINK_LEFT, (struct span){ 0 }, NULL);
 		client_end(c, conn_free);
 		break;
@@ -189,6 +202,7 @@ void sink_free(struct sink *s)
 	if (s == NULL)
 		return;
 	s->o.on_quiet = NULL;
+	s->o.on_message = NULL;
 	listener_free(s->listener);
 	struct sink_client *c;
 	while ((c = LIST_FIRST(&s->clients)) != NULL)

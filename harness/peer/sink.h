@@ -11,6 +11,7 @@
 #define HARNESS_PEER_SINK_H
 
 #include "base/addr.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/span.h"
@@ -29,6 +30,8 @@ enum sink_stage {
 	SINK_FINAL, /* after the final dot or BDAT LAST */
 	SINK_RSET,
 	SINK_QUIT,
+	SINK_CHALLENGE, /* of AUTH, each */
+	SINK_AUTH,      /* the reply that ends it */
 	SINK_STAGE_COUNT,
 };
 
@@ -82,7 +85,7 @@ struct sink_message {
 };
 /* Called when the final reply is about to be given and is a 2xx. */
 typedef void sink_message_fn(void *ctx, const struct sink_message *m);
-/* Called for every command line, before it is answered; AUTH arguments are left out. */
+/* Called for every command line, before it is answered; without logins AUTH arguments are left out. */
 typedef void sink_command_fn(void *ctx, uint64_t connection, struct span line);
 
 /* What happens on a connection, for a record of it. */
@@ -108,6 +111,19 @@ typedef void sink_rule_fn(void *ctx, uint64_t connection, const struct sink_rule
 /* Called when the last open connection has ended; its last reply may not have been written yet. */
 typedef void sink_quiet_fn(void *ctx);
 
+/* AUTH (RFC 4954), without which MAIL is refused: mechanisms are the caller's; messages are bytes, base64 is undone.  What clients say is in the record. */
+enum sink_login_step { SINK_LOGIN_MORE, SINK_LOGIN_GOOD, SINK_LOGIN_BAD };
+/* Response: NULL when there is none yet.  Text: the challenge, or why it is refused. */
+typedef enum sink_login_step sink_login_step_fn(void *exchange, const struct span *response,
+						struct buf *ret_text);
+struct sink_login {
+	const char *mechanisms;                           /* "PLAIN LOGIN" */
+	void *(*begin)(void *ctx, struct span mechanism); /* an exchange; NULL: no such mechanism */
+	sink_login_step_fn *step;
+	void (*end)(void *exchange);
+	void *ctx;
+};
+
 struct sink_options {
 	struct loop *loop;
 	struct addr at; /* port 0: any free one */
@@ -124,6 +140,7 @@ struct sink_options {
 	const char *
 		keywords; /* what EHLO offers but for STARTTLS, each with a LF behind it; NULL: the usual, by the
 				 flags above */
+	const struct sink_login *login; /* NULL: none is offered */
 	bool keep_content;
 	uint64_t content_bytes_max; /* 0: 256 MiB; larger is answered 552 */
 	const struct sink_rule *rules;

@@ -65,6 +65,7 @@ static const struct sink_rule *find_rule(struct sink *s, enum sink_stage stage, 
 static void begin_tls(struct sink_client *c)
 {
 	sink_end_transaction(c);
+	c->logged_in = false;
 	c->deed = (struct deed){ .stage = SINK_HANDSHAKE, .usual = "" };
 	c->deed.rule = find_rule(c->sink, SINK_HANDSHAKE, (struct span){ 0 });
 	if (c->deed.rule != NULL) {
@@ -107,6 +108,12 @@ static void accepted(struct sink_client *c, enum sink_stage stage)
 		} else {
 			sink_hand_over(c);
 		}
+		break;
+	case SINK_CHALLENGE:
+		c->mode = MODE_RESPONSE;
+		break;
+	case SINK_AUTH:
+		c->logged_in = true;
 		break;
 	case SINK_GREETING:
 	case SINK_HANDSHAKE:
@@ -175,7 +182,7 @@ static bool answered(struct sink_client *c)
 		sink_end(c, conn_finish);
 		return false;
 	}
-	if (class == (d->stage == SINK_DATA ? '3' : '2'))
+	if (class == (d->stage == SINK_DATA || d->stage == SINK_CHALLENGE ? '3' : '2'))
 		accepted(c, d->stage);
 	else if (d->stage == SINK_CHUNK)
 		c->chunk_failed = true;
@@ -236,6 +243,10 @@ static bool act(struct sink_client *c)
 	if (action == SINK_FLOOD) {
 		c->held = true;
 		return flood(c);
+	}
+	if (action == SINK_SILENT && c->said_all) {
+		sink_end(c, conn_free);
+		return false;
 	}
 	if (action == SINK_SILENT) {
 		c->held = true;

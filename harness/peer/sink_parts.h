@@ -3,6 +3,7 @@
  *
  *   sink.c         the server and its connections
  *   sink_read.c    what a client says: commands and content
+ *   sink_login.c   AUTH
  *   sink_answer.c  what it is answered: rules, replies, and what they bring about
  *
  * A function that returns bool says whether the client is still there; with
@@ -19,7 +20,7 @@
 
 #include <sys/queue.h>
 
-enum mode { MODE_COMMAND, MODE_CONTENT, MODE_CHUNK, MODE_HANDSHAKE };
+enum mode { MODE_COMMAND, MODE_CONTENT, MODE_CHUNK, MODE_HANDSHAKE, MODE_RESPONSE };
 
 /* What is to be done once a rule's delay is over. */
 struct deed {
@@ -34,7 +35,8 @@ struct sink_client {
 	struct conn *conn;
 	uint64_t number;
 	enum mode mode;
-	bool held; /* nothing is read until the deed is done */
+	bool held;     /* nothing is read until the deed is done */
+	bool said_all; /* the client has ended its side, and may wait for answers still */
 	struct timer *delay;
 	struct deed deed;
 	uint32_t piece; /* of the deed's rule, the next */
@@ -43,6 +45,8 @@ struct sink_client {
 	uint64_t flood_bytes; /* said so far */
 	size_t shown;         /* bytes of the input that were recorded, and are not consumed yet */
 	struct buf text;
+	void *exchange; /* AUTH that is under way; NULL: none */
+	bool logged_in;
 	/* the transaction */
 	bool has_mail;
 	struct buf path; /* of the command that is being answered */
@@ -90,6 +94,13 @@ void sink_end(struct sink_client *c, void (*how)(struct conn *));
 void sink_read(struct sink_client *c);
 /* LMTP: answers one recipient after the other (RFC 2033 section 4.2). */
 bool sink_answer_recipients(struct sink_client *c);
+/* LMTP: the message goes to those who were told so, whatever becomes of the others (RFC 2033 section 5). */
+void sink_hand_over_taken(struct sink_client *c);
+
+/* ---- sink_login.c ---- */
+bool sink_login(struct sink_client *c, struct span args); /* AUTH */
+bool sink_login_response(struct sink_client *c, struct span line);
+void sink_login_end(struct sink_client *c); /* forgets an exchange */
 
 /* ---- sink_answer.c ---- */
 void sink_greet(struct sink_client *c);

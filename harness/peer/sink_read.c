@@ -14,6 +14,8 @@ static void add_keywords(const struct sink_client *c, struct buf *out)
 	struct span rest = span_of(o->keywords != NULL ? o->keywords : ""), word;
 	if (o->tls_ctx != NULL && !o->no_starttls && !conn_is_tls(c->conn))
 		buf_add_cstr(out, "\r\n250-STARTTLS");
+	if (o->login != NULL)
+		buf_addf(out, "\r\n250-AUTH %s", o->login->mechanisms);
 	while (o->keywords != NULL && span_take_until(&rest, '\n', &word))
 		buf_addf(out, "\r\n250-%.*s", SPAN_FMT(word));
 	if (o->keywords == NULL)
@@ -86,8 +88,7 @@ static bool verb_is(struct span verb, const char *name)
 /* RFC 5321 section 4.2.4: what is known but not done here is told from what nobody knows. */
 static bool is_known(struct span verb)
 {
-	return verb_is(verb, "AUTH") || verb_is(verb, "VRFY") || verb_is(verb, "EXPN") ||
-	       verb_is(verb, "HELP");
+	return verb_is(verb, "VRFY") || verb_is(verb, "EXPN") || verb_is(verb, "HELP");
 }
 
 /* RFC 2033 section 4.1: LHLO and no other, and nowhere else. */
@@ -105,14 +106,21 @@ static bool command(struct sink_client *c, struct span line)
 	struct span verb = command_word(&args);
 	bool auth = verb_is(verb, "AUTH"), extended;
 	if (c->sink->o.on_command != NULL)
-		c->sink->o.on_command(c->sink->o.ctx, c->number, auth ? verb : line);
+		c->sink->o.on_command(c->sink->o.ctx, c->number,
+				      auth && c->sink->o.login == NULL ? verb : line);
 	buf_reset(&c->path);
+	if (c->mode == MODE_RESPONSE)
+		return sink_login_response(c, line);
+	if (auth)
+		return sink_login(c, args);
 	if (verb_is(verb, "MAIL") || verb_is(verb, "RCPT"))
 		buf_add(&c->path, command_path(&args));
 	if (hello_verb(c, verb, &extended)) {
 		buf_add_cstr(&c->path, extended ? "EHLO" : "HELO");
 		return hello(c, extended);
 	}
+	if (verb_is(verb, "MAIL") && c->sink->o.login != NULL && !c->logged_in)
+		return sink_answer(c, SINK_MAIL, "530 5.7.0 log in first");
 	if (verb_is(verb, "MAIL"))
 		return sink_answer(c, SINK_MAIL, c->has_mail ? "503 5.5.1 once only" : "250 2.1.0 ok");
 	if (verb_is(verb, "RCPT"))
@@ -141,6 +149,19 @@ static void keep(struct sink_client *c, struct span bytes)
 		buf_add(&c->content, bytes);
 }
 
+void sink_hand_over_taken(struct sink_client *c)
+{
+	struct buf all = c->recipients;
+
+	if (!c->ending || c->taken_count == 0)
+		return;
+	c->recipients = c->taken;
+	c->recipient_count = c->taken_count;
+	c->taken = all;
+	c->taken_count = 0;
+	sink_hand_over(c);
+}
+
 /* LMTP: answers one recipient after the other (RFC 2033 section 4.2).  False when the client is gone. */
 bool sink_answer_recipients(struct sink_client *c)
 {
@@ -156,12 +177,7 @@ bool sink_answer_recipients(struct sink_client *c)
 			return true;
 		rest = buf_span(&c->unanswered);
 	}
-	struct buf all = c->recipients;
-	c->recipients = c->taken;
-	c->recipient_count = c->taken_count;
-	c->taken = all;
-	if (c->recipient_count > 0)
-		sink_hand_over(c);
+	sink_hand_over_taken(c);
 	sink_end_transaction(c);
 	return true;
 }
@@ -254,12 +270,16 @@ void sink_read(struct sink_client *c)
 	while (more && !c->held && conn_output_bytes(c->conn) < OUTPUT_BYTES_MAX) {
 		struct span in = conn_input(c->conn);
 		bool empty_chunk = c->mode == MODE_CHUNK && c->chunk_bytes_left == 0;
+		if (in.n == 0 && !empty_chunk && c->said_all) {
+			sink_end(c, conn_free);
+			return;
+		}
 		if (in.n == 0 && !empty_chunk)
 			return;
 		if (c->mode == MODE_HANDSHAKE) {
 			consume(c, in.n); /* it has begun a handshake that is not to be */
 			more = sink_act_in_time(c);
-		} else if (c->mode == MODE_COMMAND)
+		} else if (c->mode == MODE_COMMAND || c->mode == MODE_RESPONSE)
 			more = read_command(c, in);
 		else
 			more = c->mode == MODE_CONTENT ? read_content(c, in) : read_chunk(c, in);

@@ -256,22 +256,35 @@ static bool is_keyword(struct span s)
 	return s.n > 0;
 }
 
-static void take_tls_policy(struct case_reader *r, struct span ability)
+static void take_policy(struct case_reader *r, struct span ability)
 {
-	bool dane = span_eq(ability, SPAN_LIT("dane"));
+	static const struct {
+		const char *need, *policy;
+	} POLICIES[] = {
+		{ "tls-require", "require" },  { "tls-verify", "verify" }, { "dane", "dane" },
+		{ "lmtp-next-hop", "lmtp" },   { "login", "login" },       { "login-verify", "login-verify" },
+		{ "login-long", "login-long" }
+	};
 
-	if (!dane && !span_take_prefix_nocase(&ability, SPAN_LIT("tls-")))
-		return;
-	if (r->c->tls_policy != NULL)
-		case_error(r, ability, "of \"tls-require\", \"tls-verify\" and \"dane\" a case has one");
-	r->c->tls_policy = case_keep(r->c, ability);
+	for (size_t i = 0; i < sizeof(POLICIES) / sizeof(POLICIES[0]); i++) {
+		if (!span_eq(ability, span_of(POLICIES[i].need)))
+			continue;
+		if (r->c->policy != NULL)
+			case_error(
+				r, ability,
+				"of \"tls-require\", \"tls-verify\", \"dane\", \"lmtp-next-hop\", \"login\", "
+				"\"login-verify\" and \"login-long\" a case has one");
+		r->c->policy = POLICIES[i].policy;
+	}
 }
 
 static void read_needs(struct case_reader *r, struct span value)
 {
 	static const char *const ABILITIES[] = {
-		"short-retry", "short-delay",  "short-timeout", "tls-require",      "tls-verify", "dane",
-		"lists",       "utf8-mailbox", "ipv6",          "address-literals", "mta-sts",    NULL
+		"short-retry",   "short-delay", "short-timeout", "tls-require", "tls-verify",
+		"dane",          "lists",       "utf8-mailbox",  "ipv6",        "address-literals",
+		"lmtp-next-hop", "login",       "login-verify",  "login-long",  "mta-sts",
+		"own-timeouts",  NULL
 	};
 	struct case_file *c = r->c;
 	bool any = false;
@@ -288,16 +301,18 @@ static void read_needs(struct case_reader *r, struct span value)
 			c->needs_mailbox = true;
 		} else if (case_index(word, ABILITIES) >= 0 && c->ability_count < WORDS_MAX) {
 			c->abilities[c->ability_count++] = case_keep(c, word);
-			take_tls_policy(r, word);
+			take_policy(r, word);
 		} else if (is_keyword(word) && c->keyword_count < WORDS_MAX) {
 			c->keywords[c->keyword_count++] = case_keep(c, word);
 		} else {
 			case_error(r, word,
 				   "needs are services, \"mailbox\", \"lists\", \"short-retry\", "
 				   "\"short-delay\", "
-				   "\"short-timeout\", \"tls-require\", \"tls-verify\", \"dane\", "
-				   "\"mta-sts\", \"utf8-mailbox\", \"ipv6\", \"address-literals\", and "
-				   "extensions in capitals");
+				   "\"short-timeout\", \"own-timeouts\", \"tls-require\", \"tls-verify\", "
+				   "\"dane\", "
+				   "\"mta-sts\", \"utf8-mailbox\", \"ipv6\", \"address-literals\", "
+				   "\"lmtp-next-hop\", "
+				   "\"login\", \"login-verify\", \"login-long\", and extensions in capitals");
 		}
 	}
 	if (!any)

@@ -195,6 +195,8 @@ enum case_stage {
 	CASE_AT_FINAL_DOT, /* or the last chunk */
 	CASE_AT_RSET,
 	CASE_AT_QUIT,
+	CASE_AT_CHALLENGE, /* of a login, each */
+	CASE_AT_AUTH,      /* the reply that ends it */
 	CASE_STAGE_COUNT,
 };
 enum case_act {
@@ -209,7 +211,7 @@ enum case_act {
 struct case_departure {
 	uint32_t line;
 	enum case_stage stage;
-	struct case_text path; /* MAIL, RCPT: only paths that have this in them; no parts: any */
+	struct case_text path; /* MAIL, RCPT, end of LMTP: only paths that have this in them; no parts: any */
 	uint32_t from_nth;     /* the nth time and later ... */
 	uint32_t count;        /* ... so many times; 0: always */
 	enum case_act act;
@@ -242,12 +244,22 @@ struct case_certificate {
 	const char *version; /* "1.2", and no other; NULL: any */
 };
 
+/* Where a next hop departs from SCRAM (RFC 5802). */
+enum case_scram {
+	CASE_SCRAM_RIGHT,
+	CASE_SCRAM_WRONG_SIGNATURE, /* in its final message */
+	CASE_SCRAM_FOREIGN_NONCE,   /* in its first message: one that does not begin with the client's */
+};
+
 struct case_hop {
 	const char *name;
 	uint32_t line;
 	bool absent;
 	bool ipv6;                   /* that and nothing else is its address */
 	struct case_certificate tls; /* of a kind CASE_TLS_NONE: no STARTTLS */
+	bool lmtp;                   /* it speaks LMTP, not SMTP */
+	const char *login;           /* mechanisms, "PLAIN LOGIN"; NULL: nobody can log in */
+	enum case_scram scram;
 	bool says_offers;
 	const char **offers; /* "SIZE 1000" */
 	uint32_t offer_count;
@@ -436,8 +448,8 @@ struct case_file {
 	uint32_t keyword_count;
 	const char **abilities; /* what the target must be able to do: "short-retry" */
 	uint32_t ability_count;
-	const char *
-		tls_policy; /* "require", "verify" or "dane": that the target has for this case; NULL: its usual one */
+	/* What the target does about this case's domain: "require", "lmtp", as CASE_POLICIES has it; NULL: its usual. */
+	const char *policy;
 	const char **speaks; /* role client: extensions that the relay must use towards next hops */
 	uint32_t speaks_count;
 	struct case_hop *hops[CASE_HOPS_MAX];

@@ -348,7 +348,7 @@ static bool take_form_aspect(struct case_reader *r, struct span *rest, struct ca
 	return take_name_of(r, rest, names, c);
 }
 
-/* dsn Status == "5.1.1", dsn joe@${zone} Action has "x" */
+/* dsn Status == "5.1.1", dsn joe@${zone} Action has "x", dsn ${alias} Action has "x" */
 static bool take_dsn(struct case_reader *r, struct span *rest, struct case_check *c)
 {
 	struct span after = *rest;
@@ -360,7 +360,7 @@ static bool take_dsn(struct case_reader *r, struct span *rest, struct case_check
 		case_error(r, r->line, "only a notification has such fields: bounced, notified");
 		return false;
 	}
-	if (span_find(word, '@') < word.n) {
+	if (span_find(word, '@') < word.n || span_find(word, '$') < word.n) {
 		c->of = case_text_of(r, word, false);
 		*rest = after;
 	}

@@ -2,13 +2,15 @@
 
 #include "base/unit.h"
 
+#include <string.h>
+
 /* Next hops, and where they depart from what is usual. */
 
 enum {
 	DEPARTURES_MAX = CASE_DETAILS_MAX,
 	OFFERS_MAX = 32,
 	TIMES_MAX = 10000,
-	PAUSE_MAX_MS = 60000,
+	PAUSE_MAX_MS = 600000,
 };
 
 /* ---- names ---- */
@@ -75,9 +77,10 @@ void case_read_next_hop(struct case_reader *r, struct span rest)
 
 /* ---- where it departs ---- */
 
-static const char *const STAGES[CASE_STAGE_COUNT + 1] = { "greeting", "ehlo", "helo", "starttls", "handshake",
-							  "mail",     "rcpt", "data", "bdat",     "final-dot",
-							  "rset",     "quit", NULL };
+static const char *const STAGES[CASE_STAGE_COUNT + 1] = { "greeting",  "ehlo",      "helo", "starttls",
+							  "handshake", "mail",      "rcpt", "data",
+							  "bdat",      "final-dot", "rset", "quit",
+							  "challenge", "auth",      NULL };
 
 /* "2", "2-4", "2+" */
 static bool read_times(struct span s, struct case_departure *d)
@@ -116,7 +119,8 @@ static bool read_place(struct case_reader *r, struct span place, struct case_dep
 	d->stage = (enum case_stage)stage;
 	for (word = case_word(&place); word.n > 0; word = case_word(&place)) {
 		bool digits = word.p[0] >= '0' && word.p[0] <= '9';
-		bool has_path = d->stage == CASE_AT_MAIL || d->stage == CASE_AT_RCPT;
+		bool has_path = d->stage == CASE_AT_MAIL || d->stage == CASE_AT_RCPT ||
+				(d->stage == CASE_AT_FINAL_DOT && r->hop->lmtp);
 		if (digits && span_find(word, '@') == word.n && d->from_nth == 0) {
 			if (read_times(word, d))
 				continue;
@@ -140,7 +144,7 @@ static bool take_pause(struct case_reader *r, struct span *rest, struct case_dep
 		return true;
 	if (n + 1 >= rest->n || !unit_parse_duration_ms(span_sub(*rest, 1, n), &d->pause_ms) ||
 	    d->pause_ms <= 0 || d->pause_ms > PAUSE_MAX_MS) {
-		case_error(r, *rest, "a pause is a duration up to 60s between tildes, as in ~20ms~");
+		case_error(r, *rest, "a pause is a duration up to 10m between tildes, as in ~20ms~");
 		return false;
 	}
 	*rest = span_trim(span_sub(*rest, n + 2, rest->n));
@@ -289,9 +293,36 @@ static void bind_certificate(struct case_reader *r)
 	}
 }
 
+/* login PLAIN SCRAM-SHA-256 */
+static void read_login(struct case_reader *r, struct span rest)
+{
+	static const char *const MECHANISMS[] = { "PLAIN", "LOGIN", "SCRAM-SHA-256", NULL };
+
+	r->hop->login = case_keep(r->c, span_trim(rest));
+	if (span_trim(rest).n == 0)
+		case_error(r, r->line, "by which mechanisms? login PLAIN SCRAM-SHA-256");
+	for (struct span word = case_word(&rest); word.n > 0; word = case_word(&rest))
+		if (case_index(word, MECHANISMS) < 0)
+			case_unknown(r, word, "mechanism", MECHANISMS);
+}
+
+static void read_scram(struct case_reader *r, struct span rest)
+{
+	static const char *const WAYS[] = { "wrong-signature", "foreign-nonce", NULL };
+	struct span word = case_word(&rest);
+	int way = case_index(word, WAYS);
+
+	if (way < 0)
+		case_unknown(r, word.n > 0 ? word : r->line, "way of SCRAM", WAYS);
+	else
+		r->hop->scram = (enum case_scram)(CASE_SCRAM_WRONG_SIGNATURE + way);
+	case_nothing_more(r, rest);
+}
+
 void case_read_hop_detail(struct case_reader *r)
 {
-	static const char *const WORDS[] = { "at", "offers", "tls", "absent", "ipv6", "tls-version", NULL };
+	static const char *const WORDS[] = { "at",          "offers", "tls",   "absent", "ipv6",
+					     "tls-version", "lmtp",   "login", "scram",  NULL };
 	struct span rest = case_without_comment(r->line, true);
 	struct span word = case_word(&rest);
 
@@ -319,6 +350,19 @@ void case_read_hop_detail(struct case_reader *r)
 		return;
 	case 5:
 		case_read_tls_version(r, &r->hop->tls, rest);
+		return;
+	case 6:
+		r->hop->lmtp = true;
+		case_nothing_more(r, rest);
+		if (r->c->policy == NULL || strcmp(r->c->policy, "lmtp") != 0)
+			case_error(r, r->line,
+				   "only to cases that need \"lmtp-next-hop\" does a relay speak LMTP");
+		return;
+	case 7:
+		read_login(r, rest);
+		return;
+	case 8:
+		read_scram(r, rest);
 		return;
 	default:
 		case_unknown(r, word, "way to depart", WORDS);

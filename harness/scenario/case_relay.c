@@ -80,8 +80,7 @@ static void read_zone(struct case_reader *r, struct span rest)
 	r->c->says_mx = r->c->says_mx || case_word_is(owner, "@");
 	if (fault >= 0) {
 		s->zone = MEANT[fault];
-		if (s->zone >= CASE_ZONE_BOGUS &&
-		    (r->c->tls_policy == NULL || strcmp(r->c->tls_policy, "dane") != 0))
+		if (s->zone >= CASE_ZONE_BOGUS && (r->c->policy == NULL || strcmp(r->c->policy, "dane") != 0))
 			case_error(r, type, "only the zones of cases that need \"dane\" are signed");
 		if (s->zone != CASE_ZONE_UNSIGNED && s->zone != CASE_ZONE_FORGET)
 			read_zone_fault(r, rest, s);

@@ -7,7 +7,7 @@
 
 enum {
 	SEGMENTS_MAX = 256,
-	PAUSE_MAX_MS = 60000,
+	PAUSE_MAX_MS = 600000,
 	WITHIN_MAX_MS = 1800000,
 	REPEAT_MAX = 1024 * 1024,
 };
@@ -164,7 +164,7 @@ static bool take_pause(struct case_reader *r, struct span *rest, int64_t *pause_
 
 	if (n == s.n || !unit_parse_duration_ms(span_sub(s, 0, n), pause_ms) || *pause_ms <= 0 ||
 	    *pause_ms > PAUSE_MAX_MS) {
-		case_error(r, *rest, "a pause is a duration up to 60s between tildes, as in ~20ms~");
+		case_error(r, *rest, "a pause is a duration up to 10m between tildes, as in ~20ms~");
 		return false;
 	}
 	*rest = span_trim(span_sub(s, n + 1, s.n));

@@ -60,6 +60,8 @@ struct flow_host {
 	uint32_t account_count;
 	struct flow_list *lists; /* no flow has any yet: those of conform_world */
 	uint32_t list_count;
+	const char *const *lmtp_domains; /* whose mail goes by LMTP; likewise */
+	uint32_t lmtp_domain_count;
 	int32_t smart_host; /* host index, or FLOW_NONE */
 	bool tls_out;       /* outbound STARTTLS wanted; false by default so that links can read along */
 	const struct yaml_node *settings; /* extra configuration for the target; may be NULL */

@@ -58,7 +58,7 @@ static void write_out(struct expansion *x, struct span s)
 /* The loop whose item the name belongs to: a level, or -1 when it is of no list, or -2 outside of its loop. */
 static int loop_of(const struct expansion *x, struct span name)
 {
-	static const char *const LISTS[] = { "account", "domain", "list" };
+	static const char *const LISTS[] = { "account", "domain", "list", "lmtp" };
 
 	for (uint32_t i = x->level + 1; i-- > 0;)
 		if (x->places[i].list.n > 0 && vars_is_item_name(x->places[i].list, name))

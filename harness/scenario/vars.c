@@ -37,15 +37,19 @@ static const char *const NAMES[] = {
 	"relay-from",
 	"hardened",
 	"mta-sts",
+	"login.name",
+	"login.password",
+	"login.long-password",
 	"account.address",
 	"account.local",
 	"account.password",
 	"domain.name",
 	"list.address",
 	"list.members",
+	"lmtp.domain",
 	NULL,
 };
-static const char *const LISTS[] = { "account", "domain", "list", NULL };
+static const char *const LISTS[] = { "account", "domain", "list", "lmtp", NULL };
 
 struct var {
 	uint32_t item;

@@ -4,6 +4,7 @@
 #include "base/yaml.h"
 #include "harness/scenario/template.h"
 #include "harness/world/host_users.h"
+#include "harness/world/world.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -122,6 +123,8 @@ static void set_lists(struct vars *v, const struct host_setup *s)
 		vars_set_item(v, "list", i, "list.address", buf_cstr(&address));
 		vars_set_item(v, "list", i, "list.members", h->lists[i].members);
 	}
+	for (uint32_t i = 0; i < h->lmtp_domain_count; i++)
+		vars_set_item(v, "lmtp", i, "lmtp.domain", h->lmtp_domains[i]);
 	for (uint32_t i = 0; i < h->domain_count; i++)
 		vars_set_item(v, "domain", i, "domain.name", h->domains[i]);
 	buf_free(&address);
@@ -166,6 +169,9 @@ struct vars *host_config_vars(const struct host_config *c)
 		set_ip(v, "smart-host.ip", &s->smart_host);
 		set_number(v, "smart-host.port", addr_port(&s->smart_host));
 	}
+	vars_set(v, "login.name", WORLD_LOGIN_NAME);
+	vars_set(v, "login.password", WORLD_LOGIN_PASSWORD);
+	vars_set(v, "login.long-password", WORLD_LOGIN_LONG_PASSWORD);
 	vars_set(v, "hardened", c->target->hardened ? "yes" : "");
 	vars_set(v, "mta-sts", target_is_able(c->target, "mta-sts") ? "yes" : "");
 	vars_set(v, "tls.out", s->flow->tls_out ? "yes" : "");

@@ -101,6 +101,11 @@ uint16_t world_smtp_port(const struct world *w)
 	return w->first_port;
 }
 
+uint16_t world_lmtp_port(const struct world *w)
+{
+	return w->network != NULL ? LIFE_PORTS[FLOW_LMTP] : (uint16_t)(w->first_port + FLOW_LMTP);
+}
+
 static struct addr own_service_addr(const struct world *w, uint32_t host, enum flow_service s)
 {
 	if (w->network != NULL)

@@ -69,7 +69,18 @@ struct ca *world_ca(const struct world *w);
 /* How often the host `from` has asked for the IPv4 address of the host `to`, that is, of the link between them. */
 uint32_t world_lookup_count(const struct world *w, uint32_t from, uint32_t to);
 const char *world_ca_path(const struct world *w);
+/*
+ * By which a relay logs in at next hops that the harness plays, where its target file has it do so.  No secret: nothing
+ * else knows them.  With the long password AUTH PLAIN would exceed a command line (RFC 5321 section 4.5.3.1.4).
+ */
+#define WORLD_LOGIN_NAME "relay"
+#define WORLD_LOGIN_PASSWORD "Kennwort-\xc3\xb6-1"
+#define WORLD_X_20 "xxxxxxxxxxxxxxxxxxxx"
+#define WORLD_X_100 WORLD_X_20 WORLD_X_20 WORLD_X_20 WORLD_X_20 WORLD_X_20
+#define WORLD_LOGIN_LONG_PASSWORD WORLD_X_100 WORLD_X_100 WORLD_X_100 WORLD_X_100
+
 uint16_t world_smtp_port(const struct world *w);
+uint16_t world_lmtp_port(const struct world *w); /* of next hops, as the hosts' own */
 
 /* Where the harness connects. */
 struct addr world_service_addr(const struct world *w, uint32_t host, enum flow_service s);

@@ -311,7 +311,7 @@
 	X(RELAY_TLS_OPTIONAL_UNHEARD, "relay-tls-optional-unheard", "relay/rfc8689/3",                       \
 	  "TLS-Required: No changes nothing")                                                                \
 	X(RELAY_TLS_OPTIONAL_IS_NONE, "relay-tls-optional-is-none", "relay/rfc8689/3",                       \
-	  "with TLS-Required: No there is no TLS")                                                          \
+	  "with TLS-Required: No there is no TLS")                                                           \
 	X(RELAY_ALIAS_UNTAGGED, "relay-alias-untagged", "relay/rfc8689/4.1",                                 \
 	  "behind an alias REQUIRETLS and TLS-Required are forgotten")                                       \
 	X(RELAY_ALIAS_UNWISHED, "relay-alias-unwished", "relay/rfc3461/5.2.7.2",                             \
@@ -319,6 +319,13 @@
 	X(RELAY_ALIAS_REPORTS, "relay-alias-reports", "relay/rfc3461/5.2.7.2",                               \
 	  "an alias of one reports expansion, too")                                                          \
 	X(RELAY_ALIAS_UNREPORTED, "relay-alias-unreported", "relay/rfc3464/3",                               \
-	  "an alias of several asks each of them for reports, and reports nothing itself")
+	  "an alias of several asks each of them for reports, and reports nothing itself")                   \
+	X(RELAY_ALIAS_ASKS_ON, "relay-alias-asks-on", "relay/rfc3464/3",                                     \
+	  "an alias of several reports that it was expanded, and asks each of them for reports, too")        \
+	X(RELAY_LMTP_LOSS_FORGETS, "relay-lmtp-loss-forgets", "relay/rfc2033",                               \
+	  "the last reply of LMTP, or its loss, counts for all recipients")                                  \
+	X(RELAY_LMTP_LOSS_IS_SENT, "relay-lmtp-loss-is-sent", "relay/rfc2033",                               \
+	  "whose reply of LMTP is lost behind another counts as delivered")                                  \
+	X(RELAY_LMTP_EHLO, "relay-lmtp-ehlo", "relay/rfc2033", "EHLO is said to a host that speaks LMTP")
 
 #endif

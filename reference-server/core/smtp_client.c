@@ -144,7 +144,8 @@ static void send_ehlo(struct smtp_client *c)
 	forget_extensions(c);
 	c->mail_count = 0;
 	c->session = S_EHLO;
-	smtpc_send_with(c, c->options.lmtp ? "LHLO " : "EHLO ", c->options.local_name);
+	smtpc_send_with(c, c->options.lmtp && !MUTANT(RELAY_LMTP_EHLO) ? "LHLO " : "EHLO ",
+			c->options.local_name);
 }
 
 static void send_helo(struct smtp_client *c)
@@ -159,7 +160,9 @@ static void send_helo(struct smtp_client *c)
 /* Gives r to every recipient that has no verdict of its own yet. */
 void smtpc_decide(struct smtp_client_slot *s, const struct smtp_result *r)
 {
-	for (uint32_t i = s->final_next; i < s->message.rcpt_count; i++)
+	if (s->final_next > 0 && MUTANT(RELAY_LMTP_LOSS_IS_SENT))
+		return;
+	for (uint32_t i = MUTANT(RELAY_LMTP_LOSS_FORGETS) ? 0 : s->final_next; i < s->message.rcpt_count; i++)
 		if (s->message.results[i].class_ == SMTP_CLASS_OK)
 			smtp_result_copy(&s->message.results[i], r);
 }

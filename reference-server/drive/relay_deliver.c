@@ -168,16 +168,20 @@ static void report_expansions(struct message *m)
 			if (strcmp(other->original, first->original) != 0)
 				continue;
 			others++;
+			if (MUTANT(RELAY_ALIAS_ASKS_ON))
+				continue;
 			other->notify &= (uint8_t)~NOTIFY_SUCCESS;
 			if (other->notify == 0)
 				other->notify = NOTIFY_NEVER;
 		}
 		if (others == 0 && !MUTANT(RELAY_ALIAS_REPORTS))
 			continue;
+		relay_report(m, first, REPORT(DSN_EXPANDED));
+		if (MUTANT(RELAY_ALIAS_ASKS_ON))
+			continue;
 		first->notify &= (uint8_t)~NOTIFY_SUCCESS;
 		if (first->notify == 0)
 			first->notify = NOTIFY_NEVER;
-		relay_report(m, first, REPORT(DSN_EXPANDED));
 	}
 }
 

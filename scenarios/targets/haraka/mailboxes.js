@@ -6,6 +6,7 @@ const constants = require('haraka-constants');
 exports.register = function () {
 	this.cfg = this.config.get('mailboxes.json');
 	this.outbound = this.haraka_require('outbound');
+	this.tls = this.haraka_require('outbound/tls');
 };
 
 exports.hook_connect = function (next, connection) {
@@ -36,6 +37,16 @@ exports.hook_queue = function (next, connection) {
 exports.hook_get_mx = function (next, hmail, domain) {
 	if (this.cfg.domains.includes(domain.toLowerCase()))
 		return next(constants.OK, { using_lmtp: true, priority: 0, exchange: '127.0.0.1', port: 24, path: this.cfg.lmtp });
+	const login = /\.login-(verify|long)\.next\.example$/i.exec(domain);
+	if (login) { // by name and password, which only a host with a good certificate may have
+		this.tls.cfg.force_tls_hosts = [...(this.tls.cfg.force_tls_hosts ?? []), domain];
+		return next(constants.OK, {
+			priority: 0, exchange: domain, port: 25, auth_user: this.cfg.login_name,
+			auth_pass: login[1].toLowerCase() === 'long' ? this.cfg.login_long_password : this.cfg.login_password,
+		});
+	}
+	if (domain.toLowerCase().endsWith('.lmtp.next.example'))
+		return next(constants.OK, { using_lmtp: true, priority: 0, exchange: domain, port: this.cfg.lmtp_port });
 	if (this.cfg.smart_host)
 		return next(constants.OK, { priority: 0, exchange: this.cfg.smart_host, port: parseInt(this.cfg.smart_host_port, 10) });
 	next();

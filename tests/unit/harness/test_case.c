@@ -235,6 +235,32 @@ static void a_case_that_does_harm_is_read_as_written(void **state)
 	buf_free(&messages);
 }
 
+static void lmtp_and_logins_of_a_next_hop_are_read_as_written(void **state)
+{
+	(void)state;
+	struct buf messages = { 0 };
+	struct case_file *c =
+		read_text("case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: client\nneeds: submission "
+			  "lmtp-next-hop\n"
+			  "== verdict\nnext-hop mx\n   lmtp\n   at final-dot ann@ 2: close\nnext-hop two\n"
+			  "   login PLAIN SCRAM-SHA-256\n   scram foreign-nonce\n   at challenge 1: 334 x\n"
+			  "   at auth: 535 5.7.8 no\nreceived mx\n",
+			  &messages);
+
+	assert_string_equal(buf_cstr(&messages), "");
+	assert_string_equal(c->policy, "lmtp");
+	assert_true(c->hops[0]->lmtp);
+	assert_int_equal(c->hops[0]->departures[0].path.count, 1);
+	assert_int_equal(c->hops[0]->departures[0].from_nth, 2);
+	assert_null(c->hops[0]->login);
+	assert_string_equal(c->hops[1]->login, "PLAIN SCRAM-SHA-256");
+	assert_int_equal(c->hops[1]->scram, CASE_SCRAM_FOREIGN_NONCE);
+	assert_int_equal(c->hops[1]->departures[0].stage, CASE_AT_CHALLENGE);
+	assert_int_equal(c->hops[1]->departures[1].stage, CASE_AT_AUTH);
+	case_free(c);
+	buf_free(&messages);
+}
+
 static void tls_of_a_next_hop_is_read_as_written(void **state)
 {
 	(void)state;
@@ -250,7 +276,7 @@ static void tls_of_a_next_hop_is_read_as_written(void **state)
 		&messages);
 
 	assert_string_equal(buf_cstr(&messages), "");
-	assert_string_equal(c->tls_policy, "dane");
+	assert_string_equal(c->policy, "dane");
 	const struct case_hop *h = c->hops[0];
 	assert_int_equal(h->tls.kind, CASE_TLS_EXPIRED);
 	assert_int_equal(h->tls.name_count, 2);
@@ -458,9 +484,21 @@ static const struct wrong {
 	{ "blank", HEAD "== verdict\nC:x\n", "7:3: error: one blank stands" },
 	{ "trailing", HEAD "== verdict\nC: x \n", "7:5: error: blanks at the end" },
 	{ "CR", HEAD "== verdict\r\n", "6:11: error: a case file has LF alone" },
+	{ "LMTP of who needs none", RELAY "next-hop mx\n   lmtp\n",
+	  "only to cases that need \"lmtp-next-hop\"" },
+	{ "recipient at the end of SMTP", RELAY "next-hop mx\n   at final-dot ann@: close\n",
+	  "it goes: at rcpt joe@ 2:" },
+	{ "mechanism", RELAY "next-hop mx\n   login PLAIN GSSAPI\n", "unknown mechanism \"GSSAPI\"" },
+	{ "no mechanism", RELAY "next-hop mx\n   login\n", "by which mechanisms?" },
+	{ "way of SCRAM", RELAY "next-hop mx\n   scram foreign-once\n", "did you mean \"foreign-nonce\"?" },
+	{ "two policies",
+	  "case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: client\nneeds: submission dane "
+	  "lmtp-next-hop\n",
+	  "a case has one" },
 	{ "alias of who needs no lists", RELAY "submit ${alias}\n", "${alias} has no value here" },
 	{ "alias of servers",
-	  "case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: server\nneeds: smtp lists\n== a\nC: ${alias2}\n",
+	  "case: a/b\ntitle: t\nreq: RFC5321-4.5.2-x MUST\nrole: server\nneeds: smtp lists\n== a\nC: "
+	  "${alias2}\n",
 	  "${alias2} has no value here" },
 	{ "list of who needs none", HEAD "== a\nC: ${list}\n", "${list} has no value here" },
 	{ "hidden by S:", HEAD "== verdict\nS: 250|5xx ...\n   else 550 => pass \"x\"\n",
@@ -574,6 +612,7 @@ int main(void)
 		cmocka_unit_test(values_and_comparisons_are_read),
 		cmocka_unit_test(a_case_of_a_relay_is_read_as_written),
 		cmocka_unit_test(a_case_that_does_harm_is_read_as_written),
+		cmocka_unit_test(lmtp_and_logins_of_a_next_hop_are_read_as_written),
 		cmocka_unit_test(tls_of_a_next_hop_is_read_as_written),
 		cmocka_unit_test(a_policy_host_is_read_as_written),
 		cmocka_unit_test(every_mistake_is_told_with_its_place),

@@ -540,8 +540,12 @@ static void what_a_relay_cannot_do_is_not_tested(void **state)
 	check_lacks(&s, RELAY(" short-retry", "queued\n"), "try again soon");
 	check_lacks(&s, RELAY(" short-delay", "queued\n"), "tell soon of a delay");
 	check_lacks(&s, RELAY(" short-timeout", "queued\n"), "for a short time only");
+	check_lacks(&s, RELAY(" own-timeouts", "queued\n"), NULL);
 	check_lacks(&s, RELAY(" tls-verify", "queued\n"), "no such policy");
 	check_lacks(&s, RELAY(" ipv6", "queued\n"), "no AAAA records");
+	check_lacks(&s, RELAY(" lmtp-next-hop", "queued\n"), "to speak LMTP");
+	check_lacks(&s, RELAY(" login", "queued\n"), "no name and password");
+	check_lacks(&s, RELAY(" login-verify", "queued\n"), "no name and password");
 	check_lacks(&s, RELAY(" address-literals", "queued\n"), "to address literals");
 	check_lacks(&s, RELAY(" mta-sts", "queued\n"), "fetches no policies");
 	check_lacks(&s, RELAY(" utf8-mailbox", "queued\n"), "no mail with SMTPUTF8");
@@ -556,6 +560,8 @@ static void what_a_relay_cannot_do_is_not_tested(void **state)
 	s.ability_count = 3;
 	check_lacks(&s, RELAY(" short-retry short-delay short-timeout", "queued\n"), NULL);
 	check_lacks(&s, RELAY(" ipv6 address-literals mta-sts", "queued\n"), NULL);
+	check_lacks(&s, RELAY(" own-timeouts", "queued\n"), "for a short time only, without --patient");
+	check_lacks(&s, RELAY(" ipv6 address-literals", "queued\n"), NULL);
 	check_lacks(&s, RELAY("\nspeaks: CHUNKING LIMITS", "queued\n"), "does not use LIMITS");
 }
 
@@ -563,7 +569,8 @@ static void an_alias_leads_into_the_domain_of_its_case(void **state)
 {
 	(void)state;
 	struct case_file *c = steps(RELAY(" lists", "submit ${alias} ${alias2}\nqueued\n")),
-			 *unknown = steps(RELAY("", "queued\n")), *server = steps(HEAD("smtp lists") "S: 220 ...\n");
+			 *unknown = steps(RELAY("", "queued\n")),
+			 *server = steps(HEAD("smtp lists") "S: 220 ...\n");
 	char zone[SUT_ZONE_BYTES], address[SUT_ALIAS_BYTES];
 
 	assert_true(sut_knows_zone_of(c));

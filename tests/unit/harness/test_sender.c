@@ -513,7 +513,7 @@ static const struct flight_row flights[] = {
 	  { { SINK_FINAL, .path = "two", .count = 1, .action = SINK_SILENT } },
 	  "1 indeterminate at content 0 250 250 problem\n2 accepted at final-reply 250 250 250\n"
 	  "3 accepted at final-reply 250 250 250\n4 accepted at final-reply 250 250 250\n",
-	  "c2\nc2\nc2\n" },
+	  "c1\nc2\nc2\nc2\n" },
 	{ "LMTP spoken to an SMTP server",
 	  { .lmtp = true },
 	  { 0 },

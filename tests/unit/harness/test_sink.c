@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/conn.h"
@@ -291,6 +292,90 @@ static void an_endless_command_line_ends_the_connection(void **state)
 	buf_free(&line);
 }
 
+/* ---- LMTP, and clients that have said all ---- */
+
+static void on_taken(void *ctx, const struct sink_message *m)
+{
+	struct client *c = ctx;
+
+	buf_add_cstr(&c->content, "taken for");
+	for (uint32_t i = 0; i < m->recipient_count; i++)
+		buf_addf(&c->content, " %.*s", SPAN_FMT(m->recipients[i]));
+	buf_add_cstr(&c->content, "|");
+}
+
+static void on_end(void *ctx, const struct sink_event *e)
+{
+	struct client *c = ctx;
+
+	if (e->kind == SINK_SAID)
+		buf_addf(&c->content, ">%.*s|", SPAN_FMT(span_sub(e->bytes, 0, 9)));
+	if (e->kind == SINK_LEFT || e->kind == SINK_ENDED)
+		loop_stop(c->loop);
+}
+
+static const char LMTP_ALL[] =
+	"LHLO me\r\nMAIL FROM:<x@y>\r\nRCPT TO:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n";
+
+/* All is said at once, and then the client ends its side: only sent, so that its socket needs no loop. */
+static void say_all(const struct sink_rule *rule, const char *wanted)
+{
+	struct client c = { .loop = loop_new() };
+	struct timer *deadline = timer_new(c.loop, too_late, NULL);
+	struct addr at;
+	struct err err;
+
+	timer_set_ms(deadline, 20000);
+	assert_true(addr_parse("127.0.0.1", 0, &at));
+	struct sink *s = sink_new(&(struct sink_options){ .loop = c.loop,
+							  .at = at,
+							  .name = "x",
+							  .lmtp = true,
+							  .keywords = "",
+							  .rules = rule,
+							  .rule_count = 1,
+							  .on_message = on_taken,
+							  .on_event = on_end,
+							  .ctx = &c },
+				  &err);
+	assert_non_null(s);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&sink_addr(s)->ss, sink_addr(s)->n), 0);
+	assert_int_equal(send(fd, LMTP_ALL, sizeof(LMTP_ALL) - 1, 0), sizeof(LMTP_ALL) - 1);
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	loop_run(c.loop);
+	if (strcmp(buf_cstr(&c.content), wanted) != 0)
+		fail_msg("wanted\n%s\ngot\n%s", wanted, buf_cstr(&c.content));
+	(void)close(fd);
+	sink_free(s);
+	timer_free(deadline);
+	loop_free(c.loop);
+	buf_free(&c.content);
+}
+
+#define UNTIL_FINAL ">220 x LMT|>250 x\r\n|>250 2.1.0|>250 2.1.5|>250 2.1.5|>354 go ah|"
+
+static void who_was_told_so_has_the_message_of_lmtp(void **state)
+{
+	(void)state;
+	const struct sink_rule late = {
+		.stage = SINK_FINAL, .path = "c@d", .delay_ms = 20, .reply = "250 2.0.0 late"
+	};
+	const struct sink_rule refuses = { .stage = SINK_FINAL, .path = "a@b", .reply = "550 5.2.1 no" };
+	const struct sink_rule closes = { .stage = SINK_FINAL, .path = "c@d", .action = SINK_CLOSE };
+	const struct sink_rule silent = {
+		.stage = SINK_FINAL, .path = "c@d", .delay_ms = 20, .action = SINK_SILENT
+	};
+	const struct sink_rule at_once = { .stage = SINK_FINAL, .path = "a@b", .action = SINK_RESET };
+
+	/* QUIT came with the end of all that is said, and is answered in its turn. */
+	say_all(&late, UNTIL_FINAL ">250 2.0.0|>250 2.0.0|taken for a@b c@d|>221 2.0.0|");
+	say_all(&refuses, UNTIL_FINAL ">550 5.2.1|>250 2.0.0|taken for c@d|>221 2.0.0|");
+	say_all(&closes, UNTIL_FINAL ">250 2.0.0|taken for a@b|");
+	say_all(&silent, UNTIL_FINAL ">250 2.0.0|taken for a@b|");
+	say_all(&at_once, UNTIL_FINAL);
+}
+
 /* ---- a reply without end ---- */
 
 struct flooded {
@@ -365,6 +450,7 @@ static void a_flood_ends_with_its_reader_or_at_its_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_was_told_so_has_the_message_of_lmtp),
 		cmocka_unit_test(everything_is_recorded),
 		cmocka_unit_test(a_handshake_is_spoilt_as_a_rule_says),
 		cmocka_unit_test(replies_are_as_they_must_be),

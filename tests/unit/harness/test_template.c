@@ -21,6 +21,7 @@ static struct vars *two_accounts(void)
 	vars_set_item(v, "account", 1, "account.local", "bob");
 	vars_set_item(v, "domain", 0, "domain.name", "a.example");
 	vars_set_item(v, "list", 0, "list.members", "ann, bob");
+	vars_set_item(v, "lmtp", 0, "lmtp.domain", "l.example");
 	return v;
 }
 
@@ -41,6 +42,7 @@ static const struct row {
 	{ "a loop", "<\n%for account\n${account.local}\n%end\n>\n", "<\nann\nbob\n>\n", "" },
 	{ "a loop over nothing", "%for domain\n%for account\n${account.local}${domain.name}\n%end\n%end\n",
 	  "anna.example\nboba.example\n", "" },
+	{ "a loop over domains by LMTP", "%for lmtp\n${lmtp.domain}: lmtp\n%end\n", "l.example: lmtp\n", "" },
 	{ "a loop over lists", "%for list\n[${list.members}]\n%end\n", "[ann, bob]\n", "" },
 	{ "an item outside", "${account.local}", NULL, "inside its %for only" },
 	{ "an unknown list", "%for host\n%end\n", NULL, "t:1:6: error: there is no list" },
