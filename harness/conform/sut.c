@@ -75,6 +75,8 @@ static const char *relay_lacks(const struct sut *s, const struct case_file *c)
 		return "it is told no such policy for TLS towards next hops";
 	if (needs(c, "mta-sts") && !is_able(s, "mta-sts"))
 		return "it fetches no policies (RFC 8461)";
+	if (needs(c, "smart-host") && !is_able(s, "smart-host"))
+		return "it is told of no smart host";
 	if (needs(c, "lmtp-next-hop") && !is_able(s, "lmtp-next-hop"))
 		return "it is not told to speak LMTP to next hops";
 	if ((needs(c, "login") && !is_able(s, "login")) ||

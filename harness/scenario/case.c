@@ -260,11 +260,14 @@ static void take_policy(struct case_reader *r, struct span ability)
 {
 	static const struct {
 		const char *need, *policy;
-	} POLICIES[] = {
-		{ "tls-require", "require" },  { "tls-verify", "verify" }, { "dane", "dane" },
-		{ "lmtp-next-hop", "lmtp" },   { "login", "login" },       { "login-verify", "login-verify" },
-		{ "login-long", "login-long" }
-	};
+	} POLICIES[] = { { "tls-require", "require" },
+			 { "tls-verify", "verify" },
+			 { "dane", "dane" },
+			 { "lmtp-next-hop", "lmtp" },
+			 { "login", "login" },
+			 { "login-verify", "login-verify" },
+			 { "login-long", "login-long" },
+			 { "smart-host", "smart-host" } };
 
 	for (size_t i = 0; i < sizeof(POLICIES) / sizeof(POLICIES[0]); i++) {
 		if (!span_eq(ability, span_of(POLICIES[i].need)))
@@ -273,7 +276,7 @@ static void take_policy(struct case_reader *r, struct span ability)
 			case_error(
 				r, ability,
 				"of \"tls-require\", \"tls-verify\", \"dane\", \"lmtp-next-hop\", \"login\", "
-				"\"login-verify\" and \"login-long\" a case has one");
+				"\"login-verify\", \"login-long\" and \"smart-host\" a case has one");
 		r->c->policy = POLICIES[i].policy;
 	}
 }
@@ -281,10 +284,9 @@ static void take_policy(struct case_reader *r, struct span ability)
 static void read_needs(struct case_reader *r, struct span value)
 {
 	static const char *const ABILITIES[] = {
-		"short-retry",   "short-delay", "short-timeout", "tls-require", "tls-verify",
-		"dane",          "lists",       "utf8-mailbox",  "ipv6",        "address-literals",
-		"lmtp-next-hop", "login",       "login-verify",  "login-long",  "mta-sts",
-		"own-timeouts",  NULL
+		"short-retry",  "short-delay",  "short-timeout", "tls-require",      "tls-verify",    "dane",
+		"lists",        "utf8-mailbox", "ipv6",          "address-literals", "lmtp-next-hop", "login",
+		"login-verify", "login-long",   "mta-sts",       "own-timeouts",     "smart-host",    NULL
 	};
 	struct case_file *c = r->c;
 	bool any = false;
@@ -312,7 +314,9 @@ static void read_needs(struct case_reader *r, struct span value)
 				   "\"dane\", "
 				   "\"mta-sts\", \"utf8-mailbox\", \"ipv6\", \"address-literals\", "
 				   "\"lmtp-next-hop\", "
-				   "\"login\", \"login-verify\", \"login-long\", and extensions in capitals");
+				   "\"login\", \"login-verify\", \"login-long\", \"smart-host\", and "
+				   "extensions in "
+				   "capitals");
 		}
 	}
 	if (!any)

@@ -390,6 +390,7 @@ static const struct wrong {
 	{ "behind a certificate", HOP "   tls expired fro x\n", "8:16: error: nothing belongs here" },
 	{ "version", HOP "   tls-version 1.0\n", "8:16: error: unknown version \"1.0\"" },
 	{ "two policies", "needs: submission dane tls-verify\n", "a case has one" },
+	{ "a policy and a smart host", "needs: submission smart-host dane\n", "a case has one" },
 	{ "bogus", RELAY "zone @ BOGUS\n", "7:8: error: only the zones of cases that need \"dane\"" },
 	{ "unsigned for a time", DANE "zone @ UNSIGNED 2s\n", "7:17: error: this is for good" },
 	{ "no certificate", HOP "zone x TLSA 3 1 1 ${mx.key}\n", "${mx.key} has no value here" },

@@ -548,6 +548,7 @@ static void what_a_relay_cannot_do_is_not_tested(void **state)
 	check_lacks(&s, RELAY(" login-verify", "queued\n"), "no name and password");
 	check_lacks(&s, RELAY(" address-literals", "queued\n"), "to address literals");
 	check_lacks(&s, RELAY(" mta-sts", "queued\n"), "fetches no policies");
+	check_lacks(&s, RELAY(" smart-host", "queued\n"), "no smart host");
 	check_lacks(&s, RELAY(" utf8-mailbox", "queued\n"), "no mail with SMTPUTF8");
 	check_lacks(&s, RELAY("\nspeaks: CHUNKING LIMITS", "queued\n"), "does not use CHUNKING");
 	s.relay = (struct target_relay){ .is = true,
@@ -555,11 +556,11 @@ static void what_a_relay_cannot_do_is_not_tested(void **state)
 					 .delay_ms = 1,
 					 .reply_timeout_ms = 1,
 					 .speaks = { .items = { "CHUNKING" }, .count = 1 } };
-	static const char *const abilities[] = { "ipv6", "address-literals", "mta-sts" };
+	static const char *const abilities[] = { "ipv6", "address-literals", "mta-sts", "smart-host" };
 	s.abilities = abilities;
-	s.ability_count = 3;
+	s.ability_count = 4;
 	check_lacks(&s, RELAY(" short-retry short-delay short-timeout", "queued\n"), NULL);
-	check_lacks(&s, RELAY(" ipv6 address-literals mta-sts", "queued\n"), NULL);
+	check_lacks(&s, RELAY(" ipv6 address-literals mta-sts smart-host", "queued\n"), NULL);
 	check_lacks(&s, RELAY(" own-timeouts", "queued\n"), "for a short time only, without --patient");
 	check_lacks(&s, RELAY(" ipv6 address-literals", "queued\n"), NULL);
 	check_lacks(&s, RELAY("\nspeaks: CHUNKING LIMITS", "queued\n"), "does not use LIMITS");
