@@ -83,7 +83,7 @@
 	  "ENVID is sent in lower case")                                                                     \
 	X(RELAY_XTEXT_DECODED, "relay-xtext-decoded", "relay/rfc3461/4",                                     \
 	  "what is xtext in ENVID and ORCPT is decoded")                                                     \
-	X(RELAY_EMPTY_VALUES, "relay-empty-values", "relay/rfc3461", "DSN parameters have no value")       \
+	X(RELAY_EMPTY_VALUES, "relay-empty-values", "relay/rfc3461", "DSN parameters have no value")         \
 	X(RELAY_SMTPUTF8_ALWAYS, "relay-smtputf8-always", "relay/rfc6531", "SMTPUTF8 is said of all mail")   \
 	X(RELAY_BARE_KEYWORDS, "relay-bare-keywords", "relay/rfc6531",                                       \
 	  "extensions whose keyword has parameters are not used")                                            \
