@@ -1,9 +1,9 @@
 #include "harness/conform/play_parts.h"
 
 #include "harness/conform/hop_tls.h"
+#include "harness/conform/request_check.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* The policy hosts of a case (RFC 8461), and what it judges of that which they were asked. */
 
@@ -111,54 +111,6 @@ void play_policy_host(struct play *p)
 
 /* ---- the verdict ---- */
 
-/* Whether one text is as the check has it. */
-static bool text_passes(const struct play *p, const struct case_check *c, struct span got)
-{
-	struct buf want = { 0 };
-	struct span missing;
-	bool fine = values_expand(&p->values, &c->text, &want, NULL, &missing);
-
-	if (c->op == CASE_EQ)
-		fine = fine && got.p != NULL && span_eq(got, buf_span(&want));
-	else
-		fine = fine && (got.p != NULL && memmem(got.p, got.n, want.p + want.begin,
-							buf_bytes(&want)) != NULL) == (c->op == CASE_HAS);
-	buf_free(&want);
-	return fine;
-}
-
-/* What of the request the check is about; p == NULL: there is no such thing. */
-static struct span part_of(const struct policy_request *q, const struct case_check *c)
-{
-	if (c->kind == CASE_CHECK_REQUEST)
-		return buf_span(&q->line);
-	if (c->kind == CASE_CHECK_SERVER_NAME)
-		return buf_span(&q->server_name);
-	return policy_request_field(q, span_of(c->name));
-}
-
-static bool request_passes(const struct play *p, const struct policy_request *q, struct buf *why)
-{
-	const struct case_step *s = play_step(p);
-
-	for (uint32_t i = 0; i < s->check_count; i++) {
-		const struct case_check *c = &s->checks[i];
-		if (c->kind != CASE_CHECK_REQUEST && c->kind != CASE_CHECK_SERVER_NAME &&
-		    c->kind != CASE_CHECK_HEADER)
-			continue;
-		struct span got = part_of(q, c);
-		if (text_passes(p, c, got))
-			continue;
-		const char *what = c->kind == CASE_CHECK_REQUEST       ? "the request"
-				   : c->kind == CASE_CHECK_SERVER_NAME ? "the name asked for"
-								       : c->name;
-		buf_addf(why, got.p != NULL ? "%s is \"%.*s\"" : "there is no %s%.*s", what,
-			 SPAN_FMT(span_sub(got, 0, 200)));
-		return false;
-	}
-	return true;
-}
-
 bool play_policy_asked(const struct play *p, struct buf *why)
 {
 	const struct case_step *s = play_step(p);
@@ -172,7 +124,7 @@ bool play_policy_asked(const struct play *p, struct buf *why)
 	if (!play_counts_hold(s, at_ns, count, "request", &any, why))
 		return false;
 	for (uint32_t i = 0; i < count; i++)
-		if (!request_passes(p, &h->requests[i], why))
+		if (!request_passes(&h->requests[i], s, &p->values, why))
 			return false;
 	if (count == 0 && !any)
 		buf_addf(why, "%s was asked for nothing", p->file->policy_hosts[s->policy_host]->name);
