@@ -71,7 +71,8 @@ static const char *relay_lacks(const struct sut *s, const struct case_file *c)
 		return "it was told to wait for replies for a short time only, without --patient";
 	if ((needs(c, "tls-require") && !is_able(s, "tls-require")) ||
 	    (needs(c, "tls-verify") && !is_able(s, "tls-verify")) ||
-	    (needs(c, "dane") && !is_able(s, "dane")))
+	    (needs(c, "dane") && !is_able(s, "dane")) ||
+	    (needs(c, "dane-require") && !is_able(s, "dane-require")))
 		return "it is told no such policy for TLS towards next hops";
 	if (needs(c, "mta-sts") && !is_able(s, "mta-sts"))
 		return "it fetches no policies (RFC 8461)";

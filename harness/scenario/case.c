@@ -263,6 +263,7 @@ static void take_policy(struct case_reader *r, struct span ability)
 	} POLICIES[] = { { "tls-require", "require" },
 			 { "tls-verify", "verify" },
 			 { "dane", "dane" },
+			 { "dane-require", "dane-require" },
 			 { "lmtp-next-hop", "lmtp" },
 			 { "login", "login" },
 			 { "login-verify", "login-verify" },
@@ -273,10 +274,10 @@ static void take_policy(struct case_reader *r, struct span ability)
 		if (!span_eq(ability, span_of(POLICIES[i].need)))
 			continue;
 		if (r->c->policy != NULL)
-			case_error(
-				r, ability,
-				"of \"tls-require\", \"tls-verify\", \"dane\", \"lmtp-next-hop\", \"login\", "
-				"\"login-verify\", \"login-long\" and \"smart-host\" a case has one");
+			case_error(r, ability,
+				   "of \"tls-require\", \"tls-verify\", \"dane\", \"dane-require\", "
+				   "\"lmtp-next-hop\", \"login\", "
+				   "\"login-verify\", \"login-long\" and \"smart-host\" a case has one");
 		r->c->policy = POLICIES[i].policy;
 	}
 }
@@ -284,9 +285,10 @@ static void take_policy(struct case_reader *r, struct span ability)
 static void read_needs(struct case_reader *r, struct span value)
 {
 	static const char *const ABILITIES[] = {
-		"short-retry",  "short-delay",  "short-timeout", "tls-require",      "tls-verify",    "dane",
-		"lists",        "utf8-mailbox", "ipv6",          "address-literals", "lmtp-next-hop", "login",
-		"login-verify", "login-long",   "mta-sts",       "own-timeouts",     "smart-host",    NULL
+		"short-retry",   "short-delay", "short-timeout", "tls-require", "tls-verify",
+		"dane",          "lists",       "utf8-mailbox",  "ipv6",        "address-literals",
+		"lmtp-next-hop", "login",       "login-verify",  "login-long",  "mta-sts",
+		"own-timeouts",  "smart-host",  "dane-require",  NULL
 	};
 	struct case_file *c = r->c;
 	bool any = false;
@@ -311,7 +313,7 @@ static void read_needs(struct case_reader *r, struct span value)
 				   "needs are services, \"mailbox\", \"lists\", \"short-retry\", "
 				   "\"short-delay\", "
 				   "\"short-timeout\", \"own-timeouts\", \"tls-require\", \"tls-verify\", "
-				   "\"dane\", "
+				   "\"dane\", \"dane-require\", "
 				   "\"mta-sts\", \"utf8-mailbox\", \"ipv6\", \"address-literals\", "
 				   "\"lmtp-next-hop\", "
 				   "\"login\", \"login-verify\", \"login-long\", \"smart-host\", and "
