@@ -382,7 +382,7 @@ static void report_end(struct host *h, enum host_state state)
 	} else if (h->killed && h->asked_to_end) {
 		h->on_event(h->ctx, h, HOST_HAS_EXITED);
 	} else if (h->killed) {
-		(void)snprintf(what, sizeof(what), "was not ready within 20 s%s%s",
+		(void)snprintf(what, sizeof(what), "was not ready within %d s%s%s", HOST_READY_MAX_MS / 1000,
 			       h->missing[0] != '\0' ? ": " : "", h->missing);
 		fail(h, what);
 	} else if (h->asked_to_end && !h->was_ready && WIFSIGNALED(status) &&

@@ -37,7 +37,7 @@ enum host_event {
 typedef void host_fn(void *ctx, struct host *h, enum host_event event);
 
 enum {
-	HOST_READY_MAX_MS = 20000,
+	HOST_READY_MAX_MS = 60000,
 	HOST_STOP_MAX_MS = 20000, /* then SIGKILL, and the exit counts as failed */
 };
 
