@@ -5,7 +5,8 @@ runs in a process of its own with a time limit; a few run side by side.  After
 the test come its controls (lib.turns_red): the same test with something broken,
 which must fail by a check.  Sanitizers change nothing about what a test notices,
 so controls are left out under them, unless E2E_CONTROLS=1.  Results go to the file $RESULTS, see
-tests/results.sh; what a failing test printed is shown.
+tests/results.sh; what a failing test printed is shown.  A word that no name holds is a mistake (exit
+status 2), and nothing is run.
 """
 
 import importlib
@@ -106,6 +107,10 @@ def find_jobs(words, with_controls):
                     jobs.append(Job(name[:-3], function, None))
                     if with_controls:
                         jobs += [Job(name[:-3], function, control) for control in getattr(function, "controls", ())]
+    strange = [word for word in words if not any(word in job.name for job in jobs)]
+    if strange:
+        print("\n".join(f"no test has {word!r} in its name" for word in strange), file=sys.stderr)
+        sys.exit(2)
     jobs = [job for job in jobs if not words or any(word in job.name for word in words)]
     return sorted(jobs, key=lambda job: (job.is_alone, job.control is not None, not job.is_slow))
 
