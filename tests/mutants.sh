@@ -4,7 +4,8 @@
 # each time, and none when nothing is broken.  With names only these mutants,
 # with SHARD=I/N only the Ith of N parts; JOBS of them at a time.  With PARTS=1
 # only the part of the suite that a mutant was written with is played, not the
-# whole: an answer in a tenth of the time, without the list of what else noticed.
+# whole: an answer in a tenth of the time, without the list of what else noticed;
+# what comes of it lies in MUTANTS/parts, and leaves the list of the whole alone.
 #
 # MUTANTS/killed.tsv says which cases failed under which mutant (mutant, case).
 # It keeps what earlier runs of some of them found, and a run of all begins anew.
@@ -16,6 +17,7 @@ cd "$(dirname "$0")/.."
 . tests/results.sh
 results_begin
 program=$(realpath "$mutants/bin/postriderd")
+[ -z "${PARTS:-}" ] || mutants=$mutants/parts
 [ $# -gt 0 ] || [ -n "${SHARD:-}" ] || rm -rf "$mutants/killed"
 mkdir -p "$mutants/killed" "$mutants/passed"
 
