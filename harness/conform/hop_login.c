@@ -78,6 +78,35 @@ static bool take_attribute(struct span *s, char name, struct span *ret_value)
 	return true;
 }
 
+/* RFC 5802 section 7: printable, once or more. */
+static bool is_printable(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < '!' || s.p[i] > '~' || s.p[i] == ',')
+			return false;
+	return s.n > 0;
+}
+
+/* What stands behind an attribute: each a comma and an attr-val (RFC 5802 section 7), or nothing. */
+static bool are_extensions(struct span s)
+{
+	while (s.n > 0) {
+		struct span rest = span_sub(s, 1, s.n), one = span_sub(rest, 0, span_find(rest, ','));
+		char letter = one.n > 2 ? (char)(one.p[0] | ' ') : ' ';
+		if (s.p[0] != ',' || letter < 'a' || letter > 'z' || one.p[1] != '=' ||
+		    span_find(one, '\0') < one.n)
+			return false;
+		s = span_sub(rest, one.n, rest.n);
+	}
+	return true;
+}
+
+/* From where `part`, which is in it, ends. */
+static struct span behind(struct span message, struct span part)
+{
+	return span_sub(message, (size_t)(part.p + part.n - message.p), message.n);
+}
+
 static enum sink_login_step read_end(struct hop_login *l, struct span message, struct buf *out)
 {
 	(void)l;
@@ -120,6 +149,8 @@ static enum sink_login_step read_final(struct hop_login *l, struct span message,
 	size_t end = rest.n > 0 ? (size_t)(rest.p - message.p) - 1 : 0;
 	if (step == SINK_LOGIN_MORE && (!take_attribute(&rest, 'p', &got) || !base64_decode(got, &bytes)))
 		step = refuse(out, "there is no proof, or it is not base64");
+	if (step == SINK_LOGIN_MORE && behind(message, got).n > 0)
+		step = refuse(out, "something stands behind the proof");
 	if (step == SINK_LOGIN_MORE) {
 		prove(l, span_sub(message, 0, end), proof, signature, &n);
 		if (!span_eq(buf_span(&bytes), (struct span){ (const char *)proof, n }))
@@ -165,6 +196,8 @@ static enum sink_login_step read_first(struct hop_login *l, struct span message,
 			"the GS2 header begins with neither n nor y, and channel binding is not offered");
 	if (!span_take_until(&rest, ',', &authzid) || rest.n == 0)
 		return refuse(out, "the GS2 header does not end");
+	if (authzid.n > 0 && (!take_attribute(&authzid, 'a', &name) || !span_eq(name, span_of(l->o.name))))
+		return refuse(out, "the authorization identity is another one");
 	buf_add(&l->header, span_sub(message, 0, (size_t)(rest.p - message.p)));
 	buf_add(&l->first_bare, rest);
 	if (!take_attribute(&rest, 'n', &name))
@@ -173,6 +206,10 @@ static enum sink_login_step read_first(struct hop_login *l, struct span message,
 		return refuse(out, "nobody has this name");
 	if (!take_attribute(&rest, 'r', &nonce) || nonce.n == 0)
 		return refuse(out, "r= does not come second");
+	if (!is_printable(nonce))
+		return refuse(out, "r= is not of printable characters");
+	if (!are_extensions(behind(message, nonce)))
+		return refuse(out, "behind the nonce stands something else than extensions");
 	make_server_first(l, nonce);
 	buf_add(out, buf_span(&l->server_first_message));
 	l->next = read_final;

@@ -58,6 +58,14 @@ static const struct row ROWS[] = {
 	{ "SCRAM-SHA-256", { S("n,,n=ann,r=abc") }, false, "nobody has this name" },
 	{ "SCRAM-SHA-256", { S("n,,n=relay,r=") }, false, "r= does not come second" },
 	{ "SCRAM-SHA-256", { S("n,,n=relay") }, false, "r= does not come second" },
+	{ "SCRAM-SHA-256", { S("n,a=ann,n=relay,r=abc") }, false, "the authorization identity is another one" },
+	{ "SCRAM-SHA-256", { S("n,relay,n=relay,r=abc") }, false, "the authorization identity is another one" },
+	{ "SCRAM-SHA-256", { S("n,,n=relay,r=a\0c") }, false, "r= is not of printable characters" },
+	{ "SCRAM-SHA-256", { S("n,,n=relay,r=a c") }, false, "r= is not of printable characters" },
+	{ "SCRAM-SHA-256", { S("n,,n=relay,r=a\xc3\xb6") }, false, "r= is not of printable characters" },
+	{ "SCRAM-SHA-256", { S("n,,n=relay,r=abc,") }, false, "behind the nonce stands something else than extensions" },
+	{ "SCRAM-SHA-256", { S("n,,n=relay,r=abc,x=1,junk") }, false, "behind the nonce stands something else than extensions" },
+	{ "SCRAM-SHA-256", { S("n,,n=relay,r=abc,x=1\0") }, false, "behind the nonce stands something else than extensions" },
 };
 
 static void each_exchange_comes_to_what_it_must(void **state)
@@ -137,6 +145,35 @@ static void scram(enum case_scram departs, const char *password, const char *spo
 	buf_free(&result);
 }
 
+/* Of a client that is right up to there (RFC 5802 section 7). */
+static void nothing_comes_behind_the_proof(void **state)
+{
+	static const char *const BEHIND[] = { ",", ",x=1", ",p=AAAA" };
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(BEHIND) / sizeof(BEHIND[0]); i++) {
+		struct hop_login *l = hop_login_new(&WHO, SPAN_LIT("SCRAM-SHA-256"));
+		struct buf said = { 0 }, heard = { 0 }, again = { 0 };
+		struct err err = { 0 };
+		struct sasl *client = sasl_new(ACCESS_SCRAM_SHA_256, SPAN_LIT("SCRAM-SHA-256"), "relay",
+					       WHO.password, &err);
+		assert_true(sasl_initial(client, &said));
+		struct span response = buf_span(&said);
+		assert_int_equal(hop_login_step(l, &response, &heard), SINK_LOGIN_MORE);
+		assert_int_equal(sasl_step(client, buf_span(&heard), &again, &err), 0);
+		buf_add_cstr(&again, BEHIND[i]);
+		response = buf_span(&again);
+		buf_reset(&heard);
+		assert_int_equal(hop_login_step(l, &response, &heard), SINK_LOGIN_BAD);
+		assert_string_equal(buf_cstr(&heard), "something stands behind the proof");
+		sasl_free(client);
+		hop_login_free(l);
+		buf_free(&said);
+		buf_free(&heard);
+		buf_free(&again);
+	}
+}
+
 static void scram_is_proven_on_both_sides(void **state)
 {
 	(void)state;
@@ -155,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_exchange_comes_to_what_it_must),
 		cmocka_unit_test(scram_is_proven_on_both_sides),
+		cmocka_unit_test(nothing_comes_behind_the_proof),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
