@@ -5,15 +5,20 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
+/* Also those that libevent does not know: it would answer them without telling of them. */
+enum { EVERY_METHOD = 0xffff };
+
 struct policy_inside {
 	struct evhttp *http;
 	struct evhttp_bound_socket *listener; /* NULL: nobody listens any more */
+	struct task *shut;
 	struct tls_ctx *tls;
 	struct transcript *transcript;
 	policy_news_fn *on_news;
@@ -103,14 +108,33 @@ static void keep_request(struct policy_host *h, struct evhttp_request *r)
 	note_request(h, q);
 }
 
-struct span policy_request_field(const struct policy_request *r, struct span name)
+struct span policy_request_field(const struct policy_request *r, struct span name, uint32_t nth)
 {
 	struct span rest = buf_span(&r->fields), line, key;
 
 	while (span_take_until(&rest, '\n', &line))
-		if (span_take_until(&line, ':', &key) && span_eq_nocase(key, name))
+		if (span_take_until(&line, ':', &key) && span_eq_nocase(key, name) && nth-- == 0)
 			return span_trim(line);
 	return (struct span){ 0 };
+}
+
+/* ---- too much ---- */
+
+/* Not at once, for its listener is calling. */
+static void on_shut(void *ctx)
+{
+	struct policy_inside *in = ctx;
+
+	if (in->listener != NULL)
+		evhttp_del_accept_socket(in->http, in->listener);
+	in->listener = NULL;
+}
+
+static void flooded(struct policy_host *h)
+{
+	h->flooded = true;
+	task_schedule(h->inside->shut);
+	h->inside->on_news(h->inside->ctx);
 }
 
 /* ---- answers ---- */
@@ -150,16 +174,13 @@ static void on_request(struct evhttp_request *r, void *ctx)
 	struct policy_inside *in = h->inside;
 
 	if (h->request_count == POLICY_REQUESTS_MAX) {
-		h->flooded = true;
-		if (in->listener != NULL)
-			evhttp_del_accept_socket(in->http, in->listener);
-		in->listener = NULL;
 		evhttp_send_error(r, HTTP_SERVUNAVAIL, NULL);
-	} else {
-		keep_request(h, r);
-		if (!in->silent)
-			reply(h, r);
+		flooded(h);
+		return;
 	}
+	keep_request(h, r);
+	if (!in->silent)
+		reply(h, r);
 	in->on_news(in->ctx);
 }
 
@@ -201,7 +222,8 @@ static struct bufferevent *on_connection(struct event_base *base, void *ctx)
 	struct policy_host *h = ctx;
 	SSL *ssl = must(SSL_new(tls_ssl_ctx(h->inside->tls)));
 
-	h->inside->connections++;
+	if (++h->inside->connections > POLICY_CONNECTIONS_MAX)
+		flooded(h);
 	(void)SSL_set_app_data(ssl, (void *)(uintptr_t)h->inside->connections);
 	/* libevent does not see what OpenSSL has read ahead. */
 	SSL_set_read_ahead(ssl, 0);
@@ -209,6 +231,8 @@ static struct bufferevent *on_connection(struct event_base *base, void *ctx)
 	struct bufferevent *b = must(bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
 								    BEV_OPT_CLOSE_ON_FREE));
 	bufferevent_openssl_set_allow_dirty_shutdown(b, 1);
+	/* libevent has no limit for the line with the size of a chunk. */
+	bufferevent_setwatermark(b, EV_READ, 0, POLICY_INPUT_BYTES_MAX);
 	return b;
 }
 
@@ -216,8 +240,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *ctx)
 
 static void set_limits(struct evhttp *http)
 {
-	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-						 EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+	evhttp_set_allowed_methods(http, EVERY_METHOD);
 	evhttp_set_max_headers_size(http, POLICY_HEAD_BYTES_MAX);
 	evhttp_set_max_body_size(http, POLICY_BODY_BYTES_MAX);
 	evhttp_set_timeout(http, POLICY_IDLE_S);
@@ -252,6 +275,7 @@ struct policy_host *policy_host_new(const struct policy_options *o, struct err *
 	in->on_news = o->on_news;
 	in->ctx = o->ctx;
 	in->silent = true;
+	in->shut = task_new(o->loop, on_shut, in);
 	in->http = must(evhttp_new(loop_event_base(o->loop)));
 	set_limits(in->http);
 	SSL_CTX_set_app_data(tls_ssl_ctx(in->tls), h);
@@ -270,6 +294,7 @@ void policy_host_free(struct policy_host *h)
 		return;
 	struct policy_inside *in = h->inside;
 	SSL_CTX_set_app_data(tls_ssl_ctx(in->tls), NULL);
+	task_free(in->shut);
 	evhttp_free(in->http);
 	tls_free(in->tls);
 	buf_free(&in->fields);

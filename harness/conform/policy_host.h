@@ -8,10 +8,11 @@
  * that there is something new.  A handshake that the client gives up is in the
  * transcript, with its alert, and nowhere else.
  *
- * Limits: POLICY_REQUESTS_MAX requests are kept; `flooded` says that there were
- * more, and from then on nobody listens there.  A head of a request has
- * POLICY_HEAD_BYTES_MAX bytes, its body POLICY_BODY_BYTES_MAX, and a connection
- * that is idle for POLICY_IDLE_S is closed.
+ * Limits: POLICY_REQUESTS_MAX requests are kept, POLICY_CONNECTIONS_MAX
+ * connections taken; `flooded` says that there were more, and from then on nobody
+ * listens there.  A head of a request has POLICY_HEAD_BYTES_MAX bytes, its body
+ * POLICY_BODY_BYTES_MAX; of a line that does not end POLICY_INPUT_BYTES_MAX are
+ * read; and a connection that is idle for POLICY_IDLE_S is closed.
  */
 #ifndef HARNESS_CONFORM_POLICY_HOST_H
 #define HARNESS_CONFORM_POLICY_HOST_H
@@ -25,15 +26,17 @@
 
 enum {
 	POLICY_REQUESTS_MAX = 1000,
+	POLICY_CONNECTIONS_MAX = 1000,
 	POLICY_HEAD_BYTES_MAX = 16 * 1024,
 	POLICY_BODY_BYTES_MAX = 64 * 1024,
+	POLICY_INPUT_BYTES_MAX = 128 * 1024,
 	POLICY_IDLE_S = 60,
 };
 
 struct policy_request {
 	uint64_t connection; /* from 1 */
 	int64_t at_ns;
-	struct buf line;        /* "GET /.well-known/mta-sts.txt" */
+	struct buf line;        /* "GET /.well-known/mta-sts.txt"; a method that is not known is "?" */
 	struct buf fields;      /* "Host: mta-sts.example\n" and so on */
 	struct buf server_name; /* asked for in the handshake (SNI, RFC 6066 section 3); empty: none */
 };
@@ -71,7 +74,7 @@ struct policy_host *policy_host_new(const struct policy_options *o, struct err *
 void policy_host_free(struct policy_host *h); /* accepts NULL; closes everything */
 
 void policy_host_says(struct policy_host *h, const struct policy_answer *a);
-/* The value of the first field of that name, in any case; p == NULL: there is none. */
-struct span policy_request_field(const struct policy_request *r, struct span name);
+/* The value of the nth field of that name, in any case, from 0; p == NULL: there is none. */
+struct span policy_request_field(const struct policy_request *r, struct span name, uint32_t nth);
 
 #endif

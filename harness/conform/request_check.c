@@ -22,14 +22,33 @@ static bool text_passes(const struct values *v, const struct case_check *c, stru
 	return fine;
 }
 
-/* What of the request the check is about; p == NULL: there is no such thing. */
-static struct span part_of(const struct policy_request *q, const struct case_check *c)
+/* What of the request the check is about, the nth such thing; p == NULL: there is none. */
+static struct span part_of(const struct policy_request *q, const struct case_check *c, uint32_t nth)
 {
+	if (c->kind != CASE_CHECK_HEADER && nth > 0)
+		return (struct span){ 0 };
 	if (c->kind == CASE_CHECK_REQUEST)
 		return buf_span(&q->line);
 	if (c->kind == CASE_CHECK_SERVER_NAME)
 		return buf_span(&q->server_name);
-	return policy_request_field(q, span_of(c->name));
+	return policy_request_field(q, span_of(c->name), nth);
+}
+
+/* Each is to pass: of fields that differ nobody knows which one counts. */
+static bool passes(const struct policy_request *q, const struct case_check *c, const struct values *v,
+		   struct span *ret_got)
+{
+	*ret_got = part_of(q, c, 0);
+	bool fine = text_passes(v, c, *ret_got);
+
+	for (uint32_t n = 1; fine; n++) {
+		struct span got = part_of(q, c, n);
+		if (got.p == NULL)
+			break;
+		*ret_got = got;
+		fine = text_passes(v, c, got);
+	}
+	return fine;
 }
 
 bool request_passes(const struct policy_request *q, const struct case_step *s, const struct values *v,
@@ -40,8 +59,8 @@ bool request_passes(const struct policy_request *q, const struct case_step *s, c
 		if (c->kind != CASE_CHECK_REQUEST && c->kind != CASE_CHECK_SERVER_NAME &&
 		    c->kind != CASE_CHECK_HEADER)
 			continue;
-		struct span got = part_of(q, c);
-		if (text_passes(v, c, got))
+		struct span got;
+		if (passes(q, c, v, &got))
 			continue;
 		const char *what = c->kind == CASE_CHECK_REQUEST       ? "the request"
 				   : c->kind == CASE_CHECK_SERVER_NAME ? "the name asked for"

@@ -29,10 +29,13 @@ struct stage {
 	const char *says;   /* once the handshake is over */
 	const char *awaits; /* in what comes; NULL: the end of the connection, or ... */
 	uint32_t wants;     /* ... so many requests of the host */
+	bool dials;         /* without end, and never says anything */
 	bool again;         /* says it again for each answer, until the host has had enough */
 	struct buf came;
+	bool zeros; /* then says zeros without end */
+	size_t said_bytes;
 	bool trusts_another;
-	uint32_t secured;
+	uint32_t secured, dialled;
 	bool failed, late;
 	char dir[64];
 };
@@ -67,12 +70,29 @@ static void on_input(struct stage *s)
 	}
 }
 
+static void dial(struct stage *s);
+
+static void say_zeros(struct stage *s)
+{
+	struct buf block = { 0 };
+
+	for (int i = 0; i < 1024; i++)
+		buf_add_cstr(&block, "0000000000000000");
+	s->said_bytes += buf_bytes(&block);
+	conn_write(s->conn, buf_span(&block));
+	buf_free(&block);
+}
+
 static void on_event(void *ctx, enum conn_event event)
 {
 	struct stage *s = ctx;
 
 	switch (event) {
 	case CONN_CONNECTED:
+		if (s->dials) {
+			dial(s);
+			break;
+		}
 		(void)conn_start_tls(s->conn, s->client_tls, CONN_TLS_CLIENT, "mta-sts.a.example");
 		break;
 	case CONN_SECURED:
@@ -88,9 +108,20 @@ static void on_event(void *ctx, enum conn_event event)
 		loop_stop(s->loop);
 		break;
 	case CONN_DRAINED:
+		if (s->zeros)
+			say_zeros(s);
+		break;
 	case CONN_TIMEOUT:
 		break;
 	}
+}
+
+static void dial(struct stage *s)
+{
+	conn_free(s->conn);
+	s->dialled++;
+	s->conn = conn_connect(&(struct conn_options){ .loop = s->loop, .on_event = on_event, .ctx = s },
+			       &s->host->at, NULL);
 }
 
 static void make_cert(const struct stage *s, const char *name, char ret_cert[80], char ret_key[80])
@@ -142,8 +173,7 @@ static void set_up(struct stage *s)
 
 static void run(struct stage *s)
 {
-	s->conn = conn_connect(&(struct conn_options){ .loop = s->loop, .on_event = on_event, .ctx = s },
-			       &s->host->at, NULL);
+	dial(s);
 	loop_run(s->loop);
 }
 
@@ -189,8 +219,8 @@ static void a_policy_is_served_and_the_request_kept(void **state)
 	assert_string_equal(buf_cstr(&q->line), "GET /.well-known/mta-sts.txt");
 	assert_string_equal(buf_cstr(&q->server_name), "mta-sts.a.example");
 	assert_int_equal(q->connection, 1);
-	assert_true(span_eq(policy_request_field(q, SPAN_LIT("host")), SPAN_LIT("mta-sts.a.example")));
-	assert_null(policy_request_field(q, SPAN_LIT("Cookie")).p);
+	assert_true(span_eq(policy_request_field(q, SPAN_LIT("host"), 0), SPAN_LIT("mta-sts.a.example")));
+	assert_null(policy_request_field(q, SPAN_LIT("Cookie"), 0).p);
 	assert_true(was_noted(&s, "mta-sts.1 <- GET /.well-known/mta-sts.txt HTTP/1.1"));
 	assert_true(was_noted(&s, "mta-sts.1 -> HTTP/1.1 200"));
 	assert_true(was_noted(&s, "TLS: TLSv1.3, for mta-sts.a.example"));
@@ -206,6 +236,8 @@ static const struct status_row {
 	  "GET /.well-known/mta-sts.txt" },
 	{ "redirect", 302, "Location: https://b.example/x\n", GET, "Location: https://b.example/x\r\n",
 	  "GET /.well-known/mta-sts.txt" },
+	{ "a method that nobody knows", 200, "", "BREW /x HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 ",
+	  "? /x" },
 	{ "another path and method", 200, "", "HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 ",
 	  "HEAD /x" },
 };
@@ -274,10 +306,40 @@ static void who_asks_without_end_meets_nobody(void **state)
 	assert_false(s.late);
 	assert_true(s.host->flooded);
 	assert_int_equal(s.host->request_count, POLICY_REQUESTS_MAX);
-	conn_free(s.conn);
 	run(&s);
 	assert_true(s.failed);
 	assert_int_equal(s.secured, 1);
+	tear_down(&s);
+}
+
+static void who_connects_without_end_meets_nobody(void **state)
+{
+	(void)state;
+	struct stage s = { .dials = true };
+
+	set_up(&s);
+	run(&s);
+	assert_false(s.late);
+	assert_true(s.host->flooded);
+	assert_true(s.failed);
+	/* The last ones may have been in the queue of the listener. */
+	assert_in_range(s.dialled, POLICY_CONNECTIONS_MAX + 1, POLICY_CONNECTIONS_MAX + 300);
+	tear_down(&s);
+}
+
+/* A line with the size of a chunk that never ends: no more is read than the limit, and what the kernel holds. */
+static void what_never_ends_is_not_read_on(void **state)
+{
+	(void)state;
+	struct stage s = { .says = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+			   .zeros = true };
+
+	set_up(&s);
+	timer_set_ms(s.end, 5 * QUIET_MS);
+	run(&s);
+	assert_true(s.late);
+	assert_false(s.failed);
+	assert_in_range(s.said_bytes, POLICY_INPUT_BYTES_MAX, 16 * 1024 * 1024);
 	tear_down(&s);
 }
 
@@ -306,6 +368,8 @@ int main(void)
 		cmocka_unit_test(silence_is_kept),
 		cmocka_unit_test(a_client_that_refuses_the_certificate_is_noted),
 		cmocka_unit_test(who_asks_without_end_meets_nobody),
+		cmocka_unit_test(who_connects_without_end_meets_nobody),
+		cmocka_unit_test(what_never_ends_is_not_read_on),
 		cmocka_unit_test(a_place_that_is_taken_is_an_error),
 	};
 

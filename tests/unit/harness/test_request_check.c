@@ -40,6 +40,10 @@ static const struct row {
 	{ "header ETag has \"\"", "there is no ETag" },
 	{ "header Empty == \"\"", NULL },
 	{ "header Empty lacks \"\"", "Empty is \"\"" },
+	{ "header Twice == \"a\"", "Twice is \"b\"" },
+	{ "header Twice == \"b\"", "Twice is \"a\"" },
+	{ "header Twice lacks \"b\"", "Twice is \"b\"" },
+	{ "header Twice lacks \"c\"", NULL },
 	{ "count == 7", NULL }, /* of another place */
 };
 
@@ -50,7 +54,7 @@ static void requests_are_held_against_checks(void **state)
 	struct values v = { 0 };
 
 	buf_add_cstr(&q.line, "GET /x");
-	buf_add_cstr(&q.fields, "Host: a.b.example\nEmpty: \n");
+	buf_add_cstr(&q.fields, "Host: a.b.example\nEmpty: \nTwice: a\nTwice: b\n");
 	buf_add_cstr(&q.server_name, "a.b.example");
 	values_set(&v, SPAN_LIT("zone"), SPAN_LIT("b.example"), false);
 	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
