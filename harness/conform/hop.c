@@ -118,6 +118,15 @@ static void note_turn(struct hop *h, const struct sink_event *e)
 	l->alone = l->alone && !l->followed;
 }
 
+static void note_bytes(struct hop *h, const struct sink_event *e)
+{
+	if (e->kind != SINK_HEARD)
+		return;
+	h->heard_bytes += e->bytes.n;
+	if (h->heard_bytes > HOP_HEARD_BYTES_MAX)
+		flooded(h);
+}
+
 static void note(struct hop *h, const struct sink_event *e, const char *what)
 {
 	char text[400];
@@ -144,6 +153,7 @@ static void on_event(void *ctx, const struct sink_event *e)
 	case SINK_SAID:
 		note_first(h, e);
 		note_turn(h, e);
+		note_bytes(h, e);
 		if (h->inside->transcript == NULL)
 			break;
 		transcript_add_hop(h->inside->transcript, now_ns,

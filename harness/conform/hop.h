@@ -8,8 +8,9 @@
  * Callbacks only tell that there is something new.
  *
  * Limits: HOP_CONNECTIONS_MAX connections, HOP_LINES_MAX lines and
- * HOP_CONTENT_BYTES_MAX bytes of content are kept; `flooded` says that there
- * were more, and from then on nobody listens there.
+ * HOP_CONTENT_BYTES_MAX bytes of content are kept, and HOP_HEARD_BYTES_MAX are
+ * heard in all, for lines and contents that do not end take room, too; `flooded`
+ * says that there were more, and from then on nobody listens there.
  */
 #ifndef HARNESS_CONFORM_HOP_H
 #define HARNESS_CONFORM_HOP_H
@@ -27,6 +28,7 @@ enum {
 	HOP_CONNECTIONS_MAX = 1000,
 	HOP_LINES_MAX = 20000,
 	HOP_CONTENT_BYTES_MAX = 64 * 1024 * 1024,
+	HOP_HEARD_BYTES_MAX = 96 * 1024 * 1024,
 };
 
 struct hop_line {
@@ -67,6 +69,7 @@ struct hop {
 	struct hop_content *contents;
 	uint32_t content_count, content_room;
 	size_t content_bytes;
+	size_t heard_bytes;
 	struct hop_handshake *handshakes;
 	uint32_t handshake_count, handshake_room;
 	int64_t *connected_ns; /* of each connection */

@@ -22,11 +22,25 @@ struct stage {
 	struct conn *conn;
 	struct timer *end;
 	uint32_t dialled;
-	bool talks; /* one connection, and commands without end */
+	size_t written_bytes;
+	bool talks;  /* one connection, and commands without end */
+	bool writes; /* a message without end */
 	bool refused;
 };
 
 static void dial(struct stage *s);
+
+static void write_on(struct stage *s)
+{
+	static char block[256 * 1024];
+
+	if (s->written_bytes == 0)
+		conn_write(s->conn, SPAN_LIT("MAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n"));
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = i % 64 == 63 ? '\n' : 'x';
+	s->written_bytes += sizeof(block);
+	conn_write(s->conn, (struct span){ block, sizeof(block) });
+}
 
 static void on_event(void *ctx, enum conn_event event)
 {
@@ -37,6 +51,8 @@ static void on_event(void *ctx, enum conn_event event)
 		conn_consume(s->conn, conn_input(s->conn).n);
 		if (s->talks)
 			conn_write(s->conn, SPAN_LIT("NOOP\r\n"));
+		else if (s->writes)
+			write_on(s);
 		else
 			conn_write(s->conn, SPAN_LIT("QUIT\r\n"));
 		break;
@@ -50,9 +66,12 @@ static void on_event(void *ctx, enum conn_event event)
 		else
 			dial(s);
 		break;
+	case CONN_DRAINED:
+		if (s->written_bytes > 0)
+			write_on(s);
+		break;
 	case CONN_CONNECTED:
 	case CONN_SECURED:
-	case CONN_DRAINED:
 	case CONN_TIMEOUT:
 		break;
 	}
@@ -126,6 +145,17 @@ static void a_relay_that_talks_without_end_is_left(void **state)
 	flood(&s);
 	assert_int_equal(s.hop->line_count, HOP_LINES_MAX);
 	assert_in_range(s.dialled, 1, 2);
+	leave(&s);
+}
+
+static void a_message_without_end_is_not_kept(void **state)
+{
+	(void)state;
+	struct stage s = { .writes = true };
+
+	flood(&s);
+	assert_int_equal(s.hop->content_count, 0);
+	assert_in_range(s.hop->heard_bytes, HOP_HEARD_BYTES_MAX, HOP_HEARD_BYTES_MAX + 1024 * 1024);
 	leave(&s);
 }
 
@@ -286,6 +316,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_relay_that_connects_without_end_meets_nobody),
 		cmocka_unit_test(a_relay_that_talks_without_end_is_left),
+		cmocka_unit_test(a_message_without_end_is_not_kept),
 		cmocka_unit_test(a_command_that_does_not_await_a_reply_is_told_by_its_time),
 		cmocka_unit_test(behind_an_odd_reply_a_double_is_excused),
 	};
