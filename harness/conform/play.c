@@ -511,6 +511,20 @@ static void carry_out(struct play *p)
 	abort();
 }
 
+/* No alternative of a step means this: a relay in a frenzy passes nothing. */
+static bool floods(struct play *p)
+{
+	if (!play_hops_are_flooded(p))
+		return false;
+	const struct case_step *s = play_step(p);
+	if (p->file->sections[s->section].judges)
+		judge_against(p, s->line, "", "the relay floods a next hop");
+	else
+		play_finish(p, CONFORM_INCONCLUSIVE, s->line,
+			    "before the question: the relay floods a next hop");
+	return true;
+}
+
 static void advance(void *ctx)
 {
 	struct play *p = ctx;
@@ -528,10 +542,8 @@ static void advance(void *ctx)
 	}
 	p->wrote_on = 0;
 	if (p->wait == PLAY_WAITS_MAILBOX || p->wait == PLAY_WAITS_CHILD || p->wait == PLAY_WAITS_RELAY) {
-		if (play_hops_are_flooded(p)) {
-			play_unexpected(p, CASE_ON_OTHER, NULL, "the relay floods a next hop");
+		if (floods(p))
 			return;
-		}
 		(case_step_is_mailbox(play_step(p)->kind) ? play_mailbox_go_on : play_relay_go_on)(p);
 		return;
 	}
