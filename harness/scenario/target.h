@@ -21,7 +21,7 @@
 #include <sys/types.h>
 
 enum {
-	TARGET_LIST_MAX = 16,
+	TARGET_LIST_MAX = 32,
 	TARGET_FILES_MAX = 64,
 	TARGET_ARGS_MAX = 16,
 	TARGET_PARTS_MAX = 3, /* a variant, what it varies, and what that is with */
