@@ -12,6 +12,7 @@
 #include "harness/conform/values.h"
 #include "harness/judge/xml.h"
 #include "tests/unit/harness/exact.h"
+#include "tests/unit/harness/line_peer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -594,6 +595,68 @@ static void an_alias_leads_into_the_domain_of_its_case(void **state)
 	case_free(server);
 }
 
+static enum peer_act greet(void *ctx, uint32_t *state, struct span line, struct buf *ret_answer)
+{
+	(void)ctx;
+	(void)state;
+	buf_add_cstr(ret_answer, line.p == NULL ? "220 mx.example\r\n" : "221 bye\r\n");
+	return PEER_GO;
+}
+
+static void on_all_played(void *ctx, struct suite *s)
+{
+	(void)s;
+	loop_stop(ctx);
+}
+
+static void a_case_for_which_no_domain_is_left_is_the_only_one_that_is_not_played(void **state)
+{
+	(void)state;
+	struct case_file *aliases = steps(RELAY(" lists", "submit ${alias}\nqueued\n")),
+			 *server = steps(HEAD("smtp") "S: 220 ...\n");
+	const struct case_file *const cases[] = { aliases, server };
+	static const char *const abilities[] = { "lists" }, *const mailboxes[] = { "a@mx.example",
+										   "b@mx.example" };
+	struct line_peer peer = { .loop = loop_new(), .fn = greet };
+	struct world *there = (struct world *)&peer; /* is not looked into */
+	struct sut s = {
+		.services = { [CASE_SUBMISSION] = { .there = true }, [CASE_SMTP] = { .there = true } },
+		.host = "mx.example",
+		.domain = "mx.example",
+		.addresses = mailboxes,
+		.passwords = mailboxes,
+		.lists = mailboxes,
+		.account_count = 2,
+		.relay = { .is = true, .settle_ms = 1 },
+		.world = there,
+		.abilities = abilities,
+		.ability_count = 1
+	};
+
+	peer_open(&peer);
+	s.services[CASE_SMTP].at = *listener_addr(peer.listener);
+	struct suite *suite = suite_new(&(struct suite_options){ .loop = peer.loop,
+								 .sut = &s,
+								 .cases = cases,
+								 .case_count = 2,
+								 .at_once = 1,
+								 .repeat = 1,
+								 .on_done = on_all_played,
+								 .ctx = peer.loop });
+	suite_start(suite);
+	loop_run(peer.loop);
+	const struct suite_result *r = suite_results(suite);
+	assert_int_equal(r[0].verdict, CONFORM_NOT_TESTED);
+	assert_string_equal(r[0].why, "the target was told of no more domains");
+	assert_string_equal(r[1].why, "");
+	assert_int_equal(r[1].verdict, CONFORM_PASS);
+	suite_free(suite);
+	peer_close(&peer);
+	loop_free(peer.loop);
+	case_free(aliases);
+	case_free(server);
+}
+
 static void a_relay_with_borrowed_submission_gets_mail_from_the_trusted_address(void **state)
 {
 	(void)state;
@@ -797,6 +860,7 @@ int main(void)
 		cmocka_unit_test(what_a_target_cannot_show_is_not_tested),
 		cmocka_unit_test(what_a_relay_cannot_do_is_not_tested),
 		cmocka_unit_test(an_alias_leads_into_the_domain_of_its_case),
+		cmocka_unit_test(a_case_for_which_no_domain_is_left_is_the_only_one_that_is_not_played),
 		cmocka_unit_test(a_relay_with_borrowed_submission_gets_mail_from_the_trusted_address),
 		cmocka_unit_test(a_step_of_a_relay_has_the_time_of_its_schedule),
 		cmocka_unit_test(mail_stays_in_the_domains_that_are_listed),
