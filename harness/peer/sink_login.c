@@ -66,6 +66,17 @@ bool sink_login_response(struct sink_client *c, struct span line)
 	return take_response(c, line);
 }
 
+/* RFC 4954 section 4: others are answered 504, also those that are known. */
+static bool is_offered(const struct sink_login *login, struct span mechanism)
+{
+	struct span rest = span_of(login->mechanisms);
+
+	while (rest.n > 0)
+		if (span_eq_nocase(command_word(&rest), mechanism))
+			return true;
+	return false;
+}
+
 bool sink_login(struct sink_client *c, struct span args)
 {
 	const struct sink_login *login = c->sink->o.login;
@@ -77,7 +88,8 @@ bool sink_login(struct sink_client *c, struct span args)
 	if (c->has_mail || c->logged_in)
 		return give_up(c,
 			       c->logged_in ? "503 5.5.1 once is enough" : "503 5.5.1 not in a transaction");
-	c->exchange = login->begin(login->ctx, mechanism);
+	if (is_offered(login, mechanism))
+		c->exchange = login->begin(login->ctx, mechanism);
 	if (c->exchange == NULL)
 		return give_up(c, "504 5.5.4 no such mechanism");
 	if (args.n == 0)

@@ -168,6 +168,7 @@ struct talk {
 	bool hasty; /* RCPT comes while MAIL waits for its reply */
 	bool said_rcpt;
 	uint32_t inputs;
+	struct buf answers;
 };
 
 static void say_rcpt(struct talk *t)
@@ -311,6 +312,87 @@ static void behind_an_odd_reply_a_double_is_excused(void **state)
 	check_doubt(511, true);
 }
 
+/* ---- logins ---- */
+#define BYE "221 2.0.0 bye\r\n"
+
+static void on_nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+static void on_answer(void *ctx, enum conn_event event)
+{
+	struct talk *t = ctx;
+
+	if (event != CONN_INPUT)
+		return;
+	struct span in = conn_input(t->conn);
+	buf_add(&t->answers, in);
+	conn_consume(t->conn, in.n);
+	if (span_ends_nocase(buf_span(&t->answers), SPAN_LIT(BYE)))
+		loop_stop(t->loop);
+}
+
+/* RFC 4954: what a next hop with these mechanisms says, EHLO's and the last reply left out. */
+static void check_login(const char *mechanisms, const char *says, const char *wanted)
+{
+	struct case_hop what = { .name = "mx", .login = mechanisms, .says_offers = true };
+	struct talk t = { .loop = loop_new() };
+	struct values values = { 0 };
+	struct buf all = { 0 };
+	struct addr place;
+	struct err e;
+
+	assert_true(addr_parse("127.0.0.1", 0, &place));
+	t.hop = hop_new(&(struct hop_options){ .loop = t.loop,
+					       .what = &what,
+					       .values = &values,
+					       .host_name = "mx.example",
+					       .login_name = "ann",
+					       .login_password = "secret",
+					       .places = &place,
+					       .place_count = 1,
+					       .on_news = on_nothing,
+					       .ctx = &t },
+			&e);
+	assert_non_null(t.hop);
+	struct timer *end = timer_new(t.loop, too_late, t.loop);
+	timer_set_ms(end, PATIENCE_MS);
+	t.conn = conn_connect(&(struct conn_options){ .loop = t.loop, .on_event = on_answer, .ctx = &t },
+			      &t.hop->at, NULL);
+	buf_addf(&all, "%sQUIT\r\n", says);
+	conn_write(t.conn, buf_span(&all));
+	loop_run(t.loop);
+	assert_string_equal(buf_cstr(&t.answers), wanted);
+	conn_free(t.conn);
+	timer_free(end);
+	hop_free(t.hop);
+	loop_free(t.loop);
+	buf_free(&all);
+	buf_free(&t.answers);
+}
+#define GREETING "220 mx.example ESMTP\r\n"
+#define GOOD "AGFubgBzZWNyZXQ=" /* NUL ann NUL secret */
+
+static void who_has_logged_in_may_send_and_nobody_else(void **state)
+{
+	(void)state;
+	check_login("PLAIN", "EHLO x\r\n", GREETING "250-mx.example\r\n250 AUTH PLAIN\r\n" BYE);
+	check_login("PLAIN", "AUTH PLAIN " GOOD "\r\nMAIL FROM:<a@b>\r\n",
+		    GREETING "235 2.7.0 welcome\r\n250 2.1.0 ok\r\n" BYE);
+	check_login("PLAIN", "AUTH PLAIN\r\n" GOOD "\r\nAUTH PLAIN\r\n",
+		    GREETING "334 \r\n235 2.7.0 welcome\r\n503 5.5.1 once is enough\r\n" BYE);
+	check_login("PLAIN", "AUTH PLAIN =\r\nMAIL FROM:<a@b>\r\n",
+		    GREETING "535 5.7.8 a PLAIN message without NUL\r\n530 5.7.0 log in first\r\n" BYE);
+	check_login("LOGIN", "AUTH LOGIN\r\n*\r\nAUTH LOGIN\r\n!\r\n",
+		    GREETING "334 VXNlcm5hbWU6\r\n501 5.7.0 cancelled\r\n334 VXNlcm5hbWU6\r\n"
+			     "501 5.5.2 that is not base64\r\n" BYE);
+	/* What it does not offer it does not take either. */
+	check_login("LOGIN SCRAM-SHA-256", "AUTH PLAIN " GOOD "\r\nAUTH\r\nMAIL FROM:<a@b>\r\n",
+		    GREETING "504 5.5.4 no such mechanism\r\n504 5.5.4 no such mechanism\r\n"
+			     "530 5.7.0 log in first\r\n" BYE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +401,7 @@ int main(void)
 		cmocka_unit_test(a_message_without_end_is_not_kept),
 		cmocka_unit_test(a_command_that_does_not_await_a_reply_is_told_by_its_time),
 		cmocka_unit_test(behind_an_odd_reply_a_double_is_excused),
+		cmocka_unit_test(who_has_logged_in_may_send_and_nobody_else),
 	};
 	return cmocka_run_group_tests_name("hop", tests, NULL, NULL);
 }
