@@ -67,6 +67,8 @@ bool request_passes(const struct policy_request *q, const struct case_step *s, c
 								       : c->name;
 		if (got.p != NULL)
 			buf_addf(why, "%s is \"%.*s\"", what, SPAN_FMT(span_sub(got, 0, 200)));
+		else if (c->kind == CASE_CHECK_SERVER_NAME)
+			buf_add_cstr(why, "no name was asked for");
 		else
 			buf_addf(why, "there is no %s", what);
 		return false;
