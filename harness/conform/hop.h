@@ -48,8 +48,8 @@ struct hop_content {
 	/* The relay may not have had that reply in time, or not have understood it. */
 	bool in_doubt;
 	bool tls;
-	struct buf
-		recipients; /* that were accepted, each with a LF behind it; of LMTP, once taken, those it was taken for */
+	/* That were accepted, each with a LF behind it; of LMTP, once taken, those it was taken for. */
+	struct buf recipients;
 	struct buf content; /* unstuffed */
 	struct buf wire;    /* as it came behind DATA, its end included; empty after BDAT */
 };

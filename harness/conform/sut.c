@@ -42,11 +42,6 @@ static bool is_among(const char *const *words, uint32_t count, const char *word)
 	return false;
 }
 
-static bool needs(const struct case_file *c, const char *ability)
-{
-	return is_among(c->abilities, c->ability_count, ability);
-}
-
 static bool is_able(const struct sut *s, const char *ability)
 {
 	return is_among(s->abilities, s->ability_count, ability);
@@ -61,34 +56,34 @@ static const char *relay_lacks(const struct sut *s, const struct case_file *c)
 		return "the target does not say that its \"next-hops\" can be played";
 	if (c->role == CASE_ROLE_CLIENT && c->service == CASE_SMTP && s->trusted.n == 0)
 		return "the target relays for nobody who has not logged in";
-	if (needs(c, "short-retry") && k->max_ms == 0)
+	if (case_needs(c, "short-retry") && k->max_ms == 0)
 		return "it cannot be told to try again soon, and to give up soon";
-	if (needs(c, "short-delay") && k->delay_ms == 0)
+	if (case_needs(c, "short-delay") && k->delay_ms == 0)
 		return "it cannot be told to tell soon of a delay";
-	if (needs(c, "short-timeout") && k->reply_timeout_ms == 0)
+	if (case_needs(c, "short-timeout") && k->reply_timeout_ms == 0)
 		return "it cannot be told to wait for replies for a short time only";
-	if (needs(c, "own-timeouts") && k->reply_timeout_ms > 0)
+	if (case_needs(c, "own-timeouts") && k->reply_timeout_ms > 0)
 		return "it was told to wait for replies for a short time only, without --patient";
-	if ((needs(c, "tls-require") && !is_able(s, "tls-require")) ||
-	    (needs(c, "tls-verify") && !is_able(s, "tls-verify")) ||
-	    (needs(c, "dane") && !is_able(s, "dane")) ||
-	    (needs(c, "dane-require") && !is_able(s, "dane-require")))
+	if ((case_needs(c, "tls-require") && !is_able(s, "tls-require")) ||
+	    (case_needs(c, "tls-verify") && !is_able(s, "tls-verify")) ||
+	    (case_needs(c, "dane") && !is_able(s, "dane")) ||
+	    (case_needs(c, "dane-require") && !is_able(s, "dane-require")))
 		return "it is told no such policy for TLS towards next hops";
-	if (needs(c, "mta-sts") && !is_able(s, "mta-sts"))
+	if (case_needs(c, "mta-sts") && !is_able(s, "mta-sts"))
 		return "it fetches no policies (RFC 8461)";
-	if (needs(c, "smart-host") && !is_able(s, "smart-host"))
+	if (case_needs(c, "smart-host") && !is_able(s, "smart-host"))
 		return "it is told of no smart host";
-	if (needs(c, "lmtp-next-hop") && !is_able(s, "lmtp-next-hop"))
+	if (case_needs(c, "lmtp-next-hop") && !is_able(s, "lmtp-next-hop"))
 		return "it is not told to speak LMTP to next hops";
-	if ((needs(c, "login") && !is_able(s, "login")) ||
-	    (needs(c, "login-verify") && !is_able(s, "login-verify")) ||
-	    (needs(c, "login-long") && !is_able(s, "login-long")))
+	if ((case_needs(c, "login") && !is_able(s, "login")) ||
+	    (case_needs(c, "login-verify") && !is_able(s, "login-verify")) ||
+	    (case_needs(c, "login-long") && !is_able(s, "login-long")))
 		return "it is told no name and password for next hops";
-	if (needs(c, "ipv6") && !is_able(s, "ipv6"))
+	if (case_needs(c, "ipv6") && !is_able(s, "ipv6"))
 		return "it is told to use no AAAA records";
-	if (needs(c, "address-literals") && !is_able(s, "address-literals"))
+	if (case_needs(c, "address-literals") && !is_able(s, "address-literals"))
 		return "it does not deliver to address literals";
-	if (needs(c, "utf8-mailbox") && !sut_offers(s, CASE_LMTP, "SMTPUTF8"))
+	if (case_needs(c, "utf8-mailbox") && !sut_offers(s, CASE_LMTP, "SMTPUTF8"))
 		return "its mailboxes take no mail with SMTPUTF8";
 	return NULL;
 }
@@ -145,7 +140,7 @@ const char *sut_lacks(const struct sut *s, const struct case_file *c, char *ret_
 		(void)snprintf(ret_text, text_bytes, "it does not use %s towards next hops", unspoken(s, c));
 		return ret_text;
 	}
-	if (needs(c, "lists") && s->lists == NULL) {
+	if (case_needs(c, "lists") && s->lists == NULL) {
 		(void)snprintf(ret_text, text_bytes, "the target does not say that it has \"lists\"");
 		return ret_text;
 	}
@@ -166,8 +161,8 @@ int64_t sut_limit_ms(const struct sut *s, const struct case_file *c, const struc
 	case CASE_LIMIT_SAID:
 		return step->within_ms;
 	case CASE_LIMIT_USUAL:
-		ms += needs(c, "short-retry") ? ATTEMPTS * k->max_ms : 0;
-		ms += needs(c, "short-timeout") ? SILENCES * k->reply_timeout_ms : 0;
+		ms += case_needs(c, "short-retry") ? ATTEMPTS * k->max_ms : 0;
+		ms += case_needs(c, "short-timeout") ? SILENCES * k->reply_timeout_ms : 0;
 		break;
 	case CASE_LIMIT_EXPIRE:
 		ms += k->expire_ms + k->max_ms;
@@ -181,7 +176,7 @@ int64_t sut_limit_ms(const struct sut *s, const struct case_file *c, const struc
 
 bool sut_knows_zone_of(const struct case_file *c)
 {
-	return c->role == CASE_ROLE_CLIENT && (needs(c, "lists") || needs(c, "lmtp-next-hop"));
+	return c->role == CASE_ROLE_CLIENT && (case_needs(c, "lists") || case_needs(c, "lmtp-next-hop"));
 }
 
 void sut_known_zone(uint32_t number, const char *policy, char ret_zone[static SUT_ZONE_BYTES])

@@ -109,6 +109,14 @@ bool case_has_tag(const struct case_file *c, const char *tag)
 	return false;
 }
 
+bool case_needs(const struct case_file *c, const char *ability)
+{
+	for (uint32_t i = 0; i < c->ability_count; i++)
+		if (strcmp(c->abilities[i], ability) == 0)
+			return true;
+	return false;
+}
+
 bool case_compare(uint64_t a, enum case_op op, uint64_t b)
 {
 	return op == CASE_AT_LEAST ? a >= b : op == CASE_AT_MOST ? a <= b : a == b;
@@ -145,6 +153,12 @@ struct span case_without_comment(struct span s, bool has_quotes)
 			return span_trim(span_sub(s, 0, i));
 	}
 	return span_trim(s);
+}
+
+struct span case_without_colon(struct span s)
+{
+	s = case_without_comment(s, false);
+	return s.n > 0 && s.p[s.n - 1] == ':' ? span_sub(s, 0, s.n - 1) : s;
 }
 
 int case_index(struct span word, const char *const *names)

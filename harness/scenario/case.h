@@ -448,7 +448,7 @@ struct case_file {
 	uint32_t keyword_count;
 	const char **abilities; /* what the target must be able to do: "short-retry" */
 	uint32_t ability_count;
-	/* What the target does about this case's domain: "require", "lmtp", as CASE_POLICIES has it; NULL: its usual. */
+	/* What the target does about this case's domain: "require", "lmtp", as POLICIES in case.c has it; NULL: its usual. */
 	const char *policy;
 	const char **speaks; /* role client: extensions that the relay must use towards next hops */
 	uint32_t speaks_count;
@@ -480,6 +480,8 @@ struct case_file *case_read(const struct case_options *o);
 void case_free(struct case_file *c); /* accepts NULL */
 
 bool case_has_tag(const struct case_file *c, const char *tag);
+/* Of the abilities that "needs:" names. */
+bool case_needs(const struct case_file *c, const char *ability);
 /* Whether a is as the comparison with b wants it: ==, >= or <=. */
 bool case_compare(uint64_t a, enum case_op op, uint64_t b);
 /*

@@ -27,9 +27,7 @@ static bool is_host_name(struct span s)
 
 struct span case_take_host_name(struct case_reader *r, struct span *rest, const char *what)
 {
-	*rest = case_without_comment(*rest, false);
-	if (rest->n > 0 && rest->p[rest->n - 1] == ':')
-		rest->n--;
+	*rest = case_without_colon(*rest);
 	struct span name = case_word(rest);
 	if (is_host_name(name))
 		return name;

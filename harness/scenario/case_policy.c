@@ -12,14 +12,6 @@ int case_find_policy_host(const struct case_reader *r, struct span name)
 	return -1;
 }
 
-static bool needs_policies(const struct case_file *c)
-{
-	for (uint32_t i = 0; i < c->ability_count; i++)
-		if (case_word_is(span_of(c->abilities[i]), "mta-sts"))
-			return true;
-	return false;
-}
-
 static void add_host(struct case_reader *r, struct span name)
 {
 	struct case_file *c = r->c;
@@ -47,7 +39,7 @@ void case_read_policy_host(struct case_reader *r, struct span rest)
 
 	if (s == NULL)
 		return;
-	if (!needs_policies(r->c))
+	if (!case_needs(r->c, "mta-sts"))
 		case_error(r, r->line, "nobody asks a policy host unless \"needs:\" names \"mta-sts\"");
 	r->answer = case_alloc(r->c, sizeof(*r->answer));
 	*r->answer = (struct case_policy_answer){ .status = STATUS_OK, .media_type = "text/plain" };
@@ -171,9 +163,7 @@ void case_read_asked(struct case_reader *r, enum case_step_kind kind, struct spa
 
 	if (s == NULL)
 		return;
-	rest = case_without_comment(rest, false);
-	if (rest.n > 0 && rest.p[rest.n - 1] == ':')
-		rest.n--;
+	rest = case_without_colon(rest);
 	case_take_within(r, &rest, s);
 	struct span name = case_word(&rest);
 	int host = case_find_policy_host(r, name);

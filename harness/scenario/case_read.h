@@ -56,6 +56,8 @@ void *case_grow(struct case_file *c, void *items, uint32_t count, uint32_t *room
 struct span case_word(struct span *rest);
 /* Cuts a comment, two blanks and '#', off. */
 struct span case_without_comment(struct span s, bool has_quotes);
+/* Nor the colon behind which indented lines follow; there are no quotes. */
+struct span case_without_colon(struct span s);
 /* Index in a NULL-terminated list, or -1. */
 int case_index(struct span word, const char *const *names);
 bool case_word_is(struct span word, const char *text);

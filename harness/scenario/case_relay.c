@@ -99,9 +99,7 @@ static void read_submit(struct case_reader *r, struct span rest)
 
 	if (s == NULL)
 		return;
-	rest = case_without_comment(rest, false);
-	if (rest.n > 0 && rest.p[rest.n - 1] == ':')
-		rest.n--;
+	rest = case_without_colon(rest);
 	case_take_within(r, &rest, s);
 	struct case_submission *m = case_alloc(r->c, sizeof(*m));
 	m->recipients = case_alloc(r->c, RECIPIENTS_MAX * sizeof(*m->recipients));
@@ -195,9 +193,7 @@ static void read_about_hop(struct case_reader *r, enum case_step_kind kind, stru
 
 	if (s == NULL)
 		return;
-	rest = case_without_comment(rest, false);
-	if (rest.n > 0 && rest.p[rest.n - 1] == ':')
-		rest.n--;
+	rest = case_without_colon(rest);
 	case_take_within(r, &rest, s);
 	if (!take_hop(r, &rest, &s->hop))
 		return;

@@ -421,9 +421,7 @@ void case_read_mailbox(struct case_reader *r, enum case_step_kind kind, struct s
 		return;
 	if (!r->c->needs_mailbox)
 		case_error(r, r->line, "\"needs:\" must name a mailbox");
-	rest = case_without_comment(rest, false);
-	if (rest.n > 0 && rest.p[rest.n - 1] == ':')
-		rest.n--;
+	rest = case_without_colon(rest);
 	case_take_within(r, &rest, s);
 	struct span address = case_word(&rest);
 	if (address.n == 0)

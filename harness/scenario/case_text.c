@@ -44,17 +44,9 @@ bool case_is_name(struct span s)
 	return true;
 }
 
-static bool needs_lists(const struct case_file *c)
-{
-	for (uint32_t i = 0; i < c->ability_count; i++)
-		if (strcmp(c->abilities[i], "lists") == 0)
-			return true;
-	return false;
-}
-
 static bool is_bound(const struct case_reader *r, struct span name)
 {
-	bool client = r->c->role == CASE_ROLE_CLIENT, lists = needs_lists(r->c);
+	bool client = r->c->role == CASE_ROLE_CLIENT, lists = case_needs(r->c, "lists");
 
 	if (case_index(name, GIVEN) >= 0 || (lists && case_index(name, GIVEN_WITH_LISTS) >= 0) ||
 	    (client && case_index(name, GIVEN_TO_CLIENTS) >= 0) ||
