@@ -16,10 +16,6 @@
 
 enum { PASSWORD_FILE_BYTES_MAX = 65536, NAME_BYTES = 65, ADDRESS_BYTES = 330, PROBE = CONFORM_SUT + 1 };
 
-/* What a target may do about a case's domain that aliases lead to. */
-static const char *const ALIAS_POLICIES[] = { NULL, "require", "verify", "dane" };
-enum { ALIAS_POLICY_COUNT = sizeof(ALIAS_POLICIES) / sizeof(ALIAS_POLICIES[0]) };
-
 static const char SYSTEM_TRUST[] = "/etc/ssl/certs/ca-certificates.crt";
 
 /* Stopping, killing and starting the server, for a case that is played alone. */
@@ -230,8 +226,8 @@ static void add_aliases(struct conform_world *w, struct flow_host *h)
 {
 	char zone[SUT_ZONE_BYTES], address[SUT_ALIAS_BYTES], joe[ADDRESS_BYTES], ann[ADDRESS_BYTES];
 
-	for (uint32_t i = 0; i < w->o.known_count * ALIAS_POLICY_COUNT; i++) {
-		sut_known_zone(i / ALIAS_POLICY_COUNT, ALIAS_POLICIES[i % ALIAS_POLICY_COUNT], zone);
+	for (uint32_t i = 0; i < w->o.known_count * CASE_ALIAS_POLICIES; i++) {
+		sut_known_zone(i / CASE_ALIAS_POLICIES, case_alias_policy(i % CASE_ALIAS_POLICIES), zone);
 		(void)snprintf(joe, sizeof(joe), "joe@%s", zone);
 		(void)snprintf(ann, sizeof(ann), "ann@b.%s", zone);
 		sut_alias(zone, false, domain_of(w), address);
@@ -244,7 +240,7 @@ static void add_aliases(struct conform_world *w, struct flow_host *h)
 static void make_lists(struct conform_world *w, struct flow_host *h)
 {
 	uint32_t pairs = w->o.account_count / 2;
-	uint32_t count = pairs + 2 * ALIAS_POLICY_COUNT * w->o.known_count;
+	uint32_t count = pairs + 2 * CASE_ALIAS_POLICIES * w->o.known_count;
 
 	w->list_texts = calloc(count + 1, sizeof(*w->list_texts));
 	w->lists = calloc(count + 1, sizeof(*w->lists));

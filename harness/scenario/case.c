@@ -296,6 +296,23 @@ static void take_policy(struct case_reader *r, struct span ability)
 	}
 }
 
+const char *case_alias_policy(uint32_t i)
+{
+	static const char *const POLICIES[CASE_ALIAS_POLICIES] = { NULL, "require", "verify", "dane" };
+
+	return POLICIES[i];
+}
+
+static bool aliases_lead_to(const char *policy)
+{
+	for (uint32_t i = 0; i < CASE_ALIAS_POLICIES; i++) {
+		const char *one = case_alias_policy(i);
+		if (one == policy || (one != NULL && policy != NULL && strcmp(one, policy) == 0))
+			return true;
+	}
+	return false;
+}
+
 static void read_needs(struct case_reader *r, struct span value)
 {
 	static const char *const ABILITIES[] = {
@@ -335,6 +352,10 @@ static void read_needs(struct case_reader *r, struct span value)
 				   "capitals");
 		}
 	}
+	if (case_needs(c, "lists") && !aliases_lead_to(c->policy))
+		case_error(r, value,
+			   "aliases lead to no such domain: of policies, beside \"lists\" there are "
+			   "\"tls-require\", \"tls-verify\" and \"dane\"");
 	if (!any)
 		case_error(r, value,
 			   "which service does the case speak to? smtp, submission, submissions, "

@@ -482,6 +482,9 @@ void case_free(struct case_file *c); /* accepts NULL */
 bool case_has_tag(const struct case_file *c, const char *tag);
 /* Of the abilities that "needs:" names. */
 bool case_needs(const struct case_file *c, const char *ability);
+enum { CASE_ALIAS_POLICIES = 4 };
+/* Policies (struct case_file) of domains that aliases lead to; one is NULL. */
+const char *case_alias_policy(uint32_t i);
 /* Whether a is as the comparison with b wants it: ==, >= or <=. */
 bool case_compare(uint64_t a, enum case_op op, uint64_t b);
 /*
