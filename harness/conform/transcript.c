@@ -112,11 +112,26 @@ void transcript_note(struct transcript *t, int64_t at_ns, uint32_t connection, c
 
 /* ---- printing ---- */
 
+enum { REPEATED_LEAST = 3 };
+
 static void add_shown(struct buf *out, struct span line)
 {
 	shown_add(out, span_sub(line, 0, SHOWN_LINE_BYTES), "");
 	if (line.n > SHOWN_LINE_BYTES)
 		buf_addf(out, " … %zu bytes more of this line", line.n - SHOWN_LINE_BYTES);
+}
+
+/* How often the line that ends where rest begins stands there again; a few are no matter. */
+static size_t take_repeated(struct span line, struct span *rest)
+{
+	size_t times = 0;
+
+	while (line.n > 0 && span_eq(span_sub(*rest, times * line.n, line.n), line))
+		times++;
+	if (times < REPEATED_LEAST)
+		return 0;
+	*rest = span_sub(*rest, times * line.n, rest->n);
+	return times;
 }
 
 static void print_event(const struct transcript *t, const struct transcript_event *e, const char *indent,
@@ -144,6 +159,9 @@ static void print_event(const struct transcript *t, const struct transcript_even
 		add_shown(out, line);
 		buf_add_cstr(out, "\n");
 		rest = span_sub(rest, n, rest.n);
+		size_t times = take_repeated(line, &rest);
+		if (times > 0)
+			buf_addf(out, "%s           | %s … the same, %zu times more\n", indent, arrow, times);
 	} while (rest.n > 0);
 	if (e->bytes == TRANSCRIPT_EVENT_BYTES_MAX && e->bytes_in_all > e->bytes)
 		buf_addf(out, "%s             … %zu bytes in all\n", indent, e->bytes_in_all);

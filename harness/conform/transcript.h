@@ -62,6 +62,8 @@ void transcript_note(struct transcript *t, int64_t at_ns, uint32_t connection, c
  *            | -> RCPT TO:<b@sut.example>\r\n          the same segment
  *     0.014 mx.1 <- EHLO mx.sut.example\r\n            the relay to a next hop, on its first connection
  *     0.014 mx.1 -> 250-mx\r\n
+ *
+ * Of lines that repeat one is shown, and how often it stands there again.
  */
 void transcript_print(const struct transcript *t, const char *indent, struct buf *out);
 void transcript_free(struct transcript *t);

@@ -368,6 +368,27 @@ static void parameters_need_the_extension_that_has_them(void **state)
 
 /* ---- transcripts ---- */
 
+static void lines_that_repeat_are_shown_once(void **state)
+{
+	struct transcript t = { 0 };
+	struct buf out = { 0 };
+
+	(void)state;
+	transcript_add(&t, 1000, TRANSCRIPT_CLIENT, 0,
+		       SPAN_LIT("a\r\nb\r\nb\r\nb\r\nb\r\nc\r\nd\r\nd\r\nd\r\ne"));
+	transcript_print(&t, "", &out);
+	assert_string_equal(buf_cstr(&out), "    0.000 C1 -> a\\r\\n\n"
+					    "           | -> b\\r\\n\n"
+					    "           | -> … the same, 3 times more\n"
+					    "           | -> c\\r\\n\n"
+					    "           | -> d\\r\\n\n"
+					    "           | -> d\\r\\n\n"
+					    "           | -> d\\r\\n\n"
+					    "           | -> e\n");
+	buf_free(&out);
+	transcript_free(&t);
+}
+
 static void secrets_never_enter_a_transcript(void **state)
 {
 	(void)state;
@@ -853,6 +874,7 @@ int main(void)
 		cmocka_unit_test(values_are_made_as_the_rfcs_make_them),
 		cmocka_unit_test(mail_says_what_its_content_needs),
 		cmocka_unit_test(parameters_need_the_extension_that_has_them),
+		cmocka_unit_test(lines_that_repeat_are_shown_once),
 		cmocka_unit_test(secrets_never_enter_a_transcript),
 		cmocka_unit_test(a_transcript_is_bounded),
 		cmocka_unit_test(messages_are_held_against_checks),
