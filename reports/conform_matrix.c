@@ -282,7 +282,7 @@ static void add_table(struct buf *html, const json_t *result, const struct group
 		 "its sections, and a cell to see its cases: ✓ kept, ✗ broken, ! a SHOULD or MAY broken, ? "
 		 "not to "
 		 "be judged, – not offered or not tested.</p>\n"
-		 "<div class=\"scroll\"><div class=\"matrix\" style=\"--targets:%zu\">\n",
+		 "<div class=\"scroll spread\" style=\"--targets:%zu\"><div class=\"matrix\">\n",
 		 targets);
 	add_heads(html, result);
 	for (size_t i = 0, n; i < g->count; i += n) {
