@@ -45,6 +45,11 @@ size_t span_find(struct span s, char c)
 	return hit != NULL ? (size_t)(hit - s.p) : s.n;
 }
 
+bool span_contains(struct span s, struct span part)
+{
+	return part.n == 0 || (part.n <= s.n && memmem(s.p, s.n, part.p, part.n) != NULL);
+}
+
 struct span span_sub(struct span s, size_t from, size_t n)
 {
 	if (from >= s.n)

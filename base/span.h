@@ -33,6 +33,8 @@ bool span_ends_nocase(struct span s, struct span suffix);
 
 /* Index of the first c, or s.n when there is none. */
 size_t span_find(struct span s, char c);
+/* Whether part stands anywhere in it; an empty one does. */
+bool span_contains(struct span s, struct span part);
 
 /* The part from byte `from` on, at most `n` bytes; clipped to what is there. */
 struct span span_sub(struct span s, size_t from, size_t n);

@@ -22,8 +22,9 @@ int64_t play_now(void)
 
 const struct case_step *play_step(const struct play *p)
 {
-	assert(p->at < p->file->step_count);
-	return &p->file->steps[p->at];
+	uint32_t last = p->file->step_count - 1;
+
+	return &p->file->steps[p->at < last ? p->at : last];
 }
 
 /* ---- variables that are given ---- */
@@ -239,6 +240,26 @@ static void judge_against(struct play *p, uint32_t line, const char *text, const
 	play_finish(p, conform_failure(p->file->reqs[section->req].level), line, "%s%s%s", text, colon, why);
 }
 
+/* No alternative of a step means this: a relay in a frenzy passes nothing. */
+static bool floods(struct play *p)
+{
+	if (!play_hops_are_flooded(p))
+		return false;
+	const struct case_step *s = play_step(p);
+	if (p->file->sections[s->section].judges)
+		judge_against(p, s->line, "", "the relay floods a host of this case");
+	else
+		play_finish(p, CONFORM_INCONCLUSIVE, s->line,
+			    "before the question: the relay floods a host of this case");
+	return true;
+}
+
+/* Whether what every case asks of a relay holds besides its steps; else the play is over. */
+static bool holds_besides(struct play *p)
+{
+	return p->file->role != CASE_ROLE_CLIENT || (!floods(p) && play_hops_doubles(p));
+}
+
 static void decide(struct play *p, const struct case_alternative *a, const char *why)
 {
 	switch (a->outcome) {
@@ -246,7 +267,7 @@ static void decide(struct play *p, const struct case_alternative *a, const char 
 		play_next(p);
 		return;
 	case CASE_PASS:
-		if (p->file->role == CASE_ROLE_CLIENT && !play_hops_doubles(p))
+		if (!holds_besides(p))
 			return;
 		play_finish(p, CONFORM_PASS, a->line, "%s", a->text);
 		return;
@@ -416,113 +437,100 @@ static void compare(struct play *p)
 	buf_free(&limit);
 }
 
-/* Begins the step, or looks again at one that waits. */
-static void carry_out(struct play *p)
+/* ---- what each kind of step does: it is begun, or looked at again when it waits ---- */
+
+static void do_connect(struct play *p)
 {
 	const struct case_step *s = play_step(p);
 
-	switch (s->kind) {
-	case CASE_CONNECT:
-		if (p->wait == PLAY_RUNS)
-			play_conn_open(p, s->connection, s->service);
-		if (p->wait != PLAY_IS_OVER && play_conn_ready(p))
-			play_next(p);
-		return;
-	case CASE_SEND:
-		/* It may be mail, so what was settled is open again. */
-		p->world.settle = PLAY_UNSETTLED;
-		p->world.submits = true;
-		if (play_conn_ready(p))
-			play_conn_send(p);
-		return;
-	case CASE_EXPECT:
-		if (play_conn_ready(p))
-			play_conn_expect(p);
-		return;
-	case CASE_STARTTLS:
-		if (play_conn_ready(p))
-			play_conn_starttls(p);
-		return;
-	case CASE_CLOSE:
-	case CASE_RESET:
-		play_conn_close(p, s->kind == CASE_RESET);
+	if (p->wait == PLAY_RUNS)
+		play_conn_open(p, s->connection, s->service);
+	if (p->wait != PLAY_IS_OVER && play_conn_ready(p))
 		play_next(p);
-		return;
-	case CASE_CLOSED:
-		if (play_conn_ready(p))
-			play_conn_await_end(p);
-		return;
-	case CASE_LET:
-		let(p);
-		return;
-	case CASE_DIFFER:
-		differ(p);
-		return;
-	case CASE_MATCH:
-		match(p);
-		return;
-	case CASE_NUMBER:
-	case CASE_LENGTH:
-		compare(p);
-		return;
-	case CASE_MAIL:
-		play_mailbox_mail(p);
-		return;
-	case CASE_STORED:
-	case CASE_NOT_STORED:
-	case CASE_BOUNCED:
-	case CASE_NOTIFIED:
-	case CASE_NOT_BOUNCED:
-	case CASE_NOT_NOTIFIED:
-		play_mailbox_look(p);
-		return;
-	case CASE_SERVER:
-		if (p->wait == PLAY_RUNS)
-			play_server(p);
-		return;
-	case CASE_NEXT_HOP:
-		play_hops_open(p);
-		return;
-	case CASE_POLICY_HOST:
-		play_policy_host(p);
-		return;
-	case CASE_ZONE:
-		play_hops_zone(p);
-		return;
-	case CASE_SUBMIT:
-		play_relay_submit(p);
-		return;
-	case CASE_RECEIVED:
-	case CASE_NOT_RECEIVED:
-	case CASE_HEARD:
-	case CASE_NOT_HEARD:
-	case CASE_CONNECTED:
-	case CASE_NOT_CONNECTED:
-	case CASE_SECURED:
-	case CASE_ASKED:
-	case CASE_NOT_ASKED:
-	case CASE_QUEUED:
-	case CASE_NOT_QUEUED:
-		play_relay_judge(p);
-		return;
-	case CASE_STEP_KIND_COUNT:
-		break;
-	}
-	abort();
 }
 
-/* No alternative of a step means this: a relay in a frenzy passes nothing. */
-static bool floods(struct play *p)
+static void do_send(struct play *p)
 {
-	if (!play_hops_are_flooded(p))
-		return false;
-	const struct case_step *s = play_step(p);
-	if (p->file->sections[s->section].judges)
-		judge_against(p, s->line, "", "the relay floods a next hop");
-	else
-		play_finish(p, CONFORM_INCONCLUSIVE, s->line,
-			    "before the question: the relay floods a next hop");
-	return true;
+	/* It may be mail, so what was settled is open again. */
+	p->world.settle = PLAY_UNSETTLED;
+	p->world.submits = true;
+	if (play_conn_ready(p))
+		play_conn_send(p);
+}
+
+static void do_expect(struct play *p)
+{
+	if (play_conn_ready(p))
+		play_conn_expect(p);
+}
+
+static void do_starttls(struct play *p)
+{
+	if (play_conn_ready(p))
+		play_conn_starttls(p);
+}
+
+static void do_close(struct play *p)
+{
+	play_conn_close(p, play_step(p)->kind == CASE_RESET);
+	play_next(p);
+}
+
+static void do_await_end(struct play *p)
+{
+	if (play_conn_ready(p))
+		play_conn_await_end(p);
+}
+
+static void do_server(struct play *p)
+{
+	if (p->wait == PLAY_RUNS)
+		play_server(p);
+}
+
+static void carry_out(struct play *p)
+{
+	static void (*const DEEDS[CASE_STEP_KIND_COUNT])(struct play *) = {
+		[CASE_CONNECT] = do_connect,
+		[CASE_SEND] = do_send,
+		[CASE_EXPECT] = do_expect,
+		[CASE_STARTTLS] = do_starttls,
+		[CASE_CLOSE] = do_close,
+		[CASE_RESET] = do_close,
+		[CASE_CLOSED] = do_await_end,
+		[CASE_LET] = let,
+		[CASE_DIFFER] = differ,
+		[CASE_MATCH] = match,
+		[CASE_NUMBER] = compare,
+		[CASE_LENGTH] = compare,
+		[CASE_MAIL] = play_mailbox_mail,
+		[CASE_STORED] = play_mailbox_look,
+		[CASE_NOT_STORED] = play_mailbox_look,
+		[CASE_BOUNCED] = play_mailbox_look,
+		[CASE_NOTIFIED] = play_mailbox_look,
+		[CASE_NOT_BOUNCED] = play_mailbox_look,
+		[CASE_NOT_NOTIFIED] = play_mailbox_look,
+		[CASE_SERVER] = do_server,
+		[CASE_NEXT_HOP] = play_hops_open,
+		[CASE_POLICY_HOST] = play_policy_host,
+		[CASE_ZONE] = play_hops_zone,
+		[CASE_SUBMIT] = play_relay_submit,
+		[CASE_RECEIVED] = play_relay_judge,
+		[CASE_NOT_RECEIVED] = play_relay_judge,
+		[CASE_HEARD] = play_relay_judge,
+		[CASE_NOT_HEARD] = play_relay_judge,
+		[CASE_CONNECTED] = play_relay_judge,
+		[CASE_NOT_CONNECTED] = play_relay_judge,
+		[CASE_SECURED] = play_relay_judge,
+		[CASE_ASKED] = play_relay_judge,
+		[CASE_NOT_ASKED] = play_relay_judge,
+		[CASE_QUEUED] = play_relay_judge,
+		[CASE_NOT_QUEUED] = play_relay_judge,
+	};
+	enum case_step_kind kind = play_step(p)->kind;
+
+	assert(kind < CASE_STEP_KIND_COUNT && DEEDS[kind] != NULL);
+	DEEDS[kind](p);
 }
 
 static void advance(void *ctx)
@@ -535,7 +543,7 @@ static void advance(void *ctx)
 		return;
 	}
 	if (p->at == p->file->step_count) {
-		if (p->file->role == CASE_ROLE_CLIENT && !play_hops_doubles(p))
+		if (!holds_besides(p))
 			return;
 		play_finish(p, CONFORM_PASS, 0, "%s", "");
 		return;

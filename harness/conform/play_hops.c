@@ -309,7 +309,7 @@ bool play_hops_are_flooded(const struct play *p)
 	for (uint32_t i = 0; i < p->file->policy_host_count; i++)
 		if (p->world.policy_hosts[i] != NULL && p->world.policy_hosts[i]->flooded)
 			return true;
-	return false;
+	return p->world.fence_hop != NULL && p->world.fence_hop->flooded;
 }
 
 /* ---- what was taken twice ---- */
@@ -327,9 +327,7 @@ bool play_hops_doubles(struct play *p)
 		return true;
 	rest = buf_span(&d.again->recipients);
 	(void)span_take_until(&rest, '\n', &who);
-	/* Behind the last step there is nothing more. */
-	const struct case_step *s =
-		&p->file->steps[p->at < p->file->step_count ? p->at : p->file->step_count - 1];
+	const struct case_step *s = play_step(p);
 	p->outcome.req = p->file->sections[s->section].req;
 	play_finish(p, CONFORM_FAIL, s->line,
 		    "%s was given a message for <%.*s> that had been taken with 250 %.3g s before: RFC 5321 "

@@ -148,6 +148,7 @@ struct play {
 };
 
 /* ---- play.c ---- */
+/* That is being carried out; behind the last there is nothing more, so it is the last. */
 const struct case_step *play_step(const struct play *p);
 int64_t play_now(void);
 int64_t play_limit_ms(const struct play *p); /* of the step */
@@ -196,7 +197,7 @@ void play_world_begin(struct play *p);
 void play_world_end(struct play *p);
 void play_hops_open(struct play *p); /* CASE_NEXT_HOP */
 void play_hops_zone(struct play *p);
-/* Also policy hosts. */
+/* Also policy hosts, and where the fence goes. */
 bool play_hops_are_flooded(const struct play *p);
 /* Where policy host `index` of the case is; its port is to be set. */
 struct addr play_hops_addr(const struct play *p, uint32_t policy_host);

@@ -47,6 +47,24 @@ static bool is_able(const struct sut *s, const char *ability)
 	return is_among(s->abilities, s->ability_count, ability);
 }
 
+/* What its target file has to say of it, and what it means when it does not. */
+static const struct {
+	const char *ability, *why;
+} LACKS[] = {
+	{ "tls-require", "it is told no such policy for TLS towards next hops" },
+	{ "tls-verify", "it is told no such policy for TLS towards next hops" },
+	{ "dane", "it is told no such policy for TLS towards next hops" },
+	{ "dane-require", "it is told no such policy for TLS towards next hops" },
+	{ "mta-sts", "it fetches no policies (RFC 8461)" },
+	{ "smart-host", "it is told of no smart host" },
+	{ "lmtp-next-hop", "it is not told to speak LMTP to next hops" },
+	{ "login", "it is told no name and password for next hops" },
+	{ "login-verify", "it is told no name and password for next hops" },
+	{ "login-long", "it is told no name and password for next hops" },
+	{ "ipv6", "it is told to use no AAAA records" },
+	{ "address-literals", "it does not deliver to address literals" },
+};
+
 /* What a case for relays needs that this one cannot; NULL: nothing. */
 static const char *relay_lacks(const struct sut *s, const struct case_file *c)
 {
@@ -64,25 +82,9 @@ static const char *relay_lacks(const struct sut *s, const struct case_file *c)
 		return "it cannot be told to wait for replies for a short time only";
 	if (case_needs(c, "own-timeouts") && k->reply_timeout_ms > 0)
 		return "it was told to wait for replies for a short time only, without --patient";
-	if ((case_needs(c, "tls-require") && !is_able(s, "tls-require")) ||
-	    (case_needs(c, "tls-verify") && !is_able(s, "tls-verify")) ||
-	    (case_needs(c, "dane") && !is_able(s, "dane")) ||
-	    (case_needs(c, "dane-require") && !is_able(s, "dane-require")))
-		return "it is told no such policy for TLS towards next hops";
-	if (case_needs(c, "mta-sts") && !is_able(s, "mta-sts"))
-		return "it fetches no policies (RFC 8461)";
-	if (case_needs(c, "smart-host") && !is_able(s, "smart-host"))
-		return "it is told of no smart host";
-	if (case_needs(c, "lmtp-next-hop") && !is_able(s, "lmtp-next-hop"))
-		return "it is not told to speak LMTP to next hops";
-	if ((case_needs(c, "login") && !is_able(s, "login")) ||
-	    (case_needs(c, "login-verify") && !is_able(s, "login-verify")) ||
-	    (case_needs(c, "login-long") && !is_able(s, "login-long")))
-		return "it is told no name and password for next hops";
-	if (case_needs(c, "ipv6") && !is_able(s, "ipv6"))
-		return "it is told to use no AAAA records";
-	if (case_needs(c, "address-literals") && !is_able(s, "address-literals"))
-		return "it does not deliver to address literals";
+	for (size_t i = 0; i < sizeof(LACKS) / sizeof(LACKS[0]); i++)
+		if (case_needs(c, LACKS[i].ability) && !is_able(s, LACKS[i].ability))
+			return LACKS[i].why;
 	if (case_needs(c, "utf8-mailbox") && !sut_offers(s, CASE_LMTP, "SMTPUTF8"))
 		return "its mailboxes take no mail with SMTPUTF8";
 	return NULL;

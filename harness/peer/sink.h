@@ -111,7 +111,10 @@ typedef void sink_rule_fn(void *ctx, uint64_t connection, const struct sink_rule
 /* Called when the last open connection has ended; its last reply may not have been written yet. */
 typedef void sink_quiet_fn(void *ctx);
 
-/* AUTH (RFC 4954), without which MAIL is refused: mechanisms are the caller's; messages are bytes, base64 is undone.  What clients say is in the record. */
+/*
+ * AUTH (RFC 4954), without which MAIL is refused: mechanisms are the caller's; messages are bytes, base64 is undone.
+ * What clients say is in the record.
+ */
 enum sink_login_step { SINK_LOGIN_MORE, SINK_LOGIN_GOOD, SINK_LOGIN_BAD };
 /* Response: NULL when there is none yet.  Text: the challenge, or why it is refused. */
 typedef enum sink_login_step sink_login_step_fn(void *exchange, const struct span *response,

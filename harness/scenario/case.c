@@ -270,37 +270,60 @@ static bool is_keyword(struct span s)
 	return s.n > 0;
 }
 
+static const char *const ABILITIES[] = {
+	"short-retry",   "short-delay", "short-timeout", "tls-require", "tls-verify",
+	"dane",          "lists",       "utf8-mailbox",  "ipv6",        "address-literals",
+	"lmtp-next-hop", "login",       "login-verify",  "login-long",  "mta-sts",
+	"own-timeouts",  "smart-host",  "dane-require",  NULL
+};
+
+/* Of these a case has one; the second is a label of its domain's name. */
+static const struct {
+	const char *need, *policy;
+} POLICIES[] = {
+	{ "tls-require", "require" },       { "tls-verify", "verify" },     { "dane", "dane" },
+	{ "dane-require", "dane-require" }, { "lmtp-next-hop", "lmtp" },    { "login", "login" },
+	{ "login-verify", "login-verify" }, { "login-long", "login-long" }, { "smart-host", "smart-host" }
+};
+enum { POLICY_COUNT = sizeof(POLICIES) / sizeof(POLICIES[0]) };
+
+static void add_name(struct buf *out, const char *name)
+{
+	buf_addf(out, "%s\"%s\"", buf_bytes(out) > 0 ? ", " : "", name);
+}
+
 static void take_policy(struct case_reader *r, struct span ability)
 {
-	static const struct {
-		const char *need, *policy;
-	} POLICIES[] = { { "tls-require", "require" },
-			 { "tls-verify", "verify" },
-			 { "dane", "dane" },
-			 { "dane-require", "dane-require" },
-			 { "lmtp-next-hop", "lmtp" },
-			 { "login", "login" },
-			 { "login-verify", "login-verify" },
-			 { "login-long", "login-long" },
-			 { "smart-host", "smart-host" } };
-
-	for (size_t i = 0; i < sizeof(POLICIES) / sizeof(POLICIES[0]); i++) {
+	for (size_t i = 0; i < POLICY_COUNT; i++) {
 		if (!span_eq(ability, span_of(POLICIES[i].need)))
 			continue;
-		if (r->c->policy != NULL)
-			case_error(r, ability,
-				   "of \"tls-require\", \"tls-verify\", \"dane\", \"dane-require\", "
-				   "\"lmtp-next-hop\", \"login\", "
-				   "\"login-verify\", \"login-long\" and \"smart-host\" a case has one");
+		if (r->c->policy != NULL) {
+			struct buf names = { 0 };
+			for (size_t k = 0; k < POLICY_COUNT; k++)
+				add_name(&names, POLICIES[k].need);
+			case_error(r, ability, "of %s a case has one", buf_cstr(&names));
+			buf_free(&names);
+		}
 		r->c->policy = POLICIES[i].policy;
 	}
 }
 
+static void no_such_need(struct case_reader *r, struct span word)
+{
+	struct buf names = { 0 };
+
+	add_name(&names, "mailbox");
+	for (size_t i = 0; ABILITIES[i] != NULL; i++)
+		add_name(&names, ABILITIES[i]);
+	case_error(r, word, "needs are services, %s, and extensions in capitals", buf_cstr(&names));
+	buf_free(&names);
+}
+
 const char *case_alias_policy(uint32_t i)
 {
-	static const char *const POLICIES[CASE_ALIAS_POLICIES] = { NULL, "require", "verify", "dane" };
+	static const char *const LED_TO[CASE_ALIAS_POLICIES] = { NULL, "require", "verify", "dane" };
 
-	return POLICIES[i];
+	return LED_TO[i];
 }
 
 static bool aliases_lead_to(const char *policy)
@@ -315,12 +338,6 @@ static bool aliases_lead_to(const char *policy)
 
 static void read_needs(struct case_reader *r, struct span value)
 {
-	static const char *const ABILITIES[] = {
-		"short-retry",   "short-delay", "short-timeout", "tls-require", "tls-verify",
-		"dane",          "lists",       "utf8-mailbox",  "ipv6",        "address-literals",
-		"lmtp-next-hop", "login",       "login-verify",  "login-long",  "mta-sts",
-		"own-timeouts",  "smart-host",  "dane-require",  NULL
-	};
 	struct case_file *c = r->c;
 	bool any = false;
 
@@ -340,16 +357,7 @@ static void read_needs(struct case_reader *r, struct span value)
 		} else if (is_keyword(word) && c->keyword_count < WORDS_MAX) {
 			c->keywords[c->keyword_count++] = case_keep(c, word);
 		} else {
-			case_error(r, word,
-				   "needs are services, \"mailbox\", \"lists\", \"short-retry\", "
-				   "\"short-delay\", "
-				   "\"short-timeout\", \"own-timeouts\", \"tls-require\", \"tls-verify\", "
-				   "\"dane\", \"dane-require\", "
-				   "\"mta-sts\", \"utf8-mailbox\", \"ipv6\", \"address-literals\", "
-				   "\"lmtp-next-hop\", "
-				   "\"login\", \"login-verify\", \"login-long\", \"smart-host\", and "
-				   "extensions in "
-				   "capitals");
+			no_such_need(r, word);
 		}
 	}
 	if (case_needs(c, "lists") && !aliases_lead_to(c->policy))

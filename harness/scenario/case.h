@@ -448,7 +448,8 @@ struct case_file {
 	uint32_t keyword_count;
 	const char **abilities; /* what the target must be able to do: "short-retry" */
 	uint32_t ability_count;
-	/* What the target does about this case's domain: "require", "lmtp", as POLICIES in case.c has it; NULL: its usual. */
+	/* What the target does about this case's domain: "require", "lmtp", as POLICIES in case.c has it; NULL: its
+	 * usual. */
 	const char *policy;
 	const char **speaks; /* role client: extensions that the relay must use towards next hops */
 	uint32_t speaks_count;

@@ -315,9 +315,10 @@ LINK_FAULTS = ("do: refuse", "do: blackhole", "do: reset", "do: delay, by: 5ms")
 
 
 def run_with_link_fault(link, what):
+    # A reset between a final dot and its 250 may double a message (RFC 5321 section 6.1): the strikes say how many.
+    doubled = ("  duplicated: 0\n", "  duplicated: <= 40\n") if what == "do: reset" else ("", "")
     flow = shipped_flow("next-hop-down", ("at: 5s, for: 10s, host: fredsco, do: stop", f"at: 300ms, for: 500ms, link: {link}, {what}"),
-                        # A reset between a final dot and its 250 may double a message (RFC 5321 section 6.1).
-                        ("  delivered: all\n", ""), ("  duplicated: 0\n", "  duplicated: <= 40\n"))
+                        ("  delivered: all\n", ""), doubled)
     return Run(flow, "--set", "rate=40/s", "--set", "time=1s")
 
 

@@ -181,9 +181,23 @@ static void a_block_holds_the_addresses_of_its_prefix(void **state)
 	}
 }
 
+static void a_part_stands_anywhere_in_a_span(void **state)
+{
+	struct span s = SPAN_LIT("mail\0box");
+
+	(void)state;
+	assert_true(span_contains(s, SPAN_LIT("mail")) && span_contains(s, SPAN_LIT("box")));
+	assert_true(span_contains(s, SPAN_LIT("l\0b")) && span_contains(s, s));
+	assert_true(span_contains(s, (struct span){ 0 }) &&
+		    span_contains((struct span){ 0 }, (struct span){ 0 }));
+	assert_false(span_contains(s, SPAN_LIT("boxes")) || span_contains(s, SPAN_LIT("Mail")));
+	assert_false(span_contains((struct span){ 0 }, SPAN_LIT("m")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_part_stands_anywhere_in_a_span),
 		cmocka_unit_test(a_block_holds_the_addresses_of_its_prefix),
 		cmocka_unit_test(spans_compare_without_case_only_for_ascii),
 		cmocka_unit_test(cutting_leaves_the_span_alone_on_failure),
