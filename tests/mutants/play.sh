@@ -31,7 +31,7 @@ impatient)
 	like_the_reference impatient 'timeouts: { pop3: 1s }'
 	;;
 restarts) chosen='relay/rfc5321/4.5.4.1 relay/rfc5321/6.1 --tag slow' ;; # few accounts: a start looks at each
-relay | relay/*) chosen="$suite --jobs 300" ;; # what a broken relay does not do is waited for, side by side
+relay | relay/*) chosen="$suite --jobs 150" ;; # what a broken relay does not do is waited for, side by side
 *) chosen=$suite ;; # or several
 esac
 
